@@ -1,0 +1,75 @@
+"""What one pass over the pool tells: the only thing that strategies, features and policies ever see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PoolSignals:
+    """Signals of the unlabeled rows and of the labeled ones, as one model saw them in one pass.
+
+    Arrays of the unlabeled part share their first axis with `rows`; a *position* indexes that axis, a *row*
+    names a row of the pool. Strategies work on positions inside and return rows.
+
+    Attributes:
+        rows: int64 [n], the unlabeled pool rows, ascending.
+        probabilities: float32 [n, C], class probabilities (softmax in float32).
+        embeddings: float16 or float32 [n, d], masked-mean sentence embeddings, unit length; may be a memory map.
+        labeled_rows: int64 [l], the labeled pool rows, ascending.
+        labels: int64 [l], their class ids in 0 … C-1.
+        labeled_probabilities: float32 [l, C].
+        labeled_embeddings: float16 or float32 [l, d], unit length.
+        head_inputs: float32 or float16 [n, h], inputs of the last linear layer (BADGE); None where nobody asked.
+        mutual_information: float32 [n], BALD's I(y; ω | x) in nats from Monte-Carlo dropout; None where nobody
+            asked.
+    """
+
+    rows: Rows
+    probabilities: NDArray[np.float32]
+    embeddings: Floats
+    labeled_rows: Rows
+    labels: Rows
+    labeled_probabilities: NDArray[np.float32]
+    labeled_embeddings: Floats
+    head_inputs: Floats | None = None
+    mutual_information: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return self.probabilities.shape[1]
+
+    @cached_property
+    def predictions(self) -> Rows:
+        """int64 [n], the most probable class."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def margin(self) -> NDArray[np.float32]:
+        """float32 [n], probability of the first class minus that of the second; 1 where there is one class."""
+        if self.num_classes == 1:
+            return np.ones(len(self), dtype=np.float32)
+        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]
+        return top[:, 1] - top[:, 0]
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float32]:
+        """float32 [n], entropy of the class probabilities in nats."""
+        p = self.probabilities
+        return -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1)
+
+    @cached_property
+    def max_probability(self) -> NDArray[np.float32]:
+        """float32 [n], probability of the most probable class."""
+        return self.probabilities.max(axis=1)

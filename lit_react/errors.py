@@ -1,0 +1,12 @@
+"""The two ways in which a command ends early on purpose."""
+
+
+class UserError(Exception):
+    """Something the user gave is wrong; one line that says which file, row or option, and what was expected.
+
+    The command line prints it as `error: …` and exits with code 2, without a traceback.
+    """
+
+
+class LabelsPending(Exception):
+    """Labels were asked for and people have not answered yet; the command prints this and exits with code 0."""
