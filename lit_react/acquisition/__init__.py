@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which labels to buy next, and learning from what they brought."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -73,3 +73,20 @@ class PoolSignals:
     def max_probability(self) -> NDArray[np.float32]:
         """float32 [n], probability of the most probable class."""
         return self.probabilities.max(axis=1)
+
+    def select(self, keep: NDArray[np.bool_]) -> PoolSignals:
+        """The same signals for some of the unlabeled rows.
+
+        Args:
+            keep: bool [n].
+        """
+        if keep.all():
+            return self
+        return replace(
+            self,
+            rows=self.rows[keep],
+            probabilities=self.probabilities[keep],
+            embeddings=self.embeddings[keep],
+            head_inputs=None if self.head_inputs is None else self.head_inputs[keep],
+            mutual_information=None if self.mutual_information is None else self.mutual_information[keep],
+        )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Results on disk, and the tables and pictures made of them."""

@@ -1,0 +1,227 @@
+"""The Q-learning agent: Boltzmann policy over options, double-DQN targets, an ensemble that knows its doubt."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
+from lit_react.acquisition.q_network import QNetwork
+from lit_react.acquisition.replay import ReplayBuffer, Transition
+
+POINTS = 100.0
+"""The network learns in points: hundredths of the metric."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What could be bought in a state.
+
+    Attributes:
+        features: float32 [a, k, F], sample features of each option, zeros where it has fewer than k samples.
+        mask: bool [a, k].
+        prior: bool [a], options of the sound rule that the policy starts from; as many as `takes` or more.
+        takes: how many options a decision takes: one batch, or k single samples.
+    """
+
+    features: Tensor
+    mask: Tensor
+    prior: Tensor
+    takes: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the agent chose.
+
+    Attributes:
+        taken: indices of the options, in the order drawn.
+        q: float32 [a], ensemble mean of Q(s, a), in points.
+        probabilities: float32 [a], π(a|s); 0 for options that the evidence does not admit.
+        expected: Σ π(a|s) Q(s, a), in points.
+        alpha: inverse temperature it was drawn with.
+    """
+
+    taken: list[int]
+    q: Tensor
+    probabilities: Tensor
+    expected: float
+    alpha: float
+
+
+class Agent:
+    """Learns Q(s, a) from transitions and draws from `softmax(α Q)`.
+
+    The policy begins at the prior rule and deviates on evidence only: beside the prior's options it admits those
+    whose advantage over the prior, less `doubt` standard deviations of the ensemble, is positive, and none before
+    `learning_starts` transitions.
+
+    Args:
+        gamma: discount γ.
+        n_step: rewards summed before bootstrapping.
+        alpha_start: inverse temperature α per point while no budget is spent …
+        alpha_end: … and when it is spent; in between linear.
+        doubt: standard deviations of the ensemble that an advantage must exceed.
+        learning_starts: transitions before the first update and the first deviation.
+        updates_per_round: gradient steps per round.
+        batch_size: transitions per gradient step.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        tau: the target network's step towards the network after each update.
+        members: size of the ensemble.
+        hidden: width of the hidden layers.
+        capacity: transitions kept.
+        seed: of the network's weights and of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 0.9,
+        n_step: int = 1,
+        alpha_start: float = 1.0,
+        alpha_end: float = 10.0,
+        doubt: float = 1.0,
+        learning_starts: int = 5,
+        updates_per_round: int = 100,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        tau: float = 0.05,
+        members: int = 4,
+        hidden: int = 64,
+        capacity: int = 10_000,
+        seed: int = 0,
+    ) -> None:
+        self.gamma, self.n_step = gamma, n_step
+        self.alpha_start, self.alpha_end = alpha_start, alpha_end
+        self.doubt, self.learning_starts = doubt, learning_starts
+        self.updates_per_round, self.batch_size = updates_per_round, batch_size
+        self.tau, self.members = tau, members
+        self.generator = torch.Generator().manual_seed(seed)
+        self.q_network = QNetwork(
+            len(STATE_FEATURES), len(SAMPLE_FEATURES), members=members, hidden=hidden, generator=self.generator
+        )
+        self.target_network = copy.deepcopy(self.q_network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.q_network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        self.replay_buffer = ReplayBuffer(capacity)
+        self.unfinished: list[tuple[Tensor, Tensor, float]] = []
+
+    # ---- acting ---------------------------------------------------------------------------------------------
+
+    def alpha(self, spent: float) -> float:
+        """α when the share `spent` of the budget is gone."""
+        return self.alpha_start + (self.alpha_end - self.alpha_start) * min(max(spent, 0.0), 1.0)
+
+    @torch.no_grad()
+    def decide(self, state: Tensor, options: Options, *, spent: float) -> Decision:
+        """Draw `options.takes` options without replacement from `softmax(α Q)` over the admitted ones.
+
+        Args:
+            state: float32 [S].
+            options: what could be bought.
+            spent: share of the budget that is spent.
+        """
+        q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
+        advantage = q - q[:, options.prior].mean(dim=1, keepdim=True)
+        bound = advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False)
+        ready = len(self.replay_buffer) >= self.learning_starts
+        admitted = options.prior | (bound > 0) if ready else options.prior
+        alpha, mean = self.alpha(spent), q.mean(0)
+        logits = torch.where(admitted, alpha * mean, -torch.inf)
+        probabilities = logits.softmax(0)
+        gumbel = -torch.empty_like(logits).exponential_(generator=self.generator).log()
+        taken = (logits + gumbel).topk(min(options.takes, int(admitted.sum()))).indices.tolist()
+        return Decision(taken, mean, probabilities, float((probabilities * mean).sum()), alpha)
+
+    # ---- learning -------------------------------------------------------------------------------------------
+
+    def observe(
+        self, state: Tensor, action: Tensor, reward: float, next_state: Tensor, next_options: Options | None
+    ) -> None:
+        """Store what a purchase brought; `next_options` None where the run ends.
+
+        Args:
+            state: float32 [S], where it was made.
+            action: float32 [k, F], what was bought.
+            reward: R(s, a), in units of the metric.
+            next_state: float32 [S], where it led.
+            next_options: what can be bought there.
+        """
+        self.unfinished.append((state, action, reward * POINTS))
+        ended = next_options is None
+        options = next_options or Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
+        while self.unfinished and (ended or len(self.unfinished) >= self.n_step):
+            first_state, first_action, _ = self.unfinished[0]
+            n_step_return = sum(self.gamma**i * r for i, (_, _, r) in enumerate(self.unfinished))
+            self.replay_buffer.add(
+                Transition(
+                    state=first_state,
+                    action=first_action,
+                    reward=n_step_return,
+                    discount=0.0 if ended else self.gamma ** len(self.unfinished),
+                    next_state=next_state,
+                    next_options=options.features,
+                    next_mask=options.mask,
+                    next_takes=options.takes,
+                    members=torch.rand(self.members, generator=self.generator) < 0.8,
+                )
+            )
+            self.unfinished.pop(0)
+
+    def learn(self) -> float | None:
+        """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None before `learning_starts`.
+
+        The network chooses the next options, the target network values them (van Hasselt et al. 2016); the value
+        of taking several single samples is the mean of the best `next_takes`.
+        """
+        if len(self.replay_buffer) < self.learning_starts:
+            return None
+        losses = []
+        for _ in range(self.updates_per_round):
+            batch = self.replay_buffer.sample(self.batch_size, self.generator)
+            with torch.no_grad():
+                choosing = self.q_network(batch.next_state, batch.next_options, batch.next_mask)
+                valuing = self.target_network(batch.next_state, batch.next_options, batch.next_mask)
+                exists = batch.next_mask.any(-1)
+                ranks = torch.where(exists, choosing, -torch.inf).argsort(-1, descending=True).argsort(-1)
+                taken = (ranks < batch.next_takes[:, None]) & exists
+                next_value = (valuing * taken).sum(-1) / taken.sum(-1).clamp(min=1)
+                td_target = batch.reward + batch.discount * next_value
+            old_value = self.q_network(batch.state, batch.action[:, None], batch.action_mask[:, None])[..., 0]
+            errors = F.smooth_l1_loss(old_value, td_target, reduction="none")
+            weights = batch.members.T.float()
+            loss = (errors * weights).sum() / weights.sum().clamp(min=1)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            for target, online in zip(self.target_network.parameters(), self.q_network.parameters(), strict=True):
+                target.data.lerp_(online.data, self.tau)
+            losses.append(float(loss.detach()))
+        return sum(losses) / len(losses)
+
+    # ---- state ----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimiser, replay buffer, unfinished returns and generator, as tensors and plain numbers."""
+        return {
+            "q_network": self.q_network.state_dict(),
+            "target_network": self.target_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay_buffer": self.replay_buffer.state_dict(),
+            "unfinished": [list(step) for step in self.unfinished],
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.q_network.load_state_dict(state["q_network"])
+        self.target_network.load_state_dict(state["target_network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.replay_buffer.load_state_dict(state["replay_buffer"])
+        self.unfinished = [(s, a, r) for s, a, r in state["unfinished"]]
+        self.generator.set_state(state["generator"])

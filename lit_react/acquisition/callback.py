@@ -1,0 +1,267 @@
+"""At the end of each fit: value the last purchase, teach the Q-network, choose and ask for the next labels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_react.acquisition.agent import POINTS, Agent, Decision, Options
+from lit_react.acquisition.features import FeatureMap, History
+from lit_react.acquisition.policies import Policy, Proposal, QProposals
+from lit_react.acquisition.policies.base import affordable
+from lit_react.acquisition.rewards import GainReward, Outcome, Reward
+from lit_react.acquisition.scoring import score_pool
+from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.stopping import Stopping
+from lit_react.data.ledger import Ledger, Query
+from lit_react.data.pool import Pool
+from lit_react.errors import UserError
+
+
+@dataclass
+class Purchase:
+    """The purchase whose reward is not known yet: where it was made, what was bought, what was expected."""
+
+    state: Tensor
+    action: Tensor
+    cost: float
+    expected_value: float
+
+
+@dataclass
+class RoundReport:
+    """What the callback tells of one round.
+
+    Attributes:
+        metrics: validation metrics of the best weights.
+        reward: of the previous purchase; None in the first round.
+        q: what the agent saw: `td_loss`, `q_mean`, `q_taken`, `expected`, `temperature` (α), `proposal`.
+        query: one dictionary per row asked for: row, cost, policy, Q-value and signals.
+        stop: why nothing was asked for, or None.
+        seconds: per phase, `score` and `select`.
+    """
+
+    metrics: dict[str, float]
+    reward: float | None = None
+    q: dict[str, Any] = field(default_factory=dict)
+    query: list[dict[str, Any]] = field(default_factory=list)
+    stop: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class AcquisitionCallback(L.Callback):
+    """Lives across the rounds of a run; owns the Q-network, sees the pool and the ledger, never the test split.
+
+    Args:
+        policy: what can be chosen; None: `QProposals()`.
+        agent: who chooses and learns; None: `Agent()`.
+        reward: what a purchase was worth; None: `GainReward()`.
+        query_size: samples per purchase.
+        batch_size: rows per forward pass when scoring the pool.
+        metric: validation metric that is V(s); None: the task's own.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        agent: Agent | None = None,
+        reward: Reward | None = None,
+        query_size: int = 20,
+        batch_size: int = 128,
+        metric: str | None = None,
+    ) -> None:
+        if query_size < 1 or batch_size < 1:
+            raise UserError("acquisition.query_size and acquisition.batch_size: expected 1 or more")
+        self.policy, self.agent, self.reward = policy or QProposals(), agent or Agent(), reward or GainReward()
+        self.query_size, self.batch_size, self.metric = query_size, batch_size, metric
+        self.history = History()
+        self.purchase: Purchase | None = None
+        self.report = RoundReport({})
+
+    def attach(self, pool: Pool, ledger: Ledger, budget: float, stopping: Stopping, seed: int) -> None:
+        """Give the run's parts, once per run, before any state is loaded."""
+        self.pool, self.ledger, self.budget, self.stopping, self.seed = pool, ledger, budget, stopping, seed
+        self.agent.generator.manual_seed(seed)
+
+    # ---- hooks ----------------------------------------------------------------------------------------------
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A new round."""
+        self._best: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the metrics of the epoch that the checkpoint keeps: the first with the best monitored value."""
+        monitor = str(pl_module.monitor)
+        if trainer.sanity_checking:
+            return
+        now = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        if not self._best or now[monitor] > self._best[monitor]:
+            self._best = now
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Steps 1 to 5 of a round, on the device and in the precision of the fit."""
+        load_best_weights(trainer, pl_module)
+        value = self._value(str(pl_module.monitor))
+        self.history.values.append(value)
+        self.report = RoundReport(dict(self._best))
+        reward = self._reward_of_last_purchase(value)
+        self.report.reward = reward
+        signals = None
+        self.report.stop = self._reason_to_stop()
+        if self.report.stop is None:
+            start = time.perf_counter()
+            signals = score_pool(trainer, pl_module, self.pool, self.batch_size, self.policy.needs())  # type: ignore[arg-type]
+            self.report.seconds["score"] = time.perf_counter() - start
+            uncertainty = float(signals.entropy.mean()) / np.log(max(signals.num_classes, 2))
+            self.report.stop = self.stopping.by_uncertainty(uncertainty)
+        start = time.perf_counter()
+        self._learn_and_ask(trainer, signals if self.report.stop is None else None, reward)
+        self.report.seconds["select"] = time.perf_counter() - start
+
+    # ---- the steps ------------------------------------------------------------------------------------------
+
+    @property
+    def round(self) -> int:
+        """Number of this round, from 0."""
+        return len(self.history.values) - 1
+
+    def _value(self, monitor: str) -> float:
+        name = self.metric or monitor
+        if name not in self._best:
+            known = ", ".join(sorted(self._best)) or "none: the fit ended before its first validation"
+            raise UserError(f"acquisition.metric: {name!r} was not logged, known are {known}")
+        return self._best[name]
+
+    def _reward_of_last_purchase(self, value: float) -> float | None:
+        if self.purchase is None:
+            return None
+        before, expected = self.history.values[-2], self.purchase.expected_value
+        return self.reward(Outcome(before, value, self.purchase.cost, expected))
+
+    def _reason_to_stop(self) -> str | None:
+        unlabeled = self.pool.unlabeled_rows
+        if len(unlabeled) == 0:
+            return "every row of the pool is labeled"
+        already_asked = sum(query.cost for query in self.ledger.asked(self.round + 1))
+        if self.pool.costs[unlabeled].min() > (self.ledger.remaining + already_asked) * (1 + 1e-9):
+            return f"the budget of {self.budget:g} is spent"
+        return self.stopping.by_metric(self.history.values)
+
+    def _learn_and_ask(self, trainer: L.Trainer, signals: PoolSignals | None, reward: float | None) -> None:
+        """Close the previous transition, learn, and unless the run ends choose the next query."""
+        generator = np.random.default_rng([self.seed, self.round])
+        asked = self.ledger.asked(self.round + 1)
+        left = self.ledger.remaining + sum(query.cost for query in asked)
+        spent = 1 - left / self.budget
+        if signals is None:
+            if self.purchase is not None and reward is not None:
+                self.agent.observe(self.purchase.state, self.purchase.action, reward, self.purchase.state, None)
+                self.report.q["td_loss"] = self._learn()
+            self.purchase = None
+            return
+        payable = signals.select(self.pool.costs[signals.rows] <= left * (1 + 1e-9))
+        k = min(self.query_size, len(payable))
+        proposals = [
+            Proposal(p.name, affordable(p.rows, self.pool.costs, left), p.prior)
+            for p in self.policy.proposals(payable, k, generator)
+        ]
+        features = FeatureMap(signals, self.history, self.pool.costs, spent, generator)
+        options = self.policy.options(proposals, features, k)
+        state = torch.from_numpy(features.state())
+        if self.purchase is not None and reward is not None:
+            self.agent.observe(self.purchase.state, self.purchase.action, reward, state, options)
+            self.report.q["td_loss"] = self._learn()
+        decision = self.agent.decide(state, options, spent=spent)
+        queries = asked or self._queries(proposals, options, decision, left)
+        trainer.strategy.barrier()  # every process has read the ledger before one of them writes
+        if not asked and trainer.is_global_zero:
+            self.ledger.ask(self.round + 1, queries)
+        trainer.strategy.barrier()
+        rows = np.asarray([query.row for query in queries], dtype=np.int64)
+        self.purchase = Purchase(
+            state,
+            torch.from_numpy(features.batch(rows)),
+            sum(query.cost for query in queries),
+            self.history.values[-1] + decision.expected / POINTS,
+        )
+        self._describe(signals, queries, rows, decision, proposals)
+        self.history.remember(signals, len(self.pool))
+
+    def _learn(self) -> float | None:
+        return self.agent.learn() if self.policy.learns else None
+
+    def _queries(self, proposals: list[Proposal], options: Options, decision: Decision, left: float) -> list[Query]:
+        """The rows of the options taken, within the budget."""
+        chosen = [(int(row), index) for index in decision.taken for row in proposals[index].rows]
+        rows = affordable(np.asarray([row for row, _ in chosen], dtype=np.int64), self.pool.costs, left)
+        option_of = dict(reversed(chosen))
+        return [
+            Query(
+                split="pool",
+                row=int(row),
+                cost=float(self.pool.costs[row]),
+                policy=proposals[option_of[int(row)]].name,
+                q_value=float(decision.q[option_of[int(row)]]) / POINTS,
+            )
+            for row in rows
+        ]
+
+    def _describe(
+        self, signals: PoolSignals, queries: list[Query], rows: Rows, decision: Decision, proposals: list[Proposal]
+    ) -> None:
+        positions = np.searchsorted(signals.rows, rows)
+        self.report.q |= {
+            "temperature": decision.alpha,
+            "q_mean": float(decision.q.mean()) / POINTS,
+            "q_taken": float(decision.q[decision.taken].mean()) / POINTS,
+            "expected": decision.expected / POINTS,
+            "proposal": queries[0].policy,
+            "proposals": {
+                p.name: round(float(q) / POINTS, 6)
+                for p, q in zip(proposals, decision.q, strict=True)
+                if self.policy.takes(2) == 1
+            },
+        }
+        self.report.query = [
+            {
+                "row": query.row,
+                "cost": query.cost,
+                "policy": query.policy,
+                "q_value": query.q_value,
+                "predicted_class": int(signals.predictions[position]),
+                "max_probability": float(signals.max_probability[position]),
+                "margin": float(signals.margin[position]),
+                "entropy": float(signals.entropy[position]),
+            }
+            for query, position in zip(queries, positions, strict=True)
+        ]
+
+    # ---- state ----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next round needs, as tensors and plain numbers."""
+        return {
+            "agent": self.agent.state_dict(),
+            "history": self.history.state_dict(),
+            "purchase": vars(self.purchase) if self.purchase else None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.agent.load_state_dict(state_dict["agent"])
+        self.history.load_state_dict(state_dict["history"])
+        self.purchase = Purchase(**state_dict["purchase"]) if state_dict["purchase"] else None
+
+
+def load_best_weights(trainer: L.Trainer, module: L.LightningModule) -> None:
+    """Put the best checkpoint of this fit into the module; the last weights stay where there is none."""
+    checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if checkpoint:
+        weights = torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"]
+        module.load_state_dict(weights)

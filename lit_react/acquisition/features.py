@@ -1,0 +1,285 @@
+"""Features of state and samples that mean the same on every data set: ranks, shares, normalised entropies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_react.acquisition.signals import PoolSignals, Rows
+
+Vector = NDArray[np.float32]
+
+STATE_FEATURES = (
+    "budget spent (share)",
+    "log2 labels per class / 10",
+    "mean normalised entropy",
+    "mean margin",
+    "share with margin < 0.1",
+    "class coverage of the labels",
+    "normalised entropy of the labels' classes",
+    "share of predictions that changed since the last round",
+    "metric",
+    "last gain x 10",
+    "gain before that x 10",
+    "log10 classes",
+    "L1 distance of predicted and labeled class distributions",
+    "log10 pool size / 6",
+)
+SAMPLE_FEATURES = (
+    "1 - margin",
+    "normalised entropy",
+    "rank of 1 - margin",
+    "rank of entropy",
+    "1 - max probability",
+    "density z-score",
+    "rank of density",
+    "similarity to the nearest labeled",
+    "rank of that similarity",
+    "log frequency of its predicted class among the labels",
+    "prediction changed since the last round",
+    "change of confidence since the last round",
+    "share of its 10 neighbours predicted otherwise",
+    "nearest labeled has another class than predicted",
+    "similarity to the nearest earlier pick of the batch",
+    "share of its predicted class in the batch",
+    "coverage gained (facility location)",
+    "relative cost",
+)
+NEIGHBOURS = 20
+"""Neighbours whose mean similarity is a sample's density (TypiClust's 20)."""
+
+
+@dataclass
+class History:
+    """What features need of earlier rounds; part of the run's saved state.
+
+    Attributes:
+        values: the metric of each round so far.
+        predictions: int32 [pool], predicted class of each pool row in the last round; −1 before the first.
+        confidences: float32 [pool], probability of that class; 0 before the first.
+    """
+
+    values: list[float] = field(default_factory=list)
+    predictions: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    confidences: Vector = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+
+    def remember(self, signals: PoolSignals, pool_size: int) -> None:
+        """Keep this round's predictions for the next round's churn."""
+        self.predictions = np.full(pool_size, -1, dtype=np.int32)
+        self.confidences = np.zeros(pool_size, dtype=np.float32)
+        self.predictions[signals.rows] = signals.predictions
+        self.confidences[signals.rows] = signals.max_probability
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and tensors."""
+        return {
+            "values": list(self.values),
+            "predictions": torch.from_numpy(self.predictions),
+            "confidences": torch.from_numpy(self.confidences),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.values = list(state["values"])
+        self.predictions, self.confidences = state["predictions"].numpy(), state["confidences"].numpy()
+
+
+def _ranks(values: Vector, reference: Vector) -> Vector:
+    """Share of `reference` below each value (ties count half), in [0, 1]."""
+    ordered = np.sort(reference)
+    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return (below / (2 * max(len(ordered), 1))).astype(np.float32)
+
+
+def _distribution(classes: Rows, num_classes: int) -> Vector:
+    counts = np.bincount(classes, minlength=num_classes).astype(np.float32)
+    return counts / max(counts.sum(), 1)
+
+
+def _entropy_share(distribution: Vector) -> float:
+    """Entropy of a distribution over its maximum, in [0, 1]."""
+    entropy = float(-(distribution * np.log(np.clip(distribution, 1e-12, None))).sum())
+    return entropy / np.log(max(len(distribution), 2))
+
+
+class FeatureMap:
+    """Features relative to one state: signals, history and costs.
+
+    Densities and ranks are taken among *anchors*, a uniform sample of the unlabeled rows, so that the cost does not
+    grow with the pool.
+
+    Args:
+        signals: of this round.
+        history: of the rounds before, with this round's metric as the last of `values`.
+        costs: float64 [pool], annotation cost per pool row.
+        spent: share of the budget that is spent, in [0, 1].
+        generator: draws the anchors.
+        num_anchors: at most so many; a smaller pool is its own anchors.
+    """
+
+    def __init__(
+        self,
+        signals: PoolSignals,
+        history: History,
+        costs: NDArray[np.float64],
+        spent: float,
+        generator: np.random.Generator,
+        num_anchors: int = 2000,
+    ) -> None:
+        self.signals, self.history, self.costs, self.spent = signals, history, costs, spent
+        n = len(signals)
+        drawn = np.arange(n) if n <= num_anchors else np.sort(generator.choice(n, num_anchors, replace=False))
+        self.anchors = drawn
+        self.anchor_embeddings = signals.embeddings[drawn].astype(np.float32)
+        self.labeled_embeddings = signals.labeled_embeddings.astype(np.float32)
+
+    # ---- among anchors --------------------------------------------------------------------------------------
+
+    def _density(self, similarities: Vector) -> Vector:
+        """Mean similarity to the nearest anchors, [a]; the sample itself is one of them or nearly so."""
+        k = min(NEIGHBOURS, similarities.shape[1])
+        return np.partition(similarities, -k, axis=1)[:, -k:].mean(axis=1)
+
+    def _nearest_labeled(self, embeddings: Vector) -> tuple[Vector, Rows]:
+        """Similarity to the nearest labeled row, and that row's class; 0 and −1 without labels."""
+        if len(self.labeled_embeddings) == 0:
+            return np.zeros(len(embeddings), dtype=np.float32), np.full(len(embeddings), -1)
+        similarities = embeddings @ self.labeled_embeddings.T
+        nearest = similarities.argmax(axis=1)
+        return similarities[np.arange(len(nearest)), nearest], self.signals.labels[nearest]
+
+    @cached_property
+    def _anchor_density(self) -> Vector:
+        return self._density(self.anchor_embeddings @ self.anchor_embeddings.T)
+
+    @cached_property
+    def _anchor_coverage(self) -> Vector:
+        return np.maximum(self._nearest_labeled(self.anchor_embeddings)[0], 0)
+
+    @cached_property
+    def _anchor_weight(self) -> Vector:
+        """The weight of each anchor in uncertainty-weighted facility location: rank(−margin)^3."""
+        uncertainty = -self.signals.margin[self.anchors]
+        return _ranks(uncertainty, uncertainty) ** 3
+
+    @cached_property
+    def _label_distribution(self) -> Vector:
+        return _distribution(self.signals.labels, self.signals.num_classes)
+
+    # ---- state ----------------------------------------------------------------------------------------------
+
+    def state(self) -> Vector:
+        """float32 [len(STATE_FEATURES)]."""
+        signals, values = self.signals, self.history.values
+        classes = signals.num_classes
+        labels = self._label_distribution
+        gains = np.diff(values[-3:]) if len(values) > 1 else np.zeros(0)
+        before = self.history.predictions
+        churn = float(np.mean(before[signals.rows] != signals.predictions)) if len(before) and len(signals) else 0.0
+        filled = len(signals) > 0
+        return np.asarray(
+            [
+                self.spent,
+                np.log2(max(len(signals.labels), 1) / classes + 1) / 10,
+                float(signals.entropy.mean()) / np.log(max(classes, 2)) if filled else 0.0,
+                float(signals.margin.mean()) if filled else 1.0,
+                float((signals.margin < 0.1).mean()) if filled else 0.0,
+                float((labels > 0).mean()),
+                _entropy_share(labels),
+                churn,
+                values[-1] if values else 0.0,
+                10 * gains[-1] if len(gains) else 0.0,
+                10 * gains[-2] if len(gains) > 1 else 0.0,
+                np.log10(classes),
+                float(np.abs(_distribution(signals.predictions, classes) - labels).sum()),
+                np.log10(max(len(signals), 1)) / 6,
+            ],
+            dtype=np.float32,
+        )
+
+    # ---- samples --------------------------------------------------------------------------------------------
+
+    def batch(self, rows: Rows) -> Vector:
+        """float32 [k, len(SAMPLE_FEATURES)] of the pool rows of one batch, in their order."""
+        return np.concatenate(
+            [self.samples(rows), self._within_batch(rows), self._relative_cost(rows)[:, None]], axis=1
+        )
+
+    def samples(self, rows: Rows) -> Vector:
+        """The features that do not depend on the rest of a batch, float32 [k, 14]."""
+        signals, classes = self.signals, self.signals.num_classes
+        positions = np.searchsorted(signals.rows, rows)
+        embeddings = signals.embeddings[positions].astype(np.float32)
+        anchor_similarities = embeddings @ self.anchor_embeddings.T
+        density = self._density(anchor_similarities)
+        similarity, neighbour_class = self._nearest_labeled(embeddings)
+        predictions = signals.predictions[positions]
+        uncertainty, entropy = 1 - signals.margin[positions], signals.entropy[positions]
+        anchors = self.anchors
+        nearest = np.argsort(-anchor_similarities, axis=1)[:, 1:11]
+        before = self.history.predictions
+        known = before[rows] >= 0 if len(before) else np.zeros(len(rows), dtype=bool)
+        changed = known & (before[rows] != predictions) if len(before) else known
+        confidence = signals.max_probability[positions]
+        drift = np.where(known, confidence - self.history.confidences[rows], 0) if len(before) else 0 * confidence
+        spread = self._anchor_density.std() + 1e-6
+        return np.stack(
+            [
+                uncertainty,
+                entropy / np.log(max(classes, 2)),
+                _ranks(uncertainty, 1 - signals.margin[anchors]),
+                _ranks(entropy, signals.entropy[anchors]),
+                1 - confidence,
+                np.clip((density - self._anchor_density.mean()) / spread, -3, 3),
+                _ranks(density, self._anchor_density),
+                similarity,
+                _ranks(np.maximum(similarity, 0), self._anchor_coverage),
+                np.log(self._label_distribution[predictions] * len(signals.labels) + 1)
+                / np.log(len(signals.labels) + 2),
+                changed,
+                drift,
+                (signals.predictions[anchors[nearest]] != predictions[:, None]).mean(axis=1)
+                if nearest.size
+                else 0 * confidence,
+                neighbour_class != predictions,
+            ],
+            axis=1,
+        ).astype(np.float32)
+
+    def _within_batch(self, rows: Rows) -> Vector:
+        """Redundancy with earlier picks, share of the predicted class, marginal coverage: float32 [k, 3]."""
+        positions = np.searchsorted(self.signals.rows, rows)
+        embeddings = self.signals.embeddings[positions].astype(np.float32)
+        predictions = self.signals.predictions[positions]
+        within = np.tril(embeddings @ embeddings.T, -1) + np.triu(np.full((len(rows), len(rows)), -1.0))
+        nearest_pick = np.maximum(within.max(axis=1, initial=-1.0), 0)
+        share = (predictions[:, None] == predictions[None, :]).mean(axis=1)
+        coverage, weight = self._anchor_coverage.copy(), self._anchor_weight
+        total = float((weight * (1 - coverage)).sum()) + 1e-6
+        gains = []
+        for embedding in embeddings:
+            better = np.maximum(self.anchor_embeddings @ embedding, coverage)
+            gains.append(float((weight * (better - coverage)).sum()) / total * 10)
+            coverage = better
+        return np.stack([nearest_pick, share, np.asarray(gains)], axis=1).astype(np.float32)
+
+    def singles(self, rows: Rows) -> Vector:
+        """float32 [m, len(SAMPLE_FEATURES)], each row as a batch of its own (sample-level policies)."""
+        positions = np.searchsorted(self.signals.rows, rows)
+        embeddings = self.signals.embeddings[positions].astype(np.float32)
+        coverage, weight = self._anchor_coverage, self._anchor_weight
+        total = float((weight * (1 - coverage)).sum()) + 1e-6
+        better = np.maximum(embeddings @ self.anchor_embeddings.T, coverage)
+        gains = ((better - coverage) * weight).sum(axis=1) / total * 10
+        alone = np.stack([np.zeros(len(rows)), np.ones(len(rows)), gains], axis=1)
+        return np.concatenate([self.samples(rows), alone, self._relative_cost(rows)[:, None]], axis=1).astype(
+            np.float32
+        )
+
+    def _relative_cost(self, rows: Rows) -> Vector:
+        return (self.costs[rows] / self.costs.mean()).astype(np.float32)

@@ -1,0 +1,96 @@
+"""The contract of a policy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_react.acquisition.agent import Options
+from lit_react.acquisition.features import FeatureMap
+from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.strategies import NEEDS, STRATEGIES
+from lit_react.errors import UserError
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Rows that could be bought together.
+
+    Attributes:
+        name: of the rule that proposes them.
+        rows: int64 [k], pool rows, best first.
+        prior: proposed by the rule that the policy starts from.
+    """
+
+    name: str
+    rows: Rows
+    prior: bool
+
+
+class Policy(ABC):
+    """Says what can be chosen in a state; the agent chooses.
+
+    Attributes:
+        learns: whether there is a choice to learn.
+    """
+
+    learns = True
+
+    @abstractmethod
+    def strategies(self) -> Iterable[str]:
+        """Names of the strategies it asks."""
+
+    def needs(self) -> frozenset[str]:
+        """Extra signals that its strategies read."""
+        return frozenset().union(*(NEEDS.get(name, frozenset()) for name in self.strategies()))
+
+    @abstractmethod
+    def takes(self, k: int) -> int:
+        """How many proposals make a query of k samples."""
+
+    @abstractmethod
+    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
+        """What could be bought, at least `takes(k)` of them from the prior rule.
+
+        Args:
+            signals: of the affordable unlabeled rows.
+            k: samples per query, at most len(signals).
+            generator: the round's.
+        """
+
+    def options(self, proposals: list[Proposal], features: FeatureMap, k: int) -> Options:
+        """The proposals as the agent sees them."""
+        described = [torch.from_numpy(features.batch(proposal.rows)) for proposal in proposals]
+        width = max(len(d) for d in described)
+        padded = torch.zeros(len(described), width, described[0].shape[1])
+        mask = torch.zeros(len(described), width, dtype=torch.bool)
+        for index, d in enumerate(described):
+            padded[index, : len(d)], mask[index, : len(d)] = d, True
+        prior = torch.tensor([proposal.prior for proposal in proposals])
+        return Options(padded, mask, prior, self.takes(k))
+
+
+def check_strategy(name: str, option: str) -> str:
+    """The name, if a strategy has it.
+
+    Raises:
+        UserError: no strategy has it.
+    """
+    if name not in STRATEGIES:
+        raise UserError(f"{option}: unknown strategy {name!r}, expected one of {', '.join(sorted(STRATEGIES))}")
+    return name
+
+
+def affordable(rows: Rows, costs: NDArray[np.float64], budget: float) -> Rows:
+    """The rows in their order, without each one that no longer fits into the budget."""
+    kept, left = [], budget * (1 + 1e-9)
+    for row in rows:
+        if costs[row] <= left:
+            kept.append(row)
+            left -= costs[row]
+    return np.asarray(kept, dtype=np.int64)

@@ -1,0 +1,68 @@
+"""Choose among the strategies' batches (batch-constrained Q-learning)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
+from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.errors import UserError
+
+DEFAULT_STRATEGIES = (
+    "facility_location",
+    "margin",
+    "badge",
+    "cluster_margin",
+    "density_weighted_margin",
+    "typiclust",
+    "random",
+    "facility_location+margin",
+    "facility_location+typiclust",
+)
+
+
+class QProposals(Policy):
+    """Each strategy, and each mixture of two, proposes a batch; the Q-network values the batches.
+
+    A free maximum over thousands of samples finds the network's errors; a maximum over sound batches cannot do much
+    harm. New strategies join without training: a batch is valued by its samples, not by its name.
+
+    Args:
+        strategies: names; `a+b` takes turns between the picks of a and of b.
+        prior: the rule to start from; it must be among `strategies`.
+    """
+
+    def __init__(self, strategies: Sequence[str] = DEFAULT_STRATEGIES, prior: str = "facility_location") -> None:
+        self.mixtures = {name: name.split("+") for name in strategies}
+        for parts in self.mixtures.values():
+            for part in parts:
+                check_strategy(part, "acquisition.policy.strategies")
+        if prior not in self.mixtures:
+            raise UserError(f"acquisition.policy.prior: {prior!r} is not among strategies ({', '.join(self.mixtures)})")
+        self.prior = prior
+
+    def strategies(self) -> Iterable[str]:
+        """Every rule that some proposal needs."""
+        return {part for parts in self.mixtures.values() for part in parts}
+
+    def takes(self, k: int) -> int:
+        """One batch."""
+        return 1
+
+    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
+        """One batch per strategy and mixture; a strategy used twice is asked once."""
+        picks = {name: STRATEGIES[name](signals, k, generator) for name in sorted(self.strategies())}
+        return [
+            Proposal(name, _take_turns([picks[part] for part in parts], k), prior=name == self.prior)
+            for name, parts in self.mixtures.items()
+        ]
+
+
+def _take_turns(rankings: list[Rows], k: int) -> Rows:
+    """The first k distinct rows, taken from the rankings in turns."""
+    turns = np.stack(rankings, axis=1).ravel()
+    _, first = np.unique(turns, return_index=True)
+    return turns[np.sort(first)][:k]

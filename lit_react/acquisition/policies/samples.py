@@ -1,0 +1,54 @@
+"""Choose sample by sample: the literal reading of seed 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from lit_react.acquisition.agent import Options
+from lit_react.acquisition.features import FeatureMap
+from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
+from lit_react.acquisition.signals import PoolSignals
+from lit_react.acquisition.strategies import STRATEGIES
+
+
+class QSamples(Policy):
+    """Every candidate sample is an option of its own; k are drawn without replacement from softmax(α Q(s, x)).
+
+    Candidates are the prior rule's picks and a uniform sample of the pool. Nothing tells the network that two of its
+    picks are alike; `QProposals` is the default for that reason.
+
+    Args:
+        candidates: options per decision.
+        prior: the rule to start from.
+    """
+
+    def __init__(self, candidates: int = 256, prior: str = "facility_location") -> None:
+        self.candidates, self.prior = candidates, check_strategy(prior, "acquisition.policy.prior")
+
+    def strategies(self) -> Iterable[str]:
+        """The prior rule."""
+        return [self.prior]
+
+    def takes(self, k: int) -> int:
+        """All k of them."""
+        return k
+
+    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
+        """The prior's k picks, then other rows, each alone."""
+        sound = STRATEGIES[self.prior](signals, k, generator)
+        others = np.setdiff1d(signals.rows, sound)
+        drawn = generator.choice(others, min(len(others), max(self.candidates - k, 0)), replace=False)
+        rows = np.concatenate([sound, drawn])
+        return [
+            Proposal(self.prior if i < len(sound) else "q_sample", rows[i : i + 1], prior=i < len(sound))
+            for i in range(len(rows))
+        ]
+
+    def options(self, proposals: list[Proposal], features: FeatureMap, k: int) -> Options:
+        """As in `Policy.options`, described in one pass."""
+        described = torch.from_numpy(features.singles(np.concatenate([p.rows for p in proposals])))
+        mask = torch.ones(len(proposals), 1, dtype=torch.bool)
+        return Options(described[:, None], mask, torch.tensor([p.prior for p in proposals]), self.takes(k))

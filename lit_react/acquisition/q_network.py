@@ -1,0 +1,54 @@
+"""Q(s, a) for any batch: the mean over its samples of q(s, φ(x)), by a small ensemble."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class QNetwork(nn.Module):
+    """An ensemble of MLPs over state and sample features (value decomposition: Q(s, B) = mean over x in B).
+
+    The last layer starts at zero: an untrained network values all batches alike, and says so.
+
+    Args:
+        state_dim: number of state features.
+        sample_dim: number of sample features.
+        members: size of the ensemble; their disagreement is the network's doubt.
+        hidden: width of the two hidden layers.
+        generator: draws the initial weights.
+    """
+
+    def __init__(
+        self, state_dim: int, sample_dim: int, *, members: int, hidden: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        sizes = [state_dim + sample_dim, hidden, hidden, 1]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for fan_in, fan_out in pairwise(sizes):
+            weight = torch.randn(members, fan_in, fan_out, generator=generator) * (2 / fan_in) ** 0.5
+            self.weights.append(nn.Parameter(weight if fan_out > 1 else torch.zeros_like(weight)))
+            self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
+
+    def forward(self, state: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
+        """Values of batches.
+
+        Args:
+            state: float32 [b, S].
+            samples: float32 [b, a, k, F], features of k samples in each of a batches.
+            mask: bool [b, a, k], False where a batch has fewer samples.
+
+        Returns:
+            float32 [members, b, a]; 0 for a batch without samples.
+        """
+        b, a, k, _ = samples.shape
+        x = torch.cat([state[:, None, None].expand(b, a, k, -1), samples], dim=-1).flatten(0, 2)
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = x @ weight + bias
+            if index + 1 < len(self.weights):
+                x = torch.relu(x)
+        values = x.view(-1, b, a, k) * mask
+        return values.sum(-1) / mask.sum(-1).clamp(min=1)

@@ -1,0 +1,67 @@
+"""What a purchase was worth: R(s, a) of seed 1, in two readings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of one purchase once the model was fitted with it.
+
+    Attributes:
+        value_before: V(s), the validation metric before the purchase.
+        value_after: V(s'), the validation metric of the next fit.
+        cost: Σ c_i of the purchase, in cost units.
+        expected_value: Σ π(a|s) (V(s) + Q(s, a)), the metric that the policy expected before it chose.
+    """
+
+    value_before: float
+    value_after: float
+    cost: float
+    expected_value: float
+
+
+class Reward(ABC):
+    """A reward function of an `Outcome`."""
+
+    @abstractmethod
+    def __call__(self, outcome: Outcome) -> float:
+        """R(s, a), in units of the metric."""
+
+
+class GainReward(Reward):
+    """`V(s') − V(s) − λ Σ c_i`: what the metric gained, less what the labels cost. The default.
+
+    Args:
+        cost_weight: λ, metric per cost unit; with 0.0001 a gain of one point pays for 100 labels of cost 1.
+    """
+
+    def __init__(self, cost_weight: float = 1e-4) -> None:
+        self.cost_weight = cost_weight
+
+    def __call__(self, outcome: Outcome) -> float:
+        """The gain less the weighted cost."""
+        return outcome.value_after - outcome.value_before - self.cost_weight * outcome.cost
+
+
+class PrintedReward(GainReward):
+    """`V(s') − V(s) − γ Σ π(s'|s) V(s') − λ Σ c_i`, as seed 1 prints it.
+
+    The sum is the metric that the policy expected, a level and not a gain: with a metric near 0.8 the reward is near
+    −0.8 whatever was bought, and what tells one purchase from another is a small remainder. That is why `GainReward`
+    is the default.
+
+    Args:
+        gamma: γ, weight of the expected metric.
+        cost_weight: λ, metric per cost unit.
+    """
+
+    def __init__(self, gamma: float = 0.9, cost_weight: float = 1e-4) -> None:
+        super().__init__(cost_weight)
+        self.gamma = gamma
+
+    def __call__(self, outcome: Outcome) -> float:
+        """The gain less the discounted expectation, less the weighted cost."""
+        return super().__call__(outcome) - self.gamma * outcome.expected_value

@@ -1,0 +1,201 @@
+"""The commands: `fit` runs the rounds; `validate`, `test` and `predict` use the newest model of the run's folder."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from rich.console import Console
+
+from lit_react import __version__
+from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.rewards import GainReward
+from lit_react.data.costs import ConstantCost
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.ledger import Ledger
+from lit_react.errors import LabelsPending, UserError
+from lit_react.experiments.plots import learning_curve
+from lit_react.experiments.tables import rounds_table
+from lit_react.prediction import PredictionWriter
+from lit_react.rounds import Rounds, run_rounds
+from lit_react.run_config import check_same_run
+from lit_react.state import RunState
+from lit_react.tasks import TaskModule, TextClassification
+from lit_react.tracking import Tracker, Wandb, wandb_logger
+
+log = logging.getLogger("lit_react")
+
+
+class OneLineParser(LightningArgumentParser):
+    """Wrong options end the command with one line and exit code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what `main` prints."""
+        raise UserError(" ".join(str(message).split())) from ex
+
+
+class ReactCLI(LightningCLI):
+    """LightningCLI with the groups `rounds`, `acquisition`, `wandb`, and a `fit` that runs all rounds."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Groups beside `trainer`, `model` and `data`, and what links them."""
+        parser.add_class_arguments(Rounds, "rounds")
+        parser.add_lightning_class_args(AcquisitionCallback, "acquisition")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_class_arguments(Wandb, "wandb")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.set_defaults(
+            {
+                "model": _of_class(TextClassification),
+                "data.cost": _of_class(ConstantCost),
+                "acquisition.policy": _of_class(QProposals),
+                "acquisition.agent": _of_class(Agent),
+                "acquisition.reward": _of_class(GainReward),
+                "early_stopping.monitor": "val/accuracy",
+                "early_stopping.mode": "max",
+                "early_stopping.patience": 5,
+            }
+        )
+        parser.link_arguments("data.class_names", "model.init_args.label_names", apply_on="instantiate")
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """The Trainer of `validate`, `test` and `predict`; `fit` builds its own, one per round."""
+        return self._new_trainer(callbacks=[self._get(self.config_init, "predictions")], logger=False, **kwargs)
+
+    def _new_trainer(self, *, callbacks: list[L.Callback], logger: Any, **kwargs: Any) -> L.Trainer:
+        """A Trainer of the config's options; its callbacks are fresh copies, for a used one remembers its last fit."""
+        options = {**self._get(self.config_init, "trainer"), **kwargs}
+        own = options.pop("callbacks") or []
+        options.pop("logger", None)
+        fresh = copy.deepcopy({**options, "callbacks": own if isinstance(own, list) else [own]})
+        return L.Trainer(
+            **fresh | {"callbacks": fresh["callbacks"] + callbacks, "use_distributed_sampler": False}, logger=logger
+        )
+
+    # ---- fit ------------------------------------------------------------------------------------------------
+
+    def fit(self, model: TaskModule, datamodule: PoolDataModule, **_: Any) -> None:
+        """Run or resume the rounds; then a table and a picture."""
+        plan: Rounds = self._get(self.config_init, "rounds")
+        config = self._parser("fit").dump(self.config["fit"], skip_none=False)
+        reopen = check_same_run(plan.folder, config)
+        datamodule.connect(model)
+        loggers = self._loggers(plan.folder)
+        tracker = Tracker(loggers)
+        tracker.config(plan.folder / "config.yaml")
+        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+
+        def make_trainer(folder: Path, acquisition: AcquisitionCallback) -> L.Trainer:
+            stopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))
+            checkpoint = ModelCheckpoint(
+                folder / "checkpoint", "best", monitor=model.monitor, mode="max", save_weights_only=True
+            )
+            return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers)
+
+        try:
+            state = run_rounds(
+                plan,
+                seed=int(self._get(self.config, "seed_everything")),
+                data=datamodule,
+                recipe=model,
+                make_trainer=make_trainer,
+                acquisition=acquisition,
+                tracker=tracker,
+                reopen=reopen,
+            )
+            if rank_zero_only.rank == 0:
+                _show(plan.folder, state)
+        finally:
+            names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
+            tracker.finish([plan.folder / name for name in names])
+
+    def _loggers(self, folder: Path) -> list[Logger]:
+        own = self._get(self.config_init, "trainer").get("logger")
+        loggers = list(own) if isinstance(own, list) else [own] if isinstance(own, Logger) else []
+        wandb = wandb_logger(self._get(self.config_init, "wandb"), folder)
+        return loggers + ([wandb] if wandb else [])
+
+    # ---- validate, test, predict ----------------------------------------------------------------------------
+
+    def before_validate(self) -> None:
+        """The newest model, and the validation labels that the run bought."""
+        self._use_newest_model()
+        plan: Rounds = self._get(self.config_init, "rounds")
+        path = plan.folder / "ledger.sqlite"
+        if not path.exists():
+            raise UserError(f"{path}: no such file, validate needs a run's labels; run fit first")
+        with Ledger(path, budget=plan.budget, fingerprint=self.datamodule.fingerprint(), read_only=True) as ledger:
+            self.datamodule.reveal("validation", *ledger.labeled("validation", 0))
+
+    def before_test(self) -> None:
+        """The newest model."""
+        self._use_newest_model()
+
+    def before_predict(self) -> None:
+        """The newest model."""
+        self._use_newest_model()
+
+    def _use_newest_model(self) -> None:
+        """The run's newest model, unless `--ckpt_path` or an exported folder as `--model.pretrained` names another."""
+        self.datamodule.connect(self.model)
+        folder = self._get(self.config_init, "rounds").folder / "model"
+        if self._get(self.config, "ckpt_path"):
+            return
+        if folder.exists():
+            self.model.restore(folder)
+        elif not Path(self.model.pretrained).is_dir():
+            raise UserError(
+                f"{folder}: no such model; run fit first or give an exported folder as --model.pretrained"
+            )
+
+
+def _of_class(cls: type) -> dict[str, str]:
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}"}
+
+
+def _show(folder: Path, state: RunState) -> None:
+    """Table, picture, folder."""
+    Console().print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
+    picture = folder / "learning_curve.png"
+    learning_curve(state.rounds, picture, title=str(folder))
+    print(f"learning curve: {picture}\nmodel: {folder / 'model'}\nrun folder: {folder}")
+
+
+def main(args: ArgsType = None) -> None:
+    """Run a command; exit code 2 and one line where the user gave something wrong, 0 where labels are awaited.
+
+    Args:
+        args: the command line; None: that of the process.
+    """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    torch.set_float32_matmul_precision("high")
+    try:
+        ReactCLI(
+            model_class=TaskModule,
+            subclass_mode_model=True,
+            datamodule_class=PoolDataModule,
+            parser_class=OneLineParser,
+            parser_kwargs={"prog": "lit_react", "version": __version__},
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "logger": False},
+            args=args,
+        )
+    except LabelsPending as pending:
+        print(pending)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,83 @@
+"""Batches of rows of similar length: less padding, the same rows, every process its own share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+Rows = NDArray[np.int64]
+
+
+def length_sorted_batches(lengths: NDArray[np.int32], batch_size: int) -> list[Rows]:
+    """All positions of `lengths`, longest first (so that memory runs out at once or never), cut into batches."""
+    order = np.argsort(-lengths.astype(np.int64), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+class LengthSortedBatches(Sampler[list[int]]):
+    """Every position once, longest first; process `rank` of `world_size` takes each `world_size`-th batch.
+
+    Args:
+        lengths: int32 [n], tokens per position.
+        batch_size: positions per batch and process.
+        rank: index of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, lengths: NDArray[np.int32], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self.batches = length_sorted_batches(lengths, batch_size)[rank::world_size]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class ShuffledBuckets(Sampler[list[int]]):
+    """Shuffled batches of similar length: shuffle, cut into buckets of 4 batches, sort each, shuffle the batches.
+
+    `batch_size` is that of all processes together: a batch is cut into `world_size` equal shares, so that one
+    process and eight train the same model. A last batch that cannot be shared evenly is filled up with its own
+    first positions.
+
+    Args:
+        lengths: int32 [n], tokens per position.
+        batch_size: positions per optimiser step.
+        seed: decides every epoch's order together with the epoch's number.
+        rank: index of this process.
+        world_size: number of processes.
+    """
+
+    BATCHES_PER_BUCKET = 4
+
+    def __init__(
+        self, lengths: NDArray[np.int32], batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        self.epoch += 1
+        order = torch.randperm(len(self.lengths), generator=generator).numpy()
+        bucket = self.batch_size * self.BATCHES_PER_BUCKET
+        batches: list[Rows] = []
+        for start in range(0, len(order), bucket):
+            rows = order[start : start + bucket]
+            rows = rows[np.argsort(-self.lengths[rows].astype(np.int64), kind="stable")]
+            batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        for index in torch.randperm(len(batches), generator=generator).tolist():
+            yield self._share(batches[index])
+
+    def _share(self, batch: Rows) -> list[int]:
+        missing = -len(batch) % self.world_size
+        return np.concatenate([batch, np.resize(batch, missing)])[self.rank :: self.world_size].tolist()
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)

@@ -1,0 +1,295 @@
+"""The splits of a run: labeled and unlabeled pool, validation, test; and the loaders over them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import datasets
+import lightning as L
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from lit_react.data.batching import LengthSortedBatches, ShuffledBuckets
+from lit_react.data.costs import ConstantCost, Cost
+from lit_react.data.encoding import Batch, EncodedTable, text_digest
+from lit_react.data.pool import Pool, Rows, RowsOf, whole
+from lit_react.data.sources import Source, load_source
+from lit_react.errors import UserError
+from lit_react.tasks.base import TaskModule
+
+Initial = Literal["random", "stratified", "representative"]
+
+
+class PoolDataModule(L.LightningDataModule):
+    """Reads a source, carves the splits that it lacks, and serves what has been labeled so far.
+
+    Args:
+        source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file; a folder with `train.*` and maybe `validation.*` and
+            `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged.
+        text_column: column of the texts.
+        label_column: column of the labels, strings or integers; the pool may lack it, or some of its values.
+        validation: file or split name of the validation set; None: the split of that name, or else carved.
+        test: file or split name of the test set; None: the split of that name, or else carved.
+        local_copy: folder below `$LIT_REACT_DATA` that is read instead of the hub where it exists.
+        label_names: the names, in the order of the class ids; None: sorted, from the data.
+        pool_size: draw so many rows of the pool, by `split_seed`; None: all.
+        validation_size: rows of the validation split; its labels are bought like all others. None: all of a given
+            split.
+        test_size: rows of the test split; None: all of a given split, none where there is no such split.
+        split_seed: draws the splits; leave it while `seed_everything` varies, so that all seeds share a test set.
+        cost: annotation cost of a row; None: 1 for each.
+        initial: how the first labels are chosen: at random; `stratified` by the known labels (simulation only),
+            at least one for each class; `representative`: the texts nearest to k-means centres.
+        initial_size: number of first labels.
+        batch_size: rows per optimiser step, of all processes together.
+        eval_batch_size: rows per forward pass without gradients, per process.
+        predict: file or source that `predict` reads; None: the unlabeled rows of the pool.
+    """
+
+    def __init__(
+        self,
+        source: str = "bbc_news",
+        text_column: str = "text",
+        label_column: str = "label",
+        validation: str | None = None,
+        test: str | None = None,
+        local_copy: str | None = None,
+        label_names: list[str] | None = None,
+        pool_size: int | None = None,
+        validation_size: int | None = 100,
+        test_size: int | None = None,
+        split_seed: int = 0,
+        cost: Cost | None = None,
+        initial: Initial = "random",
+        initial_size: int = 20,
+        batch_size: int = 16,
+        eval_batch_size: int = 64,
+        predict: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("pool_size", pool_size, 1),
+            ("validation_size", validation_size, 1),
+            ("test_size", test_size, 0),
+            ("initial_size", initial_size, 1),
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"data.{name}: {value} is too small, expected {least} or more")
+        self.source, self.text_column, self.label_column = source, text_column, label_column
+        self.validation, self.test, self.local_copy = validation, test, local_copy
+        self.fixed_label_names = label_names
+        self.pool_size, self.validation_size, self.test_size = pool_size, validation_size, test_size
+        self.split_seed, self.cost = split_seed, cost or ConstantCost()
+        self.initial, self.initial_size = initial, initial_size
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.predict = predict
+        self.seed = 0
+
+    # ---- what the command line wires ------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Name of each class id; None for a source that names no label."""
+        return self.splits.label_names
+
+    def connect(self, task: TaskModule) -> None:
+        """Say which task encodes the texts; loading and encoding happen at the first use."""
+        self.task = task
+
+    # ---- splits ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def splits(self) -> Source:
+        """The three splits as the run uses them: given ones cut to size, missing ones carved from the pool."""
+        source = load_source(
+            self.source,
+            text_column=self.text_column,
+            label_column=self.label_column,
+            validation=self.validation,
+            test=self.test,
+            local_copy=self.local_copy,
+            label_names=self.fixed_label_names,
+        )
+        generator = np.random.default_rng(self.split_seed)
+        pool, validation, test = source.pool, source.validation, source.test
+        carve_test = self.test_size if test is None else 0
+        carve_validation = self.validation_size or 100 if validation is None else 0
+        order = generator.permutation(len(pool))
+        test_rows, validation_rows, pool_rows = np.split(order, np.cumsum([carve_test or 0, carve_validation]))
+        if len(pool_rows) == 0:
+            raise UserError(
+                f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
+                f"validation_size {carve_validation}"
+            )
+        if len(test_rows):
+            test = pool.select(np.sort(test_rows))
+            if min(test["label"][:]) < 0:
+                raise UserError(f"data.test_size: {self.source} has rows without label, give data.test instead")
+        if len(validation_rows):
+            validation = pool.select(np.sort(validation_rows))
+        return Source(
+            pool=pool.select(np.sort(pool_rows[: self.pool_size])),
+            validation=self._sample(validation, self.validation_size, generator),
+            test=self._sample(test, self.test_size, generator),
+            label_names=source.label_names,
+        )
+
+    @staticmethod
+    def _sample(
+        table: datasets.Dataset | None, size: int | None, generator: np.random.Generator
+    ) -> datasets.Dataset | None:
+        if table is None or size is None or size >= len(table):
+            return table
+        return table.select(np.sort(generator.choice(len(table), size, replace=False))) if size else None
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool, without any label that was not bought."""
+        encoded = self.task.encode(self.splits.pool)
+        return Pool(
+            table=encoded,
+            costs=self.cost.costs(self.splits.pool, encoded.lengths),
+            labels=np.full(len(encoded), -1, dtype=np.int64),
+            num_classes=len(self.class_names or ()),
+        )
+
+    @cached_property
+    def _validation_table(self) -> EncodedTable:
+        return self.task.encode(self.validation_split)
+
+    @cached_property
+    def validation_labels(self) -> Rows:
+        """int64 [m], bought class ids of the validation rows; -1 where not bought."""
+        return np.full(len(self._validation_table), -1, dtype=np.int64)
+
+    @property
+    def validation_split(self) -> datasets.Dataset:
+        """The validation rows."""
+        assert self.splits.validation is not None, "carved where the source has none"
+        return self.splits.validation
+
+    def validation_costs(self) -> NDArray[np.float64]:
+        """float64 [m], annotation cost of each validation row."""
+        return self.cost.costs(self.validation_split, self._validation_table.lengths)
+
+    def reveal(self, split: str, rows: Rows, labels: Rows) -> None:
+        """Make bought labels visible: `pool` or `validation`, rows relative to that split."""
+        if split == "pool":
+            self.pool.reveal(rows, labels)
+        else:
+            self.validation_labels[rows] = labels
+
+    # ---- for oracles and reports ----------------------------------------------------------------------------
+
+    def known_labels(self) -> dict[str, Rows]:
+        """Split → int64 labels that came with the data, -1 where unknown. Read by oracles, by nobody else."""
+        return {
+            "pool": np.asarray(self.splits.pool["label"][:], dtype=np.int64),
+            "validation": np.asarray(self.validation_split["label"][:], dtype=np.int64),
+        }
+
+    def text(self, split: str, row: int) -> str:
+        """The text of a row of `pool` or `validation`."""
+        return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]["text"]
+
+    def fingerprint(self) -> str:
+        """Names the texts and order of pool and validation split: what the ledger's rows refer to."""
+        return f"{text_digest(self.splits.pool)}-{text_digest(self.validation_split)}"
+
+    def initial_rows(self, generator: np.random.Generator, known: Rows) -> Rows:
+        """The first rows to label, int64 [initial_size], relative to the pool.
+
+        Args:
+            generator: the run's.
+            known: int64 [n], labels that came with the data; `stratified` reads them.
+
+        Raises:
+            UserError: the pool is smaller than `initial_size`, or `stratified` without labels.
+        """
+        size = self.initial_size
+        if size > len(known):
+            raise UserError(f"data.initial_size: {size} is more than the pool's {len(known)} rows")
+        if self.initial == "stratified":
+            return _stratified(known, size, generator)
+        if self.initial == "representative":
+            return _representative(self.task.embed(self.splits.pool), size, generator)
+        return generator.choice(len(known), size, replace=False).astype(np.int64)
+
+    # ---- loaders --------------------------------------------------------------------------------------------
+
+    def _processes(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The labeled rows of the pool, shuffled by `seed` and epoch, in batches of similar length."""
+        rows = self.pool.labeled_rows
+        sampler = ShuffledBuckets(self.pool.table.lengths[rows], self.batch_size, seed=self.seed, **self._processes())
+        dataset = RowsOf(self.pool.table, rows, self.pool.labels[rows])
+        return DataLoader(dataset, batch_sampler=sampler, collate_fn=whole)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation rows whose labels were bought."""
+        rows = np.flatnonzero(self.validation_labels >= 0)
+        return self._in_order(self._validation_table, rows, self.validation_labels[rows])
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test rows.
+
+        Raises:
+            UserError: the source has no test split and none was carved.
+        """
+        if self.splits.test is None:
+            raise UserError("data.test: there is no test split; name a file, or carve one with data.test_size")
+        table = self.task.encode(self.splits.test)
+        labels = np.asarray(self.splits.test["label"][:], dtype=np.int64)
+        return self._in_order(table, np.arange(len(table)), labels)
+
+    @cached_property
+    def predict_split(self) -> datasets.Dataset:
+        """What `predict` labels: the rows of `predict`, or all rows of the pool."""
+        if self.predict is None:
+            return self.splits.pool
+        return load_source(self.predict, text_column=self.text_column, label_column=self.label_column).pool
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The rows of `predict_split`."""
+        table = self.task.encode(self.predict_split)
+        return self._in_order(table, np.arange(len(table)), None)
+
+    def _in_order(self, table: EncodedTable, rows: Rows, labels: Rows | None) -> DataLoader[Batch]:
+        sampler = LengthSortedBatches(table.lengths[rows], self.eval_batch_size, **self._processes())
+        return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
+
+
+def _stratified(labels: Rows, size: int, generator: np.random.Generator) -> Rows:
+    """One row of each class while `size` lasts (frequent classes first), the rest in proportion to the classes."""
+    if np.any(labels < 0):
+        raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")
+    classes, counts = np.unique(labels, return_counts=True)
+    quota = np.zeros(len(classes), dtype=np.int64)
+    for _ in range(size):  # the class furthest below its share is next; a class without any comes first
+        behind = np.where(quota < counts, counts / len(labels) * size - quota + len(labels) * (quota == 0), -np.inf)
+        quota[np.argmax(behind)] += 1
+    picks = [
+        generator.choice(np.flatnonzero(labels == c), q, replace=False) for c, q in zip(classes, quota, strict=True)
+    ]
+    return generator.permutation(np.concatenate(picks)).astype(np.int64)
+
+
+def _representative(embeddings: NDArray[np.float32], size: int, generator: np.random.Generator) -> Rows:
+    """The rows nearest to the centres of `size` k-means clusters, each row once."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    seed = int(generator.integers(2**31))
+    kmeans = MiniBatchKMeans(size, random_state=seed, n_init=3, batch_size=4096).fit(embeddings)
+    picks: list[int] = []
+    for centre in kmeans.cluster_centers_:
+        distance = -(embeddings @ centre)
+        distance[picks] = np.inf
+        picks.append(int(distance.argmin()))
+    return np.asarray(picks, dtype=np.int64)

@@ -1,0 +1,192 @@
+"""Texts are encoded once, into tables on disk; batches are cut from the tables without Python objects per row."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_react.data.batching import length_sorted_batches
+
+Batch = dict[str, Tensor]
+
+
+class EncodedTable(Protocol):
+    """The encoded rows of one split; row i of the table is row i of the split."""
+
+    lengths: NDArray[np.int32]
+    """int32 [n], tokens per row, special tokens included."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """Tensors of these rows, padded to the longest of them; `row` (int64 [b]) names them."""
+        ...
+
+
+def cache_folder() -> Path:
+    """Where encoded tables are kept: `$LIT_REACT_CACHE`, else `~/.cache/lit_react`."""
+    folder = Path(os.environ.get("LIT_REACT_CACHE") or Path.home() / ".cache" / "lit_react")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def text_digest(table: datasets.Dataset, *salt: str) -> str:
+    """SHA-256 over the texts of a split in their order, and over what else decides their encoding."""
+    digest = hashlib.sha256("\x1f".join(salt).encode())
+    for chunk in table.select_columns("text").with_format("arrow").iter(batch_size=10_000):
+        for text in chunk.column("text").to_pylist():
+            encoded = text.encode()
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+    return digest.hexdigest()[:32]
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What decides the token ids: the tokenizer's own serialisation (vocabulary, normaliser, template)."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    described = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+class TokenTable:
+    """Token ids of a split in an Arrow file, memory-mapped.
+
+    Args:
+        tokens: one column `input_ids` (list of int32), one row per text.
+        pad_id: token id that fills shorter rows.
+        pad_left: fill on the left (decoder models) instead of on the right.
+    """
+
+    def __init__(self, tokens: datasets.Dataset, *, pad_id: int, pad_left: bool = False) -> None:
+        self.tokens = tokens.with_format("arrow")
+        self.pad_id, self.pad_left = pad_id, pad_left
+        column = tokens.data.column("input_ids")
+        self.lengths = np.asarray(pa.compute.list_value_length(column), dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """`row` int64 [b], `input_ids` int64 [b, t], `attention_mask` int64 [b, t], t the longest row's tokens."""
+        rows = np.asarray(rows, dtype=np.int64)
+        lists = self.tokens[rows].column("input_ids").combine_chunks()
+        lengths = self.lengths[rows]
+        places = np.arange(int(lengths.max(initial=1)))
+        mask = places < lengths[:, None]
+        if self.pad_left:
+            mask = mask[:, ::-1]
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        ids[mask] = lists.flatten().to_numpy()
+        return {
+            "row": torch.from_numpy(rows),
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+        }
+
+
+def tokenize(
+    table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int, cache: Path
+) -> TokenTable:
+    """Tokenise the `text` column once; a second call with the same texts and tokenizer reads the file of the first.
+
+    Args:
+        table: the split.
+        tokenizer: its special tokens are added, texts are cut at `max_length` tokens.
+        max_length: in tokens, special tokens included.
+        cache: folder of the Arrow files; one is named after a hash of texts, tokenizer and `max_length`.
+    """
+    digest = text_digest(table, tokenizer_digest(tokenizer), str(max_length))
+    path = cache / f"tokens-{digest}.arrow"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        table.select_columns("text").map(
+            lambda rows: {
+                "input_ids": tokenizer(
+                    rows["text"],
+                    truncation=True,
+                    max_length=max_length,
+                    return_attention_mask=False,
+                    return_token_type_ids=False,
+                )["input_ids"]
+            },
+            batched=True,
+            remove_columns=["text"],
+            features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
+            cache_file_name=str(partial),
+            load_from_cache_file=False,
+            desc="Tokenising",
+        )
+        os.replace(partial, path)
+    return TokenTable(
+        datasets.Dataset.from_file(str(path)),
+        pad_id=tokenizer.pad_token_id or 0,
+        pad_left=tokenizer.padding_side == "left",
+    )
+
+
+class FeatureTable:
+    """Sentence embeddings of a split from a frozen encoder.
+
+    Args:
+        features: float32 [n, d], may be a memory map.
+        lengths: int32 [n], tokens per text.
+    """
+
+    def __init__(self, features: NDArray[np.float32], lengths: NDArray[np.int32]) -> None:
+        self.features, self.lengths = features, lengths
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """`row` int64 [b], `features` float32 [b, d]."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return {"row": torch.from_numpy(rows), "features": torch.from_numpy(np.asarray(self.features[rows]))}
+
+
+def mean_embedding(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Masked mean over tokens, scaled to unit length: [b, t, d], [b, t] → float32 [b, d]."""
+    weights = attention_mask.unsqueeze(-1).float()
+    mean = (hidden.float() * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
+@torch.inference_mode()
+def embed(encoder: PreTrainedModel, tokens: TokenTable, *, cache: Path, key: str, batch_size: int = 64) -> FeatureTable:
+    """Mean embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
+
+    Args:
+        encoder: a headless model (`AutoModel`), moved to the GPU where there is one, and set to eval mode.
+        tokens: the tokenised split.
+        cache: folder of the `.npy` files.
+        key: names encoder weights and texts together; the file is found again by it.
+        batch_size: rows per forward pass, of similar length.
+    """
+    path = cache / f"embeddings-{key}.npy"
+    if not path.exists():
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        encoder = encoder.eval().to(device)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        features = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(len(tokens), encoder.config.hidden_size)
+        )
+        for rows in tqdm(length_sorted_batches(tokens.lengths, batch_size), desc="Embedding", leave=False):
+            batch = {name: tensor.to(device) for name, tensor in tokens.batch(rows).items()}
+            hidden = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
+            features[rows] = mean_embedding(hidden, batch["attention_mask"]).cpu().numpy()
+        features.flush()
+        del features
+        os.replace(partial, path)
+    return FeatureTable(np.load(path, mmap_mode="r"), tokens.lengths)

@@ -1,0 +1,46 @@
+"""`result.json`: all that tables and figures read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lit_react import __version__
+from lit_react.errors import UserError
+from lit_react.state import RunState, write_json
+
+
+def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:
+    """Area under the learning curve: mean of a metric over the rounds, start point included; None if it is absent."""
+    values = [round["metrics"][metric] for round in rounds if metric in round["metrics"]]
+    return sum(values) / len(values) if values else None
+
+
+def write_results(folder: Path, state: RunState) -> None:
+    """Write `result.json`, whole, after each round."""
+    metrics = sorted({name for round in state.rounds for name in round["metrics"]})
+    write_json(
+        folder / "result.json",
+        {
+            "version": __version__,
+            "stopped": state.stopped,
+            "aulc": {name: aulc(state.rounds, name) for name in metrics},
+            "rounds": state.rounds,
+        },
+    )
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The content of a run's `result.json`.
+
+    Raises:
+        UserError: there is none, or it is not JSON.
+    """
+    path = folder / "result.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file, expected the folder of a run") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not a result file, {error}") from error

@@ -1,0 +1,37 @@
+"""The table of a run's rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+COLUMNS = (
+    ("val acc", "val/accuracy"),
+    ("val F1", "val/macro_f1"),
+    ("test acc", "test/accuracy"),
+    ("test F1", "test/macro_f1"),
+)
+PHASES = ("fit", "score", "select", "test")
+
+
+def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
+    """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
+    table = Table(title=title, title_justify="left")
+    for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
+        table.add_column(name, justify="right")
+    table.add_column("next batch by")
+    for phase in PHASES:
+        table.add_column(f"{phase} s", justify="right")
+    for entry in rounds:
+        metrics = entry["metrics"]
+        table.add_row(
+            str(entry["round"]),
+            str(entry["labeled"]),
+            f"{entry['cost']:g}",
+            *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for _, key in COLUMNS),
+            "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
+            entry["q"].get("proposal", "–"),
+            *(f"{entry['seconds'].get(phase, 0):.1f}" for phase in PHASES),
+        )
+    return table

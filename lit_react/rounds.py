@@ -1,0 +1,223 @@
+"""The loop: buy what was asked for, fit, acquire, test, save; until something ends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import distributed
+
+from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.acquisition.stopping import Stopping
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.ledger import Ledger, Query
+from lit_react.data.oracles import FileOracle, GoldOracle, Oracle
+from lit_react.errors import LabelsPending, UserError
+from lit_react.experiments.results import write_results
+from lit_react.state import RunState, write_json, write_lines
+from lit_react.tasks.base import TaskModule
+from lit_react.tracking import Tracker
+
+MakeTrainer = Callable[[Path, AcquisitionCallback], L.Trainer]
+
+
+@dataclass
+class Rounds:
+    """How a run proceeds.
+
+    Args:
+        folder: the run's folder; the same command with the same folder goes on where it was stopped.
+        budget: in cost units, for all labels of the run: validation, initial and acquired ones.
+        oracle: who answers: `gold`, the labels that came with the data (simulation); or `file`, people, who read
+            `round_XX/to_label.jsonl` and write `round_XX/labels.jsonl`.
+        start: `cold`, each round from the pretrained weights; or `warm`, from those of the round before.
+        stopping: reasons to stop before the budget is spent.
+    """
+
+    folder: Path = Path("runs/default")
+    budget: float = 1000.0
+    oracle: Literal["gold", "file"] = "gold"
+    start: Literal["cold", "warm"] = "cold"
+    stopping: Stopping = field(default_factory=Stopping)
+
+
+def run_rounds(
+    plan: Rounds,
+    *,
+    seed: int,
+    data: PoolDataModule,
+    recipe: TaskModule,
+    make_trainer: MakeTrainer,
+    acquisition: AcquisitionCallback,
+    tracker: Tracker,
+    reopen: bool = False,
+) -> RunState:
+    """Run or resume.
+
+    Args:
+        plan: see `Rounds`.
+        seed: of the run; round r uses a seed derived from both, so that a resumed run equals an unbroken one.
+        data: connected to the task.
+        recipe: module without weights; every round starts from a fresh copy.
+        make_trainer: a fresh Trainer with fresh callbacks for a round's folder.
+        acquisition: lives across the rounds.
+        tracker: gets every round's numbers.
+        reopen: the budget or the stopping rules were changed: a finished run goes on from its last round.
+
+    Returns:
+        the state after the last round; `stopped` says why it ended.
+
+    Raises:
+        LabelsPending: people have not answered yet; everything up to here is saved.
+        UserError: the budget is smaller than the first labels, the state is damaged, …
+    """
+    folder, state = plan.folder, RunState.load(plan.folder)
+    if reopen:
+        state.reopen()
+    with _open_ledger(plan, data) as ledger:
+        acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
+        if state.acquisition is not None:
+            acquisition.load_state_dict(state.acquisition)
+        if state.stopped:
+            return state
+        _ask_for_first_labels(plan, ledger, data, seed)
+        for round in count(len(state.rounds)):
+            _buy(plan, ledger, data, round)
+            bought = [entry for entry in ledger.purchases() if entry["round"] == round]
+            tracker.bought(round, bought, acquisition.report.query, data)
+            round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
+            L.seed_everything(round_seed, workers=True, verbose=False)
+            data.seed = round_seed
+            module = recipe.fresh()
+            if plan.start == "warm" and round > 0:
+                module.restore(_round_folder(folder, round - 1) / "model")
+            trainer = make_trainer(_round_folder(folder, round), acquisition)
+            result = _fit_and_test(trainer, module, data, acquisition)
+            spent_on_this_round = {"round": round, **_counts(ledger, data, round)}
+            state.rounds.append(spent_on_this_round | result)
+            state.advance(acquisition.state_dict(), acquisition.report.stop)
+            if trainer.is_global_zero:
+                _save(folder, round, state, module, acquisition)
+            tracker.round(state.rounds[-1])
+            if state.stopped:
+                return state
+    raise AssertionError("unreachable: only a reason to stop ends the rounds")
+
+
+def _round_folder(folder: Path, round: int) -> Path:
+    return folder / f"round_{round:02d}"
+
+
+def _open_ledger(plan: Rounds, data: PoolDataModule) -> Ledger:
+    """The first process writes, the others of a distributed run read."""
+    path = plan.folder / "ledger.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Ledger(path, budget=plan.budget, fingerprint=data.fingerprint(), read_only=rank_zero_only.rank != 0)
+
+
+def _ask_for_first_labels(plan: Rounds, ledger: Ledger, data: PoolDataModule, seed: int) -> None:
+    """Validation labels and initial labels, in one transaction; labels that came with the data are among them."""
+    if ledger.asked(0) or rank_zero_only.rank != 0:
+        return
+    known = data.known_labels()
+    given = np.flatnonzero(known["pool"] >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
+    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
+    rows = list(dict.fromkeys([*given.tolist(), *drawn.tolist()]))[: max(len(given), len(drawn))]
+    costs = data.validation_costs()
+    queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
+    queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
+    price = sum(query.cost for query in queries)
+    if price > plan.budget * (1 + 1e-9):
+        raise UserError(
+            f"rounds.budget: {plan.budget:g} does not pay for the first labels, which cost {price:g} "
+            f"({len(costs)} validation, {len(rows)} initial); raise it, or lower data.validation_size or initial_size"
+        )
+    ledger.ask(0, queries)
+
+
+def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None:
+    """Have the round's query answered, record the answers, then show the labels to the data module."""
+    pending = ledger.pending()
+    if pending and rank_zero_only.rank == 0:
+        known = data.known_labels()
+        for oracle, queries in _oracles(plan, data, known, pending):
+            ledger.answer(oracle.label(round, queries), oracle.annotator)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+    pending = ledger.pending()
+    if pending:
+        raise LabelsPending(FileOracle.pending_message(plan.folder, round, len(pending), len(ledger.asked(round))))
+    for split in ("pool", "validation"):
+        data.reveal(split, *ledger.labeled(split, round))
+
+
+def _oracles(
+    plan: Rounds, data: PoolDataModule, known: dict[str, Any], pending: list[Query]
+) -> list[tuple[Oracle, list[Query]]]:
+    """Who answers which of the pending queries: with people, labels that came with the data answer for themselves."""
+    gold = GoldOracle(known)
+    if plan.oracle == "gold":
+        return [(gold, pending)]
+    is_known = {query: known[query.split][query.row] >= 0 for query in pending}
+    people = FileOracle(plan.folder, data.text, data.class_names or [])
+    asked = [(gold, [q for q in pending if is_known[q]]), (people, [q for q in pending if not is_known[q]])]
+    return [(oracle, queries) for oracle, queries in asked if queries]
+
+
+def _fit_and_test(
+    trainer: L.Trainer, module: TaskModule, data: PoolDataModule, acquisition: AcquisitionCallback
+) -> dict[str, Any]:
+    """One fit with the acquisition at its end, one test with the best weights; the round's numbers."""
+    start = time.perf_counter()
+    trainer.fit(module, datamodule=data)
+    report = acquisition.report
+    seconds = {"fit": time.perf_counter() - start - sum(report.seconds.values()), **report.seconds}
+    epochs, steps = trainer.current_epoch, trainer.global_step
+    start = time.perf_counter()
+    tested = trainer.test(module, datamodule=data, verbose=False)[0] if data.splits.test is not None else {}
+    seconds["test"] = time.perf_counter() - start
+    return {
+        "metrics": report.metrics | {name: float(value) for name, value in tested.items()},
+        "reward": report.reward,
+        "q": report.q,
+        "epochs": epochs,
+        "steps": steps,
+        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
+    }
+
+
+def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:
+    used = [entry for entry in ledger.purchases() if entry["round"] <= round]
+    return {
+        "labeled": len(data.pool.labeled_rows),
+        "validation": int((data.validation_labels >= 0).sum()),
+        "cost": sum(entry["cost"] for entry in used),
+    }
+
+
+def _save(folder: Path, round: int, state: RunState, module: TaskModule, acquisition: AcquisitionCallback) -> None:
+    """Model and reports first, the state last: a crash in between repeats the round and nothing else."""
+    here = _round_folder(folder, round)
+    exported = here / "model"
+    shutil.rmtree(exported, ignore_errors=True)
+    module.export(exported)
+    write_lines(here / "query.jsonl", acquisition.report.query)
+    write_json(here / "test_report.json", module.test_report())
+    state.save(folder)
+    write_results(folder, state)
+    link = folder / ".model.partial"
+    link.unlink(missing_ok=True)
+    link.symlink_to(exported.relative_to(folder))
+    os.replace(link, folder / "model")
+    shutil.rmtree(here / "checkpoint", ignore_errors=True)
+    if round > 0:
+        shutil.rmtree(_round_folder(folder, round - 1) / "model", ignore_errors=True)

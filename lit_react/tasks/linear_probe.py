@@ -1,0 +1,104 @@
+"""A linear head on a frozen encoder: the encoder sees each text once, after that a round takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from lit_react.data.encoding import Batch, EncodedTable, FeatureTable, cache_folder, tokenize
+from lit_react.tasks.pretrained import load_config, load_model
+from lit_react.tasks.text_classification import MINILM, Classifier
+
+
+class LinearProbe(Classifier):
+    """Multinomial logistic regression on frozen, cached sentence embeddings, fitted by L-BFGS in one step.
+
+    Set `trainer.max_epochs: 1` and a `data.batch_size` that holds all labels. With the default `l2` and unit-length
+    embeddings it is scikit-learn's `LogisticRegression(C=20)`: mean cross-entropy + l2 / (2 n) · ‖W‖², l2 = 1 / C.
+
+    Args:
+        pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
+        label_names: name of each class id; set from the data.
+        max_length: texts are cut at so many tokens.
+        l2: strength of the penalty on the weights (not on the bias), 1 / C.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 128,
+        l2: float = 0.05,
+        class_weights: Literal["none", "balanced"] = "none",
+    ) -> None:
+        optimizer: OptimizerCallable = lambda p: torch.optim.LBFGS(  # noqa: E731
+            p, max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-5
+        )
+        super().__init__(pretrained, label_names, max_length, optimizer, "plateau", 0.0, class_weights)
+        self.l2 = l2
+
+    def configure_model(self) -> None:
+        """A head of zeros: the fit is convex and starts where logistic regression starts."""
+        if hasattr(self, "head"):
+            return
+        self.head = nn.Linear(load_config(self.pretrained).hidden_size, len(self.names))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self._build_metrics()
+
+    def configure_optimizers(self) -> Any:
+        """L-BFGS with a strong-Wolfe line search, no schedule."""
+        return self.optimizer(self.parameters())
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Embeddings, in a memory-mapped file named after weights and texts."""
+        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+        return FeatureTable(self.embed(table), tokens.lengths)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[b, C]; in float32 whatever the precision, it costs nothing."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.head(batch["features"].float())
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Mean cross-entropy plus the penalty."""
+        loss = super().training_step(batch, index)
+        return loss + self.l2 / (2 * len(batch["labels"])) * self.head.weight.square().sum()
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """The head's view; without dropout `mutual_information` is 0."""
+        found = {
+            "probabilities": self.logits(batch).softmax(-1),
+            "embeddings": batch["features"].half(),
+        }
+        if "head_inputs" in needs:
+            found["head_inputs"] = batch["features"].half()
+        if "mutual_information" in needs:
+            found["mutual_information"] = torch.zeros(len(batch["row"]))
+        return found
+
+    def export(self, folder: Path) -> None:
+        """The encoder and tokenizer by `save_pretrained`, the head in `head.safetensors` (weight, bias)."""
+        encoder = load_model(AutoModel, self.pretrained)
+        encoder.config.id2label = dict(enumerate(self.names))
+        encoder.config.label2id = {name: index for index, name in enumerate(self.names)}
+        encoder.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in self.head.state_dict().items()},
+            folder / "head.safetensors",
+        )
+
+    def restore(self, folder: Path) -> None:
+        """Take encoder and head from the exported folder."""
+        self.pretrained, self.label_names = str(folder), None
+        self.configure_model()
+        self.head.load_state_dict(load_file(folder / "head.safetensors"))

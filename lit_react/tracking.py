@@ -1,0 +1,177 @@
+"""Where the numbers of a run go: W&B and the Trainer's own loggers. None of them can stop a run."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+if TYPE_CHECKING:
+    from lit_react.data.datamodule import PoolDataModule
+
+log = logging.getLogger("lit_react")
+
+
+@dataclass
+class Wandb:
+    """Weights & Biases; without an account nothing is asked and nothing is sent.
+
+    Args:
+        mode: `offline` writes to the run's folder (`wandb sync` sends it later), `online` sends, `disabled` does
+            neither. Online without a key or a connection becomes offline, with one line that says so.
+        project: name of the project.
+        entity: team or user.
+        name: of the run; None: the name of the run's folder.
+        group: groups the runs of an experiment.
+        tags: of the run.
+    """
+
+    mode: Literal["online", "offline", "disabled"] = "offline"
+    project: str = "lit-react"
+    entity: str | None = None
+    name: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+def wandb_logger(options: Wandb, folder: Path) -> WandbLogger | None:
+    """A logger with one W&B run for the whole run folder; None where W&B is off or does not start."""
+    if options.mode == "disabled" or rank_zero_only.rank != 0:
+        return None
+    mode = options.mode
+    if mode == "online" and not _has_key():
+        log.warning("W&B: no API key found (wandb login), the run is kept offline in %s", folder / "wandb")
+        mode = "offline"
+    for attempt in dict.fromkeys([mode, "offline"]):
+        try:
+            return _start(options, attempt, folder)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            log.warning("W&B does not start %s (%s); the run goes on", attempt, reason)
+    return None
+
+
+def _has_key() -> bool:
+    import wandb
+
+    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+
+
+def _start(options: Wandb, mode: str, folder: Path) -> WandbLogger:
+    import wandb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = WandbLogger(
+        name=options.name or folder.name,
+        project=options.project,
+        entity=options.entity,
+        group=options.group,
+        tags=options.tags,
+        save_dir=str(folder),
+        id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        offline=mode == "offline",
+        settings=wandb.Settings(silent=True, console="off", init_timeout=30),
+    )
+    run = logger.experiment
+    run.define_metric("round")
+    for keys in ("pool/*", "acquisition/*", "round/*", "test/*"):
+        run.define_metric(keys, step_metric="round")
+    return logger
+
+
+class Tracker:
+    """Sends each round's numbers to the loggers.
+
+    Args:
+        loggers: of the Trainer, W&B's among them; the same objects over all rounds.
+    """
+
+    def __init__(self, loggers: list[Logger]) -> None:
+        self.loggers = loggers
+        self.wandb = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+
+    def config(self, path: Path) -> None:
+        """Send the run's configuration."""
+        import yaml
+
+        values = yaml.safe_load(path.read_text())
+        self._try(lambda: [logger.log_hyperparams(values) for logger in self.loggers])
+
+    def round(self, entry: dict[str, Any]) -> None:
+        """Send one finished round: the entry that `rounds.py` keeps, under the keys of the charts."""
+        numbers = {
+            "round": entry["round"],
+            "pool/labeled": entry["labeled"],
+            "pool/cost": entry["cost"],
+            "acquisition/reward": entry["reward"],
+            **{f"acquisition/{name}": value for name, value in entry["q"].items()},
+            **{f"round/{name}": value for name, value in entry["metrics"].items()},
+            **{f"round/seconds_{name}": value for name, value in entry["seconds"].items()},
+        }
+        plain = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
+        self._try(lambda: [logger.log_metrics(plain, step=None) for logger in self.loggers if logger is self.wandb])
+        others = [logger for logger in self.loggers if logger is not self.wandb]
+        self._try(lambda: [logger.log_metrics(plain, step=int(entry["round"])) for logger in others])
+
+    def bought(
+        self, round: int, entries: list[dict[str, Any]], signals: list[dict[str, Any]], data: PoolDataModule
+    ) -> None:
+        """Send the table of the labels that this round was the first to use.
+
+        Args:
+            round: the round.
+            entries: of the ledger.
+            signals: what was known of them when they were asked for, by `row`.
+            data: gives texts and names of classes.
+        """
+        if self.wandb is None:
+            return
+        names = data.class_names or []
+        known = {entry["row"]: entry for entry in signals}
+        columns = ["split", "row", "text", "label", "cost", "policy", "q_value"]
+        extra = ["predicted_class", "max_probability", "margin", "entropy"]
+        rows = [
+            [
+                entry["split"],
+                entry["row"],
+                data.text(entry["split"], entry["row"]),
+                names[entry["label"]],
+                *(entry[name] for name in columns[4:]),
+                *(known.get(entry["row"], {}).get(name) for name in extra),
+            ]
+            for entry in entries
+        ]
+        logger = self.wandb
+        self._try(lambda: logger.log_table(f"bought/round_{round:02d}", columns=columns + extra, data=rows))
+
+    def finish(self, files: list[Path]) -> None:
+        """Send the run's files as an artifact and close W&B."""
+        if self.wandb is None:
+            return
+        run = self.wandb.experiment
+
+        def send() -> None:
+            import wandb
+
+            artifact = wandb.Artifact(f"run-{run.id}", type="run")
+            for path in files:
+                if path.exists():
+                    artifact.add_file(str(path))
+            run.log_artifact(artifact)
+
+        self._try(send)
+        self._try(run.finish)
+
+    def _try(self, send: Callable[[], object]) -> None:
+        """A tracker that fails costs a chart, never a label."""
+        try:
+            send()
+        except Exception as error:
+            log.warning("tracking failed and was skipped: %s: %s", type(error).__name__, error)
