@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+import transformers
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
@@ -28,13 +28,20 @@ from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.plots import learning_curve
 from lit_react.experiments.tables import rounds_table
 from lit_react.prediction import PredictionWriter
+from lit_react.processes import is_first_process
 from lit_react.rounds import Rounds, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tracking import Tracker, Wandb, wandb_logger
 
-log = logging.getLogger("lit_react")
+TRAINER_DEFAULTS = {
+    "max_epochs": 10,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "logger": False,
+    "enable_model_summary": False,
+}
 
 
 class OneLineParser(LightningArgumentParser):
@@ -79,9 +86,12 @@ class ReactCLI(LightningCLI):
         own = options.pop("callbacks") or []
         options.pop("logger", None)
         fresh = copy.deepcopy({**options, "callbacks": own if isinstance(own, list) else [own]})
-        return L.Trainer(
-            **fresh | {"callbacks": fresh["callbacks"] + callbacks, "use_distributed_sampler": False}, logger=logger
-        )
+        fresh["callbacks"] += callbacks
+        if fresh["enable_progress_bar"] is None:
+            fresh["enable_progress_bar"] = sys.stderr.isatty()
+        if fresh["enable_progress_bar"] and not any(isinstance(c, ProgressBar) for c in fresh["callbacks"]):
+            fresh["callbacks"].append(RichProgressBar(leave=False))
+        return L.Trainer(**fresh | {"use_distributed_sampler": False}, logger=logger)
 
     # ---- fit ------------------------------------------------------------------------------------------------
 
@@ -114,7 +124,7 @@ class ReactCLI(LightningCLI):
                 tracker=tracker,
                 reopen=reopen,
             )
-            if rank_zero_only.rank == 0:
+            if is_first_process():
                 _show(plan.folder, state)
         finally:
             names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
@@ -155,9 +165,7 @@ class ReactCLI(LightningCLI):
         if folder.exists():
             self.model.restore(folder)
         elif not Path(self.model.pretrained).is_dir():
-            raise UserError(
-                f"{folder}: no such model; run fit first or give an exported folder as --model.pretrained"
-            )
+            raise UserError(f"{folder}: no such model; run fit first or give an exported folder as --model.pretrained")
 
 
 def _of_class(cls: type) -> dict[str, str]:
@@ -166,7 +174,10 @@ def _of_class(cls: type) -> dict[str, str]:
 
 def _show(folder: Path, state: RunState) -> None:
     """Table, picture, folder."""
-    Console().print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
     picture = folder / "learning_curve.png"
     learning_curve(state.rounds, picture, title=str(folder))
     print(f"learning curve: {picture}\nmodel: {folder / 'model'}\nrun folder: {folder}")
@@ -180,6 +191,8 @@ def main(args: ArgsType = None) -> None:
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.set_float32_matmul_precision("high")
     try:
         ReactCLI(
@@ -191,7 +204,7 @@ def main(args: ArgsType = None) -> None:
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "logger": False},
+            trainer_defaults=TRAINER_DEFAULTS,
             args=args,
         )
     except LabelsPending as pending:

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import distributed
 
 from lit_react.errors import UserError
-from lit_react.state import write_atomically, write_lines
+from lit_react.files import write_atomically, write_lines
 
 
 class PredictionWriter(BasePredictionWriter):

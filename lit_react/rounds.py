@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 import lightning as L
 import numpy as np
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from torch import distributed
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.ledger import Ledger, Query
-from lit_react.data.oracles import FileOracle, GoldOracle, Oracle
+from lit_react.data.oracles import FileOracle, GoldOracle
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
-from lit_react.state import RunState, write_json, write_lines
+from lit_react.files import write_json, write_lines
+from lit_react.processes import is_first_process, wait_for_all
+from lit_react.state import RunState
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
 
@@ -121,12 +121,12 @@ def _open_ledger(plan: Rounds, data: PoolDataModule) -> Ledger:
     """The first process writes, the others of a distributed run read."""
     path = plan.folder / "ledger.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return Ledger(path, budget=plan.budget, fingerprint=data.fingerprint(), read_only=rank_zero_only.rank != 0)
+    return Ledger(path, budget=plan.budget, fingerprint=data.fingerprint(), read_only=not is_first_process())
 
 
 def _ask_for_first_labels(plan: Rounds, ledger: Ledger, data: PoolDataModule, seed: int) -> None:
     """Validation labels and initial labels, in one transaction; labels that came with the data are among them."""
-    if ledger.asked(0) or rank_zero_only.rank != 0:
+    if ledger.asked(0) or not is_first_process():
         return
     known = data.known_labels()
     given = np.flatnonzero(known["pool"] >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
@@ -146,31 +146,28 @@ def _ask_for_first_labels(plan: Rounds, ledger: Ledger, data: PoolDataModule, se
 
 def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None:
     """Have the round's query answered, record the answers, then show the labels to the data module."""
+    known = data.known_labels()
+    gold = GoldOracle(known)
+    oracle = gold if plan.oracle == "gold" else _people(plan, data)
     pending = ledger.pending()
-    if pending and rank_zero_only.rank == 0:
-        known = data.known_labels()
-        for oracle, queries in _oracles(plan, data, known, pending):
-            ledger.answer(oracle.label(round, queries), oracle.annotator)
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
-    pending = ledger.pending()
-    if pending:
-        raise LabelsPending(FileOracle.pending_message(plan.folder, round, len(pending), len(ledger.asked(round))))
+    if is_first_process():
+        given = [query for query in pending if known[query.split][query.row] >= 0]
+        asked = [query for query in pending if query not in given]
+        for answering, queries in ((gold, given), (oracle, asked)):
+            if queries:
+                ledger.answer(answering.label(round, queries), answering.annotator)
+    wait_for_all()
+    if pending := ledger.pending():
+        asked = ledger.asked(round)
+        raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
         data.reveal(split, *ledger.labeled(split, round))
 
 
-def _oracles(
-    plan: Rounds, data: PoolDataModule, known: dict[str, Any], pending: list[Query]
-) -> list[tuple[Oracle, list[Query]]]:
-    """Who answers which of the pending queries: with people, labels that came with the data answer for themselves."""
-    gold = GoldOracle(known)
-    if plan.oracle == "gold":
-        return [(gold, pending)]
-    is_known = {query: known[query.split][query.row] >= 0 for query in pending}
-    people = FileOracle(plan.folder, data.text, data.class_names or [])
-    asked = [(gold, [q for q in pending if is_known[q]]), (people, [q for q in pending if not is_known[q]])]
-    return [(oracle, queries) for oracle, queries in asked if queries]
+def _people(plan: Rounds, data: PoolDataModule) -> FileOracle:
+    if not data.class_names:
+        raise UserError("data.label_names: nothing names the labels that people may choose from, give the list")
+    return FileOracle(plan.folder, data.text, data.class_names)
 
 
 def _fit_and_test(

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lit_react.errors import UserError
-from lit_react.state import write_atomically
+from lit_react.files import write_atomically
 
 FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.logger", "wandb")
 """Options that do not change what a run learns; a resumed run may have others."""

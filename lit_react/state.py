@@ -1,10 +1,8 @@
-"""The run folder: a state file that is whole or absent, and results that can be read at any time."""
+"""What a run is between two rounds, in one file."""
 
 from __future__ import annotations
 
 import io
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,32 +10,7 @@ from typing import Any
 import torch
 
 from lit_react.errors import UserError
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part: tmp, fsync, `os.replace`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """`write_atomically` of indented JSON."""
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """`write_atomically` of JSON lines."""
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+from lit_react.files import write_atomically
 
 
 @dataclass

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 if TYPE_CHECKING:
     from lit_react.data.datamodule import PoolDataModule
+
+from lit_react.processes import is_first_process
 
 log = logging.getLogger("lit_react")
 
@@ -43,7 +44,7 @@ class Wandb:
 
 def wandb_logger(options: Wandb, folder: Path) -> WandbLogger | None:
     """A logger with one W&B run for the whole run folder; None where W&B is off or does not start."""
-    if options.mode == "disabled" or rank_zero_only.rank != 0:
+    if options.mode == "disabled" or not is_first_process():
         return None
     mode = options.mode
     if mode == "online" and not _has_key():
@@ -106,6 +107,8 @@ class Tracker:
 
     def round(self, entry: dict[str, Any]) -> None:
         """Send one finished round: the entry that `rounds.py` keeps, under the keys of the charts."""
+        if is_first_process():
+            self.say(entry)
         numbers = {
             "round": entry["round"],
             "pool/labeled": entry["labeled"],
@@ -168,6 +171,13 @@ class Tracker:
 
         self._try(send)
         self._try(run.finish)
+
+    def say(self, entry: dict[str, Any]) -> None:
+        """Print one line for a finished round."""
+        metrics = "  ".join(f"{name} {100 * value:.1f}" for name, value in entry["metrics"].items() if "acc" in name)
+        reward = "" if entry["reward"] is None else f"  reward {100 * entry['reward']:+.1f}"
+        bought = f"  next batch by {entry['q']['proposal']}" if "proposal" in entry["q"] else ""
+        print(f"round {entry['round']}: {entry['labeled']} labels  {metrics}{reward}{bought}", flush=True)
 
     def _try(self, send: Callable[[], object]) -> None:
         """A tracker that fails costs a chart, never a label."""

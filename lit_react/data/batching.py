@@ -12,9 +12,9 @@ from torch.utils.data import Sampler
 Rows = NDArray[np.int64]
 
 
-def length_sorted_batches(lengths: NDArray[np.int32], batch_size: int) -> list[Rows]:
+def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> list[Rows]:
     """All positions of `lengths`, longest first (so that memory runs out at once or never), cut into batches."""
-    order = np.argsort(-lengths.astype(np.int64), kind="stable")
+    order = np.argsort(-lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -22,13 +22,13 @@ class LengthSortedBatches(Sampler[list[int]]):
     """Every position once, longest first; process `rank` of `world_size` takes each `world_size`-th batch.
 
     Args:
-        lengths: int32 [n], tokens per position.
+        lengths: int64 [n], tokens per position.
         batch_size: positions per batch and process.
         rank: index of this process.
         world_size: number of processes.
     """
 
-    def __init__(self, lengths: NDArray[np.int32], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
         self.batches = length_sorted_batches(lengths, batch_size)[rank::world_size]
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -46,7 +46,7 @@ class ShuffledBuckets(Sampler[list[int]]):
     first positions.
 
     Args:
-        lengths: int32 [n], tokens per position.
+        lengths: int64 [n], tokens per position.
         batch_size: positions per optimiser step.
         seed: decides every epoch's order together with the epoch's number.
         rank: index of this process.
@@ -56,7 +56,7 @@ class ShuffledBuckets(Sampler[list[int]]):
     BATCHES_PER_BUCKET = 4
 
     def __init__(
-        self, lengths: NDArray[np.int32], batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+        self, lengths: NDArray[np.int64], batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
         self.rank, self.world_size = rank, world_size
@@ -70,7 +70,7 @@ class ShuffledBuckets(Sampler[list[int]]):
         batches: list[Rows] = []
         for start in range(0, len(order), bucket):
             rows = order[start : start + bucket]
-            rows = rows[np.argsort(-self.lengths[rows].astype(np.int64), kind="stable")]
+            rows = rows[np.argsort(-self.lengths[rows], kind="stable")]
             batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield self._share(batches[index])

@@ -25,8 +25,8 @@ Batch = dict[str, Tensor]
 class EncodedTable(Protocol):
     """The encoded rows of one split; row i of the table is row i of the split."""
 
-    lengths: NDArray[np.int32]
-    """int32 [n], tokens per row, special tokens included."""
+    lengths: NDArray[np.int64]
+    """int64 [n], tokens per row, special tokens included."""
 
     def __len__(self) -> int: ...
 
@@ -73,7 +73,7 @@ class TokenTable:
         self.tokens = tokens.with_format("arrow")
         self.pad_id, self.pad_left = pad_id, pad_left
         column = tokens.data.column("input_ids")
-        self.lengths = np.asarray(pa.compute.list_value_length(column), dtype=np.int32)
+        self.lengths = np.asarray(pa.compute.list_value_length(column), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -141,10 +141,10 @@ class FeatureTable:
 
     Args:
         features: float32 [n, d], may be a memory map.
-        lengths: int32 [n], tokens per text.
+        lengths: int64 [n], tokens per text.
     """
 
-    def __init__(self, features: NDArray[np.float32], lengths: NDArray[np.int32]) -> None:
+    def __init__(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> None:
         self.features, self.lengths = features, lengths
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class RowsOf(Dataset[Batch]):
         return batch
 
 
-def whole(batch: Batch) -> Batch:
+def whole(batch: Any) -> Batch:
     """The collate function of a dataset that already gives whole batches."""
     return batch
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from lit_react import __version__
 from lit_react.errors import UserError
-from lit_react.state import RunState, write_json
+from lit_react.files import write_json
+from lit_react.state import RunState
 
 
 def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:

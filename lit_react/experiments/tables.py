@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 COLUMNS = (
@@ -17,7 +18,7 @@ PHASES = ("fit", "score", "select", "test")
 
 def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
     """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
         table.add_column(name, justify="right")
     table.add_column("next batch by")

@@ -88,7 +88,9 @@ class Classifier(TaskModule):
     def on_train_start(self) -> None:
         """Class weights from the labels bought so far; a class without a label has weight 0."""
         if self.class_weights == "balanced":
-            labels = torch.from_numpy(self.trainer.train_dataloader.dataset.labels)
+            loader = self.trainer.train_dataloader
+            assert loader is not None, "a fit has a training loader"
+            labels = torch.from_numpy(loader.dataset.labels)
             counts = torch.bincount(labels, minlength=len(self.names)).float()
             weight = torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
             self._weight = weight.to(self.device)

@@ -1,0 +1,174 @@
+"""Who gives the labels: the gold labels of a finished data set, or people who answer through files."""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_react.data.ledger import Query
+from lit_react.errors import UserError
+from lit_react.files import write_lines
+
+log = logging.getLogger("lit_react")
+Answers = dict[tuple[str, int], int]
+
+
+class Oracle(ABC):
+    """Gives labels to queries, at once or later.
+
+    Attributes:
+        annotator: name that the ledger keeps with each answer.
+    """
+
+    annotator: str
+
+    @abstractmethod
+    def label(self, round: int, queries: Sequence[Query]) -> Answers:
+        """Answer what can be answered now.
+
+        Args:
+            round: the round in which the queries were asked.
+            queries: that round's queries without an answer.
+
+        Returns:
+            (split, row) → class id, for all of the queries or some of them.
+
+        Raises:
+            UserError: an answer is missing for good or is wrong; then none counts.
+        """
+
+    def pending_message(self, round: int, answered: int, asked: int) -> str:
+        """Tell the user in one line what to do about a round with `answered` of `asked` answers."""
+        return f"round {round}: {answered} of {asked} labels are there; run the same command again for the others"
+
+
+class GoldOracle(Oracle):
+    """Answers at once with labels that the data set has.
+
+    Args:
+        gold: split → class ids, int64 [rows of the split], -1 where unknown.
+    """
+
+    annotator = "gold"
+
+    def __init__(self, gold: Mapping[str, NDArray[np.int64]]) -> None:
+        self.gold = gold
+
+    def label(self, round: int, queries: Sequence[Query]) -> Answers:
+        """Answer every query; an unknown gold label is an error."""
+        answers = {(query.split, query.row): int(self.gold[query.split][query.row]) for query in queries}
+        for (split, row), label in answers.items():
+            if label < 0:
+                raise UserError(f"{split} row {row + 1} has no gold label: use the file oracle to ask people for it")
+        return answers
+
+
+class FileOracle(Oracle):
+    """Lets people answer in files, one folder `round_00`, `round_01`, … a round.
+
+    The oracle writes `to_label.jsonl`, a line a query: `{"id": "pool-17", "label": null, "text": …, "labels": […]}`
+    with the names to choose from. People copy it to `labels.jsonl` beside it and fill in `label`, in any order
+    and in as many sittings as they like: `null` or a missing line is a query that waits. Other keys are ignored.
+    An answer that a run has read is bought; a later change of its line has no effect.
+
+    Args:
+        folder: holds the folders of the rounds.
+        texts: (split, row) → the text.
+        label_names: class id → name.
+        annotator: name that the ledger keeps with each answer.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        texts: Callable[[str, int], str],
+        label_names: Sequence[str],
+        annotator: str = "people",
+    ) -> None:
+        self.folder = Path(folder)
+        self.texts = texts
+        self.ids = {name: class_id for class_id, name in enumerate(label_names)}
+        self.annotator = annotator
+
+    def label(self, round: int, queries: Sequence[Query]) -> Answers:
+        """Write what is asked, read what is answered.
+
+        `to_label.jsonl` keeps all queries of the round, those that were answered too, so that their lines in
+        `labels.jsonl` stay known.
+        """
+        asked = self._write(round, queries)
+        answers = self._read(round, asked)
+        waiting = {_id(query): (query.split, query.row) for query in queries}
+        return {waiting[name]: label for name, label in answers.items() if name in waiting}
+
+    def pending_message(self, round: int, answered: int, asked: int) -> str:
+        """Name the file to fill and how much of it is missing, in one line."""
+        folder = self._round(round)
+        return (
+            f"round {round}: {answered} of {asked} labels are there; copy {folder / 'to_label.jsonl'} to "
+            f"{folder / 'labels.jsonl'}, fill in the missing {asked - answered}, then run the same command again"
+        )
+
+    def _round(self, round: int) -> Path:
+        return self.folder / f"round_{round:02d}"
+
+    def _write(self, round: int, queries: Sequence[Query]) -> set[str]:
+        """Add new queries to the round's file and return all ids in it."""
+        path = self._round(round) / "to_label.jsonl"
+        records = {record["id"]: record for _, record in _records(path, ("id",))}
+        new = [query for query in queries if _id(query) not in records]
+        if new:
+            for query in new:
+                text = self.texts(query.split, query.row)
+                records[_id(query)] = {"id": _id(query), "label": None, "text": text, "labels": list(self.ids)}
+            write_lines(path, list(records.values()))
+        return set(records)
+
+    def _read(self, round: int, asked: set[str]) -> dict[str, int]:
+        path = self._round(round) / "labels.jsonl"
+        answers: dict[str, int] = {}
+        lines: dict[str, int] = {}
+        for line, record in _records(path, ("id", "label")):
+            name, label = record["id"], record["label"]
+            if name not in asked:
+                raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
+            if label in (None, ""):
+                continue
+            if str(label) not in self.ids:
+                raise UserError(f"{path}:{line}: unknown label {label!r}: expected one of {', '.join(self.ids)}")
+            class_id = self.ids[str(label)]
+            if answers.get(name, class_id) != class_id:
+                raise UserError(f"{path}:{line}: {name} has another label in line {lines[name]}: expected one")
+            if name in answers:
+                log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, lines[name])
+            answers[name] = class_id
+            lines.setdefault(name, line)
+        return answers
+
+
+def _id(query: Query) -> str:
+    return f"{query.split}-{query.row}"
+
+
+def _records(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number (from 1) and object of each line that is not blank; nothing where there is no file."""
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.decode())
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not a JSON object on one line: {error}") from error
+        if not isinstance(record, dict) or not set(keys) <= set(record) or not isinstance(record["id"], str):
+            expected = ", ".join(f'"{key}": …' for key in keys)
+            raise UserError(f"{path}:{number}: expected {{{expected}}}, got {line.decode()[:80]}")
+        yield number, record

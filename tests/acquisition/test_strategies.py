@@ -1,0 +1,234 @@
+"""What holds for every strategy: on ordinary pools, on odd ones, and on pools beyond the size of exact picks."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lit_react.acquisition.signals import PoolSignals
+from lit_react.acquisition.strategies import NEEDS, STRATEGIES
+from lit_react.acquisition.strategies.probability_coverage import prob_cover
+from lit_react.acquisition.strategies.facility_location import facility_location
+
+SCORES = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin"}
+GREEDY = {"k_center", "facility_location", "coverage"}  # with a labeled row to start from
+EXACT_AT_ANY_SIZE = {"random", "least_confidence", "margin", "entropy", "bald", "cal", "cluster_margin"}
+every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+
+
+def make_pool(seed=0, unlabeled=60, labeled=8, classes=3, dimension=6, dtype=np.float32):
+    """Signals of random unit embeddings; the labeled rows lie anywhere among the others."""
+    rng = np.random.default_rng(seed)
+    n = unlabeled + labeled
+    points = rng.normal(size=(n, dimension))
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(dtype)
+    probabilities = rng.dirichlet(np.ones(classes), size=n).astype(np.float32)
+    order = rng.permutation(n)
+    labeled_rows, rows = np.sort(order[:labeled]), np.sort(order[labeled:])
+    return PoolSignals(
+        rows=rows,
+        probabilities=probabilities[rows],
+        embeddings=points[rows],
+        labeled_rows=labeled_rows,
+        labels=rng.integers(classes, size=labeled),
+        labeled_probabilities=probabilities[labeled_rows],
+        labeled_embeddings=points[labeled_rows],
+        head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
+        mutual_information=rng.random(unlabeled).astype(np.float32),
+    )
+
+
+def changed(signals, **fields):
+    return PoolSignals(**{name: getattr(signals, name) for name in signals.__dataclass_fields__} | fields)
+
+
+def propose(name, signals, k, seed=0):
+    """Rows of a strategy, checked against what every one promises."""
+    rows = STRATEGIES[name](signals, k, np.random.default_rng(seed))
+    assert rows.dtype == np.int64
+    assert rows.shape == (min(k, len(signals)),)
+    assert len(set(rows)) == len(rows)
+    assert set(rows) <= set(signals.rows)
+    return rows
+
+
+@every_strategy
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    unlabeled=st.integers(0, 40),
+    labeled=st.integers(0, 50),
+    classes=st.integers(1, 60),
+    k=st.integers(0, 50),
+    dtype=st.sampled_from([np.float16, np.float32]),
+    oddity=st.sampled_from(["none", "all equal", "pairs", "zeros", "flat", "certain", "one label"]),
+)
+def test_any_pool_gives_unique_unlabeled_rows_and_the_seed_reproduces_them(
+    name, seed, unlabeled, labeled, classes, k, dtype, oddity
+):
+    signals = make_pool(seed, unlabeled, labeled, classes, dtype=dtype)
+    if oddity == "all equal":
+        signals.embeddings[:] = signals.labeled_embeddings[:] = signals.embeddings[:1].sum(axis=0)
+    if oddity == "pairs":
+        signals.embeddings[1::2] = signals.embeddings[: unlabeled // 2 * 2 : 2]
+    if oddity == "zeros":
+        signals.embeddings[:] = signals.labeled_embeddings[:] = signals.head_inputs[:] = 0
+    if oddity == "flat":
+        signals.probabilities[:] = signals.labeled_probabilities[:] = 1 / classes
+    if oddity == "certain":
+        signals.probabilities[:] = signals.labeled_probabilities[:] = np.eye(classes)[0]
+    if oddity == "one label":
+        signals.labels[:] = 0
+    np.testing.assert_array_equal(propose(name, signals, k, seed), propose(name, signals, k, seed))
+
+
+@every_strategy
+def test_inputs_stay_as_they_were(name):
+    signals = make_pool()
+    for field in signals.__dataclass_fields__:
+        getattr(signals, field).flags.writeable = False
+    propose(name, signals, 10)
+
+
+@every_strategy
+@pytest.mark.parametrize("seed", range(3))
+def test_names_of_the_classes_do_not_matter(name, seed):
+    signals = make_pool(seed, classes=5)
+    order = np.random.default_rng(seed).permutation(5)
+    renamed = changed(
+        signals,
+        probabilities=signals.probabilities[:, order],
+        labeled_probabilities=signals.labeled_probabilities[:, order],
+        labels=np.argsort(order)[signals.labels],
+    )
+    np.testing.assert_array_equal(propose(name, renamed, 15, seed), propose(name, signals, 15, seed))
+
+
+@pytest.mark.parametrize("name", sorted(SCORES | GREEDY))
+@pytest.mark.parametrize("seed", range(3))
+def test_order_of_the_pool_does_not_matter_to_rules_that_draw_nothing(name, seed):
+    signals = make_pool(seed)
+    order = np.random.default_rng(seed).permutation(len(signals))
+    per_row = ("rows", "probabilities", "embeddings", "head_inputs", "mutual_information")
+    shuffled = changed(signals, **{field: getattr(signals, field)[order] for field in per_row})
+    k = 5 if name == "coverage" else 15  # later picks tie: two rows may gain by each other alone
+    np.testing.assert_array_equal(propose(name, shuffled, k), propose(name, signals, k))
+
+
+@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bald"])
+def test_ties_are_broken_by_the_generator(name):
+    signals = make_pool()
+    signals.probabilities[:] = 1 / 3
+    signals.mutual_information[:] = 1
+    firsts = {propose(name, signals, 1, seed)[0] for seed in range(30)}
+    assert len(firsts) > 10
+
+
+@every_strategy
+def test_float16_memory_map_gives_the_picks_of_its_float32_copy(name, tmp_path):
+    signals = make_pool(dtype=np.float16)
+    mapped = np.memmap(tmp_path / "embeddings", dtype=np.float16, mode="w+", shape=signals.embeddings.shape)
+    mapped[:] = signals.embeddings
+    copy = signals.embeddings.astype(np.float32)
+    picks = propose(name, changed(signals, embeddings=mapped), 10)
+    np.testing.assert_array_equal(picks, propose(name, changed(signals, embeddings=copy), 10))
+
+
+@every_strategy
+def test_strategies_read_no_optional_signal_that_they_do_not_name(name):
+    signals = make_pool()
+    without = changed(
+        signals,
+        **{field: None for field in ("head_inputs", "mutual_information") if field not in NEEDS[name]},
+    )
+    np.testing.assert_array_equal(propose(name, without, 10), propose(name, signals, 10))
+
+
+def test_bald_says_which_signal_is_missing():
+    with pytest.raises(ValueError, match="mutual_information"):
+        propose("bald", changed(make_pool(), mutual_information=None), 3)
+
+
+def test_badge_makes_do_with_embeddings():
+    signals = make_pool()
+    same = changed(signals, head_inputs=signals.embeddings)
+    without = changed(signals, head_inputs=None)
+    np.testing.assert_array_equal(propose("badge", without, 10), propose("badge", same, 10))
+
+
+@pytest.mark.parametrize("name", ["k_center", "facility_location", "coverage", "prob_cover"])
+def test_duplicates_of_labeled_rows_come_last(name):
+    signals = make_pool(unlabeled=20, labeled=10, dimension=40)
+    signals.embeddings[:10] = signals.labeled_embeddings
+    strategy = partial(prob_cover, radius=0.3) if name == "prob_cover" else STRATEGIES[name]
+    assert set(strategy(signals, 10, np.random.default_rng(0))) == set(signals.rows[10:])
+
+
+# Beyond the size of exact picks. A pool of clusters has many equally good batches: objectives tell more than recall.
+
+
+def clustered_pool(unlabeled=3000, dimension=16):
+    signals = make_pool(1, unlabeled, 20, 4, dimension)
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(30, dimension))
+    points = centres[rng.integers(30, size=unlabeled)] + 0.7 * rng.normal(size=(unlabeled, dimension))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return changed(signals, embeddings=points.astype(np.float32), head_inputs=None)
+
+
+def location_objective(signals, picks, exponent=3.0):
+    """Weighted similarity of the unlabeled rows to the nearest labeled or picked one."""
+    ranks = np.argsort(np.argsort(-signals.margin)) + 1
+    chosen = np.concatenate([signals.labeled_embeddings, signals.embeddings[np.searchsorted(signals.rows, picks)]])
+    nearest = np.maximum(signals.embeddings @ chosen.T, 0).max(axis=1)
+    return float((ranks / len(ranks)) ** exponent @ nearest)
+
+
+@pytest.mark.parametrize("limit", [{"max_candidates": 300}, {"max_anchors": 1000}])
+def test_thinned_facility_location_loses_little_of_the_objective(limit):
+    signals = clustered_pool()
+    exact = facility_location(signals, 30, np.random.default_rng(0))
+    thinned = facility_location(signals, 30, np.random.default_rng(0), **limit)
+    chance = STRATEGIES["random"](signals, 30, np.random.default_rng(0))
+    assert not np.array_equal(thinned, exact)
+    nothing, best = location_objective(signals, []), location_objective(signals, exact)
+    assert (location_objective(signals, thinned) - nothing) / (best - nothing) > 0.92
+    assert (location_objective(signals, chance) - nothing) / (best - nothing) < 0.9
+
+
+def test_thinned_coverage_loses_little_of_the_covered_share():
+    signals = clustered_pool()
+
+    def covered(picks):
+        chosen = signals.embeddings[np.searchsorted(signals.rows, picks)]
+        return np.mean(np.linalg.norm(signals.embeddings[:, None] - chosen, axis=2).min(axis=1) <= 0.8)
+
+    rng = np.random.default_rng
+    exact = covered(prob_cover(signals, 30, rng(0), radius=0.8))
+    assert covered(prob_cover(signals, 30, rng(0), radius=0.8, max_candidates=600)) > 0.9 * exact
+    assert covered(STRATEGIES["random"](signals, 30, rng(0))) < 0.9 * exact
+
+
+def test_density_weighted_margin_recalls_the_exact_picks_from_few_candidates():
+    signals = clustered_pool()
+    strategy = STRATEGIES["density_weighted_margin"]
+    exact = set(strategy(signals, 30, np.random.default_rng(0)))
+    few_candidates = strategy(signals, 30, np.random.default_rng(0), max_candidates=300)
+    few_anchors = strategy(signals, 30, np.random.default_rng(0), max_anchors=1000)
+    assert len(exact & set(few_candidates)) >= 27
+    assert len(exact & set(few_anchors)) >= 15
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - EXACT_AT_ANY_SIZE))
+def test_pools_beyond_the_limit_are_thinned_but_fill_the_batch(name):
+    signals = clustered_pool(unlabeled=400)
+    thinned = partial(STRATEGIES[name], max_candidates=50)
+    for k in (20, 90):
+        rows = thinned(signals, k, np.random.default_rng(0))
+        assert len(set(rows)) == k
+        assert set(rows) <= set(signals.rows)
+        np.testing.assert_array_equal(rows, thinned(signals, k, np.random.default_rng(0)))
+    drawn = [set(thinned(signals, 20, np.random.default_rng(seed))) for seed in range(4)]
+    assert name == "density_weighted_margin" or len(set.union(*drawn)) > 20

@@ -1,0 +1,279 @@
+"""Every strategy picks the same rows, in the same order, as its definition written out in slow loops."""
+
+import numpy as np
+import pytest
+
+from lit_react.acquisition.signals import PoolSignals
+from lit_react.acquisition.strategies import STRATEGIES, mixture
+from lit_react.acquisition.strategies.badge import badge
+from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
+from lit_react.acquisition.strategies.contrastive import cal
+from lit_react.acquisition.strategies.coreset import k_center
+from lit_react.acquisition.strategies.probability_coverage import prob_cover, pure_radius
+from lit_react.acquisition.strategies.density import density_weighted_margin
+from lit_react.acquisition.strategies.facility_location import coverage, facility_location
+
+SEEDS = range(5)
+
+
+def random_pool(seed, unlabeled=70, labeled=9, classes=4, dimension=8):
+    """Signals of a pool in four soft clusters; some even rows are labeled."""
+    rng = np.random.default_rng(seed)
+    n = unlabeled + labeled
+    points = rng.normal(size=(n, dimension)) + 2 * rng.normal(size=(4, dimension))[rng.integers(4, size=n)]
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    probabilities = rng.dirichlet(np.full(classes, 0.7), size=n).astype(np.float32)
+    is_labeled = np.zeros(n, dtype=bool)
+    is_labeled[rng.permutation(n)[:labeled]] = True
+    return PoolSignals(
+        rows=3 * np.flatnonzero(~is_labeled),  # positions are not rows
+        probabilities=probabilities[~is_labeled],
+        embeddings=points[~is_labeled],
+        labeled_rows=3 * np.flatnonzero(is_labeled),
+        labels=rng.integers(classes, size=labeled),
+        labeled_probabilities=probabilities[is_labeled],
+        labeled_embeddings=points[is_labeled],
+        head_inputs=rng.normal(size=(unlabeled, 5)).astype(np.float32),
+        mutual_information=rng.random(unlabeled).astype(np.float32),
+    )
+
+
+def margins(signals):
+    return [np.sort(p)[-1] - np.sort(p)[-2] for p in signals.probabilities]
+
+
+def by_score(signals, score, k):
+    """Rows of the k highest scores."""
+    return signals.rows[sorted(range(len(signals)), key=lambda i: -score(i))[:k]]
+
+
+def visit(clusters, order, k):
+    """Pop the first member of each cluster in turn until there are k."""
+    picks = []
+    while len(picks) < k and any(clusters.values()):
+        for c in order:
+            if clusters.get(c) and len(picks) < k:
+                picks.append(clusters[c].pop(0))
+    return picks
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [
+        ("least_confidence", lambda s, i: 1 - max(s.probabilities[i])),
+        ("margin", lambda s, i: -margins(s)[i]),
+        ("entropy", lambda s, i: -sum(p * np.log(p) for p in s.probabilities[i].astype(float) if p > 0)),
+        ("bald", lambda s, i: s.mutual_information[i]),
+    ],
+)
+def test_scores_rank_rows_as_their_formula_does(seed, name, score):
+    signals = random_pool(seed)
+    picks = STRATEGIES[name](signals, 15, np.random.default_rng(0))
+    np.testing.assert_array_equal(picks, by_score(signals, lambda i: score(signals, i), 15))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("with_head_inputs", [True, False])
+def test_badge_picks_as_k_means_plus_plus_on_written_out_gradients(seed, with_head_inputs):
+    signals = random_pool(seed)
+    if not with_head_inputs:
+        signals = PoolSignals(**{**vars(signals), "head_inputs": None})
+    inputs = signals.head_inputs if with_head_inputs else signals.embeddings
+    gradients = []
+    for p, h in zip(signals.probabilities.astype(float), inputs.astype(float), strict=True):
+        p[p.argmax()] -= 1
+        gradients.append(np.outer(p, h).ravel())
+    rng = np.random.default_rng(seed)
+    picks = [max(range(len(signals)), key=lambda i: np.linalg.norm(gradients[i]))]
+    while len(picks) < 12:
+        distances = np.array([min(np.sum((g - gradients[j]) ** 2) for j in picks) for g in gradients])
+        picks.append(rng.choice(len(signals), p=distances / distances.sum()))
+    np.testing.assert_array_equal(badge(signals, 12, np.random.default_rng(seed)), signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("neighbors", [3, 100])
+def test_cal_scores_by_divergence_from_the_nearest_labeled_rows(seed, neighbors):
+    signals = random_pool(seed)
+
+    def score(i):
+        distances = [np.linalg.norm(signals.embeddings[i] - e) for e in signals.labeled_embeddings]
+        divergences = [
+            sum(
+                q * np.log(q / p)
+                for q, p in zip(signals.labeled_probabilities[j], signals.probabilities[i], strict=True)
+            )
+            for j in np.argsort(distances)[:neighbors]
+        ]
+        return np.mean(divergences)
+
+    picks = cal(signals, 15, np.random.default_rng(0), neighbors=neighbors)
+    np.testing.assert_array_equal(picks, by_score(signals, score, 15))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_k_center_picks_the_row_farthest_from_all_centres(seed):
+    signals = random_pool(seed)
+    points, centres = signals.embeddings.astype(float), list(signals.labeled_embeddings.astype(float))
+    picks = []
+    for _ in range(15):
+        farness = [min(np.linalg.norm(x - c) for c in centres) for x in points]
+        picks.append(int(np.argmax(farness)))
+        centres.append(points[picks[-1]])
+    np.testing.assert_array_equal(k_center(signals, 15, np.random.default_rng(0)), signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_k_means_picks_the_row_nearest_to_each_centre(seed):
+    signals, k = random_pool(seed), 5  # few, as both rows of a cluster of two are equally near
+    labels, _ = cluster(signals.embeddings, k, np.random.default_rng(seed))
+    members = {c: [i for i in range(len(signals)) if labels[i] == c] for c in range(k)}
+    picks = []
+    for c in sorted(members, key=lambda c: -len(members[c])):
+        centre = np.mean(signals.embeddings[members[c]], axis=0)
+        picks.append(min(range(len(signals)), key=lambda i: np.linalg.norm(signals.embeddings[i] - centre)))
+    np.testing.assert_array_equal(k_means(signals, k, np.random.default_rng(seed)), signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("max_clusters", [500, 6])
+def test_typiclust_picks_the_most_typical_row_of_the_least_covered_clusters(seed, max_clusters):
+    signals = random_pool(seed)
+    n, k, neighbors = len(signals), 8, 4
+    points = np.concatenate([signals.embeddings, signals.labeled_embeddings])
+    count = min(k + len(signals.labels), max_clusters)
+    labels, _ = cluster(points, count, np.random.default_rng(seed))
+    members = {c: np.flatnonzero(labels == c) for c in range(count)}
+
+    def typicality(i):
+        distances = sorted(np.linalg.norm(points[i] - points[j]) for j in members[labels[i]] if j != i)
+        return 1 / np.mean(distances[:neighbors]) if distances else np.inf
+
+    def priority(c):
+        return len(members[c]) < 6, sum(i >= n for i in members[c]), -len(members[c])
+
+    unlabeled = {c: sorted((i for i in members[c] if i < n), key=typicality, reverse=True) for c in members}
+    picks = visit(unlabeled, sorted(members, key=priority), k)
+    rows = typiclust(signals, k, np.random.default_rng(seed), neighbors=neighbors, max_clusters=max_clusters)
+    np.testing.assert_array_equal(rows, signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("radius", [None, 0.5])
+def test_prob_cover_picks_the_ball_with_most_uncovered_rows(seed, radius):
+    signals = random_pool(seed)
+    points = signals.embeddings.astype(float)
+    rng = np.random.default_rng(seed)
+    delta = radius or pure_radius(signals.embeddings, signals.num_classes, rng)
+    close = [[np.linalg.norm(x - y) <= delta for y in points] for x in points]
+    uncovered = {
+        i for i, x in enumerate(points) if all(np.linalg.norm(x - c) > delta for c in signals.labeled_embeddings)
+    }
+    picks = []
+    while uncovered and len(picks) < 10:
+        picks.append(max(range(len(points)), key=lambda j: sum(close[i][j] for i in uncovered)))
+        uncovered -= {i for i in uncovered if close[i][picks[-1]]}
+    assert picks
+    rows = prob_cover(signals, 10, np.random.default_rng(seed), radius=radius)
+    np.testing.assert_array_equal(rows[: len(picks)], signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pure_radius_is_the_largest_whose_balls_are_pure_often_enough(seed):
+    points = random_pool(seed).embeddings
+    radius = pure_radius(points, 4, np.random.default_rng(seed), purity=0.9)
+    labels, _ = cluster(points, 4, np.random.default_rng(seed))
+
+    def share_of_pure_balls(r):
+        return np.mean([len(set(labels[np.linalg.norm(points - x, axis=1) <= r])) == 1 for x in points])
+
+    assert share_of_pure_balls(radius) >= 0.9 > share_of_pure_balls(1.01 * radius) - 0.1
+    assert share_of_pure_balls(1.3 * radius) < 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cluster_margin_visits_small_clusters_first_and_takes_small_margins_first(seed):
+    signals = random_pool(seed)
+    margin, k = margins(signals), 6
+    filtered = sorted(range(len(signals)), key=lambda i: margin[i])[: 4 * k]
+    rng = np.random.default_rng(seed)
+    rng.permutation(len(signals))  # what breaking ties in the filter draws
+    labels, _ = cluster(signals.embeddings[filtered], k, rng)
+    members = {c: [i for i, label in zip(filtered, labels, strict=True) if label == c] for c in range(k)}
+    picks = visit(members, sorted(members, key=lambda c: len(members[c])), k)
+    rows = cluster_margin(signals, k, np.random.default_rng(seed), multiple=4)
+    np.testing.assert_array_equal(rows, signals.rows[picks])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("exponent", [1.0, 2.5])
+def test_density_weighted_margin_multiplies_uncertainty_and_similarity_to_neighbours(seed, exponent):
+    signals = random_pool(seed)
+    points, margin = signals.embeddings.astype(float), margins(signals)
+
+    def score(i):
+        similarities = sorted((max(points[i] @ points[j], 0) for j in range(len(points)) if j != i), reverse=True)
+        return (1 - margin[i]) * np.mean(similarities[:5]) ** exponent
+
+    rows = density_weighted_margin(signals, 15, np.random.default_rng(0), neighbors=5, exponent=exponent)
+    np.testing.assert_array_equal(rows, by_score(signals, score, 15))
+
+
+def location_weights(signals, exponent):
+    """(Rank of −margin / n)^exponent, the most uncertain row has rank n."""
+    margin = margins(signals)
+    return [(sum(other >= own for other in margin) / len(margin)) ** exponent for own in margin]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("power", "exponent"), [(1.0, 3.0), (2.0, 1.0), (1.0, 0.0)])
+def test_facility_location_adds_the_row_with_the_largest_weighted_gain(seed, power, exponent):
+    signals = random_pool(seed, unlabeled=150)
+    points, weights = signals.embeddings.astype(float), location_weights(signals, exponent)
+    similarity = np.maximum(points @ points.T, 0) ** power
+    covered = [max(max(x @ e, 0) ** power for e in signals.labeled_embeddings) for x in points]
+    rng = np.random.default_rng(0)
+    rows = facility_location(signals, 15, rng, power=power, exponent=exponent)
+    for row in rows:
+        gains = np.array(
+            [
+                sum(w * max(s - c, 0) for w, s, c in zip(weights, similarity[:, j], covered, strict=True))
+                for j in range(len(points))
+            ]
+        )
+        best = np.flatnonzero(gains > (1 - 1e-5) * gains.max())
+        assert len(best) == 1 or exponent == 0  # without weights, two rows may gain by each other alone: a tie
+        pick = int(np.searchsorted(signals.rows, row))
+        assert pick in best
+        covered = [max(c, s) for c, s in zip(covered, similarity[:, pick], strict=True)]
+    if exponent == 0:
+        np.testing.assert_array_equal(coverage(signals, 15, rng), rows)
+
+
+def test_facility_location_goes_by_uncertainty_when_all_is_covered():
+    signals = random_pool(0)
+    everywhere = PoolSignals(**{**vars(signals), "embeddings": np.tile(signals.embeddings[0], (len(signals), 1))})
+    rows = facility_location(everywhere, 10, np.random.default_rng(0))
+    np.testing.assert_array_equal(
+        rows[1:], [r for r in by_score(signals, lambda i: -margins(signals)[i], 11) if r != rows[0]][:9]
+    )
+
+
+def test_random_gives_every_row_the_same_chance():
+    signals = random_pool(0, unlabeled=20)
+    counts = np.zeros(signals.rows.max() + 1)
+    for seed in range(2000):
+        counts[STRATEGIES["random"](signals, 5, np.random.default_rng(seed))] += 1
+    # Binomial(2000, 1/4): five standard deviations are 97
+    assert np.abs(counts[signals.rows] - 500).max() < 97
+
+
+@pytest.mark.parametrize(("share", "of_first"), [(0.0, 0), (0.3, 3), (0.5, 5), (1.0, 10)])
+def test_mixture_takes_a_share_of_the_best_rows_of_each(share, of_first):
+    signals = random_pool(1)
+    first = STRATEGIES["margin"](signals, 10, np.random.default_rng(0))
+    second = STRATEGIES["k_center"](signals, 10, np.random.default_rng(0))
+    mixed = mixture(STRATEGIES["margin"], STRATEGIES["k_center"], share)(signals, 10, np.random.default_rng(0))
+    expected = list(first[:of_first]) + [r for r in second if r not in first[:of_first]]
+    np.testing.assert_array_equal(mixed, expected[:10])

@@ -1,0 +1,156 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from lit_react.data.ledger import Query
+from lit_react.data.oracles import FileOracle, GoldOracle
+from lit_react.errors import UserError
+
+NAMES = ["sports", "politik", "经济"]
+
+
+def queries(*rows, split="pool"):
+    return [Query(split, row, 1.0, "initial") for row in rows]
+
+
+@pytest.fixture
+def oracle(tmp_path):
+    return FileOracle(tmp_path, lambda split, row: f"{split} text\n“{row}”", NAMES)
+
+
+def asked(tmp_path, round=0):
+    lines = (tmp_path / f"round_{round:02d}" / "to_label.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def answer(tmp_path, *lines, round=0):
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    (tmp_path / f"round_{round:02d}" / "labels.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_gold_labels_answer_every_query():
+    oracle = GoldOracle({"pool": np.array([2, 0, 1]), "validation": np.array([1])})
+    assert oracle.label(0, queries(2, 0) + queries(0, split="validation")) == {
+        ("pool", 2): 1,
+        ("pool", 0): 2,
+        ("validation", 0): 1,
+    }
+
+
+def test_a_row_without_gold_label_is_named_and_the_file_oracle_offered():
+    with pytest.raises(UserError, match="pool row 2 has no gold label: use the file oracle"):
+        GoldOracle({"pool": np.array([0, -1])}).label(0, queries(0, 1))
+
+
+def test_queries_are_written_for_people_with_text_and_names(oracle, tmp_path):
+    assert oracle.label(3, queries(17) + queries(4, split="validation")) == {}
+    assert asked(tmp_path, 3) == [
+        {"id": "pool-17", "label": None, "text": "pool text\n“17”", "labels": NAMES},
+        {"id": "validation-4", "label": None, "text": "validation text\n“4”", "labels": NAMES},
+    ]
+    assert "经济" in (tmp_path / "round_03" / "to_label.jsonl").read_text(encoding="utf-8")
+    assert [path.name for path in (tmp_path / "round_03").iterdir()] == ["to_label.jsonl"]
+
+
+def test_a_filled_in_copy_of_the_queries_is_a_complete_answer(oracle, tmp_path):
+    oracle.label(0, queries(5, 2))
+    answer(tmp_path, *({**line, "label": "经济"} for line in asked(tmp_path)))
+    assert oracle.label(0, queries(5, 2)) == {("pool", 5): 2, ("pool", 2): 2}
+
+
+def test_part_of_the_answers_is_taken_and_the_rest_waits(oracle, tmp_path):
+    oracle.label(0, queries(1, 2, 3))
+    answer(
+        tmp_path,
+        {"id": "pool-2", "label": "politik"},
+        "",
+        {"id": "pool-1", "label": None},
+        {"id": "pool-3", "label": ""},
+    )
+    assert oracle.label(0, queries(1, 2, 3)) == {("pool", 2): 1}
+
+
+def test_lines_of_earlier_sittings_stay_known_and_are_not_given_again(oracle, tmp_path):
+    oracle.label(0, queries(1, 2))
+    answer(tmp_path, {"id": "pool-1", "label": "sports"})
+    assert oracle.label(0, queries(1, 2)) == {("pool", 1): 0}
+    answer(tmp_path, {"id": "pool-1", "label": "sports"}, {"id": "pool-2", "label": "politik"})
+    assert oracle.label(0, queries(2)) == {("pool", 2): 1}
+    assert [line["id"] for line in asked(tmp_path)] == ["pool-1", "pool-2"]
+
+
+def test_the_file_for_people_is_left_alone_when_nothing_is_new(oracle, tmp_path):
+    oracle.label(0, queries(1, 2))
+    before = (tmp_path / "round_00" / "to_label.jsonl").stat()
+    oracle.label(0, queries(2))
+    assert (tmp_path / "round_00" / "to_label.jsonl").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_queries_asked_later_in_a_round_are_added(oracle, tmp_path):
+    oracle.label(0, queries(1))
+    oracle.label(0, queries(1, 9))
+    assert [line["id"] for line in asked(tmp_path)] == ["pool-1", "pool-9"]
+
+
+def test_the_same_answer_twice_is_taken_with_a_warning(oracle, tmp_path, caplog):
+    oracle.label(0, queries(1))
+    answer(tmp_path, {"id": "pool-1", "label": "sports"}, {"id": "pool-1", "label": "sports"})
+    with caplog.at_level(logging.WARNING, "lit_react"):
+        assert oracle.label(0, queries(1)) == {("pool", 1): 0}
+    assert len(caplog.records) == 1
+    assert "pool-1 is answered twice" in caplog.text
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):
+    oracle.label(0, queries(1))
+    (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "pool-1", "label": "sports"}\r\n')
+    assert oracle.label(0, queries(1)) == {("pool", 1): 0}
+
+
+def test_a_number_answers_where_the_name_is_that_number(tmp_path):
+    oracle = FileOracle(tmp_path, lambda split, row: "", ["1", "5"])
+    oracle.label(0, queries(1))
+    answer(tmp_path, {"id": "pool-1", "label": 5})
+    assert oracle.label(0, queries(1)) == {("pool", 1): 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": "pool-2", "label": ', "not a JSON object"),
+        ("[1, 2]", 'expected {"id": …, "label": …}'),
+        ({"label": "sports"}, 'expected {"id": …, "label": …}'),
+        ({"id": "pool-2"}, 'expected {"id": …, "label": …}'),
+        ({"id": ["pool-2"], "label": "sports"}, 'expected {"id": …, "label": …}'),
+        ({"id": "pool-77", "label": "sports"}, "id 'pool-77' was not asked"),
+        ({"id": "pool-2", "label": "Sport"}, "unknown label 'Sport': expected one of sports, politik, 经济"),
+        ({"id": "pool-2", "label": ["sports"]}, "unknown label"),
+        ({"id": "pool-1", "label": "politik"}, "pool-1 has another label in line 1"),
+    ],
+)
+def test_a_wrong_answer_is_named_by_its_line_and_no_answer_counts(oracle, tmp_path, line, message):
+    oracle.label(0, queries(1, 2))
+    answer(tmp_path, {"id": "pool-1", "label": "sports"}, "", line)
+    with pytest.raises(UserError) as caught:
+        oracle.label(0, queries(1, 2))
+    assert str(caught.value).startswith(f"{tmp_path / 'round_00' / 'labels.jsonl'}:3: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_named_by_their_line(oracle, tmp_path):
+    oracle.label(0, queries(1))
+    (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\n{"id": "pool-1", "label": "\xff"}\n')
+    with pytest.raises(UserError, match=r"labels\.jsonl:2: not a JSON object"):
+        oracle.label(0, queries(1))
+
+
+def test_the_pending_message_says_what_to_fill_in_and_to_run_again(oracle, tmp_path):
+    message = oracle.pending_message(4, answered=3, asked=20)
+    assert "3 of 20" in message
+    assert str(tmp_path / "round_04" / "labels.jsonl") in message
+    assert "missing 17" in message
+    assert "run the same command again" in message
+    assert "\n" not in message
