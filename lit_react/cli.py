@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
 import torch
 import transformers
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
@@ -54,6 +58,15 @@ class OneLineParser(LightningArgumentParser):
 
 class ReactCLI(LightningCLI):
     """LightningCLI with the groups `rounds`, `acquisition`, `wandb`, and a `fit` that runs all rounds."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """As LightningCLI, but a config that is no YAML is named."""
+        words = sys.argv[1:] if args is None else args
+        if isinstance(words, list):
+            for option, path in pairwise(words):
+                if option == "--config" and Path(path).is_file():
+                    _check_yaml(Path(path))
+        super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Groups beside `trainer`, `model` and `data`, and what links them."""
@@ -164,8 +177,17 @@ class ReactCLI(LightningCLI):
             return
         if folder.exists():
             self.model.restore(folder)
-        elif not Path(self.model.pretrained).is_dir():
+        elif Path(self.model.pretrained).is_dir():
+            self.model.restore(Path(self.model.pretrained))
+        else:
             raise UserError(f"{folder}: no such model; run fit first or give an exported folder as --model.pretrained")
+
+
+def _check_yaml(path: Path) -> None:
+    try:
+        yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file: {error}") from error
 
 
 def _of_class(cls: type) -> dict[str, str]:
@@ -190,7 +212,10 @@ def main(args: ArgsType = None) -> None:
         args: the command line; None: that of the process.
     """
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for noisy in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_float32_matmul_precision("high")
@@ -209,6 +234,16 @@ def main(args: ArgsType = None) -> None:
         )
     except LabelsPending as pending:
         print(pending)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, MisconfigurationException, ValueError) as error:
+        wrong = _user_error(error)
+        if wrong is None:
+            raise
+        print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _user_error(error: BaseException | None) -> BaseException | None:
+    """What the user gave wrong, where that is what an exception comes from: jsonargparse wraps it in a ValueError."""
+    while error is not None and not isinstance(error, UserError | MisconfigurationException):
+        error = error.__cause__ or error.__context__
+    return error

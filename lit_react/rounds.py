@@ -148,7 +148,7 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
     """Have the round's query answered, record the answers, then show the labels to the data module."""
     known = data.known_labels()
     gold = GoldOracle(known)
-    oracle = gold if plan.oracle == "gold" else _people(plan, data)
+    oracle = gold if plan.oracle == "gold" else FileOracle(plan.folder, data.text, data.class_names or [])
     pending = ledger.pending()
     if is_first_process():
         given = [query for query in pending if known[query.split][query.row] >= 0]
@@ -162,12 +162,6 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
         data.reveal(split, *ledger.labeled(split, round))
-
-
-def _people(plan: Rounds, data: PoolDataModule) -> FileOracle:
-    if not data.class_names:
-        raise UserError("data.label_names: nothing names the labels that people may choose from, give the list")
-    return FileOracle(plan.folder, data.text, data.class_names)
 
 
 def _fit_and_test(

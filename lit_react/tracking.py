@@ -46,11 +46,12 @@ def wandb_logger(options: Wandb, folder: Path) -> WandbLogger | None:
     """A logger with one W&B run for the whole run folder; None where W&B is off or does not start."""
     if options.mode == "disabled" or not is_first_process():
         return None
-    mode = options.mode
+    mode: Literal["online", "offline"] = options.mode
     if mode == "online" and not _has_key():
         log.warning("W&B: no API key found (wandb login), the run is kept offline in %s", folder / "wandb")
         mode = "offline"
-    for attempt in dict.fromkeys([mode, "offline"]):
+    attempts: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
+    for attempt in attempts:
         try:
             return _start(options, attempt, folder)
         except Exception as error:
@@ -65,26 +66,26 @@ def _has_key() -> bool:
     return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
 
 
-def _start(options: Wandb, mode: str, folder: Path) -> WandbLogger:
+def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> WandbLogger:
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
-    logger = WandbLogger(
-        name=options.name or folder.name,
+    run = wandb.init(
+        mode=mode,
         project=options.project,
         entity=options.entity,
+        name=options.name or folder.name,
         group=options.group,
         tags=options.tags,
-        save_dir=str(folder),
+        dir=folder,
         id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
-        offline=mode == "offline",
+        resume="allow" if mode == "online" else None,
         settings=wandb.Settings(silent=True, console="off", init_timeout=30),
     )
-    run = logger.experiment
     run.define_metric("round")
     for keys in ("pool/*", "acquisition/*", "round/*", "test/*"):
         run.define_metric(keys, step_metric="round")
-    return logger
+    return WandbLogger(experiment=run)
 
 
 class Tracker:
@@ -155,7 +156,9 @@ class Tracker:
         self._try(lambda: logger.log_table(f"bought/round_{round:02d}", columns=columns + extra, data=rows))
 
     def finish(self, files: list[Path]) -> None:
-        """Send the run's files as an artifact and close W&B."""
+        """Write out what the loggers hold back; send the run's files as an artifact and close W&B."""
+        for logger in self.loggers:
+            self._try(logger.save)
         if self.wandb is None:
             return
         run = self.wandb.experiment

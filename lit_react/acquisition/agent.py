@@ -207,11 +207,14 @@ class Agent:
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, replay buffer, unfinished returns and generator, as tensors and plain numbers."""
+        """Networks, optimiser, replay buffer, unfinished returns and generator, as tensors and plain numbers.
+
+        A copy: learning on does not change it.
+        """
         return {
-            "q_network": self.q_network.state_dict(),
-            "target_network": self.target_network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "q_network": copy.deepcopy(self.q_network.state_dict()),
+            "target_network": copy.deepcopy(self.target_network.state_dict()),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "replay_buffer": self.replay_buffer.state_dict(),
             "unfinished": [list(step) for step in self.unfinished],
             "generator": self.generator.get_state(),

@@ -50,5 +50,5 @@ class QNetwork(nn.Module):
             x = x @ weight + bias
             if index + 1 < len(self.weights):
                 x = torch.relu(x)
-        values = x.view(-1, b, a, k) * mask
+        values = x.view(len(x), b, a, k) * mask
         return values.sum(-1) / mask.sum(-1).clamp(min=1)

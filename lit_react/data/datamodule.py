@@ -127,6 +127,8 @@ class PoolDataModule(L.LightningDataModule):
             )
         if len(test_rows):
             test = pool.select(np.sort(test_rows))
+            if not source.label_names:
+                raise self._unnamed_labels()
             if min(test["label"][:]) < 0:
                 raise UserError(f"data.test_size: {self.source} has rows without label, give data.test instead")
         if len(validation_rows):
@@ -136,6 +138,12 @@ class PoolDataModule(L.LightningDataModule):
             validation=self._sample(validation, self.validation_size, generator),
             test=self._sample(test, self.test_size, generator),
             label_names=source.label_names,
+        )
+
+    def _unnamed_labels(self) -> UserError:
+        return UserError(
+            f"data.label_column: {self.source} has no labels in a column {self.label_column!r}, "
+            "and nothing else names them; give data.label_names"
         )
 
     @staticmethod
@@ -149,12 +157,14 @@ class PoolDataModule(L.LightningDataModule):
     @cached_property
     def pool(self) -> Pool:
         """The pool, without any label that was not bought."""
+        if not self.class_names:
+            raise self._unnamed_labels()
         encoded = self.task.encode(self.splits.pool)
         return Pool(
             table=encoded,
             costs=self.cost.costs(self.splits.pool, encoded.lengths),
             labels=np.full(len(encoded), -1, dtype=np.int64),
-            num_classes=len(self.class_names or ()),
+            num_classes=len(self.class_names),
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,10 +55,16 @@ def text_digest(table: datasets.Dataset, *salt: str) -> str:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What decides the token ids: the tokenizer's own serialisation (vocabulary, normaliser, template)."""
+    """What decides the token ids: the tokenizer's own serialisation (vocabulary, normaliser, template).
+
+    Its truncation and padding are left out: they are what the last call asked for.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    described = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(described.encode()).hexdigest()
+    if backend is not None:
+        described = json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None})
+    else:
+        described = repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(f"{described}{tokenizer.truncation_side}".encode()).hexdigest()
 
 
 class TokenTable:

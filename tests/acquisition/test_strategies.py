@@ -1,5 +1,6 @@
 """What holds for every strategy: on ordinary pools, on odd ones, and on pools beyond the size of exact picks."""
 
+import importlib
 from functools import partial
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import NEEDS, STRATEGIES
+from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
-from lit_react.acquisition.strategies.facility_location import facility_location
 
 SCORES = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin"}
 GREEDY = {"k_center", "facility_location", "coverage"}  # with a labeled row to start from
@@ -166,6 +167,12 @@ def test_duplicates_of_labeled_rows_come_last(name):
     assert set(strategy(signals, 10, np.random.default_rng(0))) == set(signals.rows[10:])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_prob_cover_with_balls_of_nothing_but_their_centres_picks_no_row_twice(seed):
+    rows = prob_cover(make_pool(seed, 200, labeled=0, dimension=50), 30, np.random.default_rng(0), radius=0.0)
+    assert len(set(rows)) == 30
+
+
 # Beyond the size of exact picks. A pool of clusters has many equally good batches: objectives tell more than recall.
 
 
@@ -186,11 +193,13 @@ def location_objective(signals, picks, exponent=3.0):
     return float((ranks / len(ranks)) ** exponent @ nearest)
 
 
-@pytest.mark.parametrize("limit", [{"max_candidates": 300}, {"max_anchors": 1000}])
-def test_thinned_facility_location_loses_little_of_the_objective(limit):
+@pytest.mark.parametrize("kept_elements", [0, 2**25])
+def test_thinned_facility_location_loses_little_of_the_objective(monkeypatch, kept_elements):
+    module = importlib.import_module("lit_react.acquisition.strategies.facility_location")
+    monkeypatch.setattr(module, "KEPT_ELEMENTS", kept_elements)
     signals = clustered_pool()
     exact = facility_location(signals, 30, np.random.default_rng(0))
-    thinned = facility_location(signals, 30, np.random.default_rng(0), **limit)
+    thinned = facility_location(signals, 30, np.random.default_rng(0), max_candidates=600)
     chance = STRATEGIES["random"](signals, 30, np.random.default_rng(0))
     assert not np.array_equal(thinned, exact)
     nothing, best = location_objective(signals, []), location_objective(signals, exact)
@@ -232,3 +241,15 @@ def test_pools_beyond_the_limit_are_thinned_but_fill_the_batch(name):
         np.testing.assert_array_equal(rows, thinned(signals, k, np.random.default_rng(0)))
     drawn = [set(thinned(signals, 20, np.random.default_rng(seed))) for seed in range(4)]
     assert name == "density_weighted_margin" or len(set.union(*drawn)) > 20
+
+
+def test_priority_sample_estimates_sums_without_bias():
+    sizes = np.random.default_rng(0).pareto(1.0, size=300).astype(np.float32)
+    first_half = np.array(
+        [
+            worth[positions < 150].sum()
+            for positions, worth in (_priority_sample(sizes, 40, np.random.default_rng(seed)) for seed in range(2000))
+        ]
+    )
+    standard_error = first_half.std() / np.sqrt(len(first_half))
+    assert abs(first_half.mean() - sizes[:150].sum()) < 4 * standard_error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies.geometry import Float32s, chunks, load, sample
+from lit_react.acquisition.signals import Floats, PoolSignals, Rows
+from lit_react.acquisition.strategies.geometry import Float32s, chunks, load
 from lit_react.acquisition.strategies.ranking import highest
 
-BATCH = 64
-NOTHING_LEFT = 1e-6
+BATCH = 64  # gains recomputed at a time
+KEPT_ELEMENTS = 2**25  # the similarities of up to 5,792 rows stay in memory (128 MiB)
+NOTHING_LEFT = 1e-6  # share of all weight below which a gain is rounding
 
 
 def facility_location(
@@ -21,7 +23,6 @@ def facility_location(
     power: float = 1.0,
     exponent: float = 3.0,
     max_candidates: int = 20_000,
-    max_anchors: int = 20_000,
 ) -> Rows:
     """Uncertainty-weighted facility location, the default.
 
@@ -30,62 +31,59 @@ def facility_location(
     w_i = (rank of −margin_i / n)^exponent in (0, 1]: ranks, since the scale of probabilities is not to be trusted.
 
     Gains only shrink as the batch grows, so a pick recomputes those that may still be the highest (Minoux 1978):
-    O(candidates · anchors · d) once and a small part of it per pick; no matrix of similarities is kept. Of equal
-    gains the lowest position goes first; when nothing is left to gain, the rest goes by weight.
+    O(N² d) once and a part of it per pick. Of equal gains the lowest position goes first; when nothing is left to gain,
+    the rest goes by weight.
 
     Args:
         signals: Probabilities and embeddings, also those of the labeled rows, are read.
         k: Size of the batch.
-        generator: Draws candidates and anchors in pools larger than these; breaks the ties of the rest.
+        generator: Draws the sample; breaks the ties of the rest.
         power: Exponent of the similarity.
         exponent: Exponent of the uncertainty's rank; 0 weighs all rows alike.
-        max_candidates: Rows that may be picked: all, or this many drawn by weight.
-        max_anchors: Rows i that the sum runs over: all, or this many drawn uniformly.
+        max_candidates: Larger pools are thinned to this size by priority sampling (Duffield, Lund and Thorup 2007) of
+            w_i · (1 − similarity to the nearest labeled row), the most that row i can add. The sum over the sample is
+            an unbiased estimate of the sum over the pool.
 
     Returns:
         int64 [min(k, n)], rows relative to the pool, in the order of the picks.
     """
-    n = len(signals)
-    k = min(k, n)
+    k = min(k, len(signals))
     if k == 0:
         return signals.rows[:0]
-    log_weights = exponent * np.log(rankdata(-signals.margin) / n)
-    candidates = _draw(log_weights, max(k, max_candidates), generator)
-    anchors = sample(n, max_anchors, generator)
-    weights = np.exp(log_weights).astype(np.float32)
+    weights = ((rankdata(-signals.margin) / len(signals)) ** exponent).astype(np.float32)
+    covered = _covered(signals.embeddings, load(signals.labeled_embeddings), power)
+    room: Float32s = np.maximum(1 - covered, 1e-6)
+    positions, worth = _priority_sample(weights * room, max(k, max_candidates), generator)
 
-    points = load(signals.embeddings, candidates)
-    anchor_points = points if np.array_equal(candidates, anchors) else load(signals.embeddings, anchors)
-    labeled = load(signals.labeled_embeddings)
-    covered = np.zeros(len(anchors), dtype=np.float32)
-    for part in chunks(len(anchors), max(labeled.shape)):
-        covered[part] = _similarity(anchor_points[part], labeled, power).max(axis=1, initial=0)
-    picks = _lazy_greedy(points, anchor_points, weights[anchors], covered, k, power)
-    rest = np.setdiff1d(np.arange(len(candidates)), picks)
-    by_weight = rest[highest(weights[candidates[rest]], k - len(picks), generator)]
-    return signals.rows[candidates[np.concatenate([picks, by_weight])]]
+    points = load(signals.embeddings, positions)
+    own_weights = weights[positions]
+    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power)
+    rest = np.setdiff1d(np.arange(len(positions)), picks)
+    by_weight = rest[highest(own_weights[rest], k - len(picks), generator)]
+    return signals.rows[positions[np.concatenate([picks, by_weight])]]
 
 
-def coverage(
-    signals: PoolSignals,
-    k: int,
-    generator: np.random.Generator,
-    *,
-    max_candidates: int = 20_000,
-    max_anchors: int = 20_000,
-) -> Rows:
+def coverage(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 20_000) -> Rows:
     """Facility location without uncertainty: the batch that represents the unlabeled rows best; arguments as there."""
-    return facility_location(
-        signals, k, generator, exponent=0.0, max_candidates=max_candidates, max_anchors=max_anchors
-    )
+    return facility_location(signals, k, generator, exponent=0.0, max_candidates=max_candidates)
 
 
-def _draw(log_weights: np.ndarray, size: int, generator: np.random.Generator) -> Rows:
-    """Ascending positions of a sample without replacement by weight (Gumbel top-k); all where size >= n."""
-    if size >= len(log_weights):
-        return np.arange(len(log_weights))
-    keys = log_weights + generator.gumbel(size=len(log_weights))
-    return np.sort(np.argpartition(keys, -size)[-size:])
+def _covered(points: Floats, labeled: Float32s, power: float) -> Float32s:
+    """float32 [n], similarity to the nearest labeled row; 0 where there is none."""
+    covered = np.zeros(len(points), dtype=np.float32)
+    for part in chunks(len(points), max(labeled.shape)):
+        covered[part] = _similarity(load(points[part]), labeled, power).max(axis=1, initial=0)
+    return covered
+
+
+def _priority_sample(sizes: Float32s, count: int, generator: np.random.Generator) -> tuple[Rows, NDArray[np.float32]]:
+    """Ascending positions of a sample and sizes that make its sums unbiased; all, as they are, where count >= n."""
+    if count >= len(sizes):
+        return np.arange(len(sizes)), sizes
+    priorities = sizes / (1 - generator.random(len(sizes), dtype=np.float32))
+    order = np.argsort(-priorities, kind="stable")
+    positions = np.sort(order[:count])
+    return positions, np.maximum(sizes[positions], priorities[order[count]])
 
 
 def _similarity(points: Float32s, others: Float32s, power: float) -> Float32s:
@@ -95,29 +93,33 @@ def _similarity(points: Float32s, others: Float32s, power: float) -> Float32s:
 
 
 def _lazy_greedy(
-    points: Float32s, anchors: Float32s, weights: Float32s, covered: Float32s, k: int, power: float
+    points: Float32s, weights: Float32s, own_weights: Float32s, covered: Float32s, k: int, power: float
 ) -> Rows:
-    """Greedy positions in `points`, until k or until no gain exceeds a share `NOTHING_LEFT` of all weight.
+    """Greedy positions in `points`, until k or until nothing is left to gain.
 
     Args:
-        points: float32 [m, d], the candidates.
-        anchors: float32 [n, d].
-        weights: float32 [n], of the anchors.
-        covered: float32 [n], similarity of the anchors to the nearest labeled row.
+        points: float32 [n, d], which may be picked and are to be covered.
+        weights: float32 [n], of each point as one of the sample, for all the pool that it stands for.
+        own_weights: float32 [n], of each point alone: by covering itself it covers no more than that.
+        covered: float32 [n], similarity to the nearest labeled row.
         k: Most picks.
         power: Exponent of the similarity.
 
     Returns:
         int64 [at most k].
     """
+    kept = _similarity(points, points, power) if len(points) ** 2 <= KEPT_ELEMENTS else None
+    to_itself = np.einsum("ij,ij->i", points, points) ** power
+    overweight = weights - own_weights
 
     def gain(positions: Rows | slice) -> Float32s:
-        block = _similarity(points[positions], anchors, power)
-        block -= covered
-        return np.maximum(block, 0, out=block) @ weights
+        similarity = _similarity(points[positions], points, power) if kept is None else kept[positions]
+        block = similarity - covered
+        own = overweight[positions] * np.maximum(to_itself[positions] - covered[positions], 0)
+        return np.maximum(block, 0, out=block) @ weights - own
 
-    gains = np.empty(len(points), dtype=np.float32)  # of the candidates, as they were at some earlier pick or now
-    for part in chunks(len(points), len(anchors)):
+    gains = np.empty(len(points), dtype=np.float32)  # upper bounds: as they were at some earlier pick
+    for part in chunks(len(points), len(points)):
         gains[part] = gain(part)
     least = NOTHING_LEFT * weights.sum()
     picks: list[int] = []
@@ -131,6 +133,7 @@ def _lazy_greedy(
         if gains[pick] <= least:
             break
         picks.append(pick)
-        np.maximum(covered, _similarity(anchors, points[[pick]], power)[:, 0], out=covered)
+        similarity = _similarity(points, points[[pick]], power)[:, 0] if kept is None else kept[pick]
+        np.maximum(covered, similarity, out=covered)
         gains[pick] = -np.inf
     return np.array(picks, dtype=np.int64)

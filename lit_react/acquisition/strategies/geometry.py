@@ -46,15 +46,6 @@ def squared_distances(points: Float32s, others: Float32s) -> Float32s:
     return np.maximum(block, 0, out=block)
 
 
-def largest_similarity(points: Floats, others: Float32s) -> Float32s:
-    """float32 [n], each point's largest inner product with `others`, never below 0 (0 where there are none)."""
-    largest = np.zeros(len(points), dtype=np.float32)
-    if len(others):
-        for part in chunks(len(points), max(others.shape)):
-            np.maximum((load(points[part]) @ others.T).max(axis=1), 0, out=largest[part])
-    return largest
-
-
 def nearest(points: Floats, others: Float32s, count: int, *, own: Rows | None = None) -> tuple[Float32s, Rows]:
     """The `count` most similar of `others` for each point, by inner product; O(n m d).
 

@@ -56,7 +56,7 @@ def prob_cover(
         new = uncovered & _within(points, points[[pick]], radius)[:, 0]
         uncovered &= ~new
         counts -= _count(points, points[new], radius)
-        counts[pick] = -1
+        counts[pick] = -1  # rounding may leave a centre outside its own tiny ball
     rest = np.setdiff1d(np.arange(len(points)), picks)
     picks.extend(generator.permutation(rest)[: k - len(picks)].tolist())
     return signals.rows[positions[picks]]

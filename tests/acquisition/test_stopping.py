@@ -1,0 +1,49 @@
+import pytest
+
+from lit_react.acquisition.stopping import Stopping
+
+
+def test_no_rule_never_stops():
+    assert Stopping().by_metric([0.5] * 100) is None
+    assert Stopping().by_uncertainty(0.0) is None
+
+
+def test_the_number_of_rounds_is_counted_with_the_first():
+    rule = Stopping(max_rounds=3)
+    assert [bool(rule.by_metric([0.1] * n)) for n in (1, 2, 3, 4)] == [False, False, True, True]
+    assert rule.by_metric([0.1] * 3) == "3 rounds are done"
+
+
+def test_target_is_reached_by_the_last_metric():
+    rule = Stopping(target=0.8)
+    assert rule.by_metric([0.9, 0.79]) is None
+    assert "0.8000 reached the target 0.8" in rule.by_metric([0.1, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("values", "stops"),
+    [
+        ([0.5, 0.5], False),  # nothing before the last two rounds to compare with
+        ([0.5, 0.5, 0.5], True),
+        ([0.5, 0.4, 0.6], False),
+        ([0.6, 0.5, 0.55], True),
+        ([0.5, 0.6, 0.7, 0.65, 0.7], True),
+        ([0.5, 0.6, 0.7, 0.65, 0.71], False),
+    ],
+)
+def test_plateau_compares_the_best_of_the_last_rounds_with_the_best_before(values, stops):
+    assert bool(Stopping(plateau_rounds=2).by_metric(values)) is stops
+
+
+def test_plateau_delta_is_the_gain_that_counts():
+    values = [0.50, 0.505, 0.508]
+    assert Stopping(plateau_rounds=2).by_metric(values) is None
+    assert "did not rise by more than 0.01 in 2 rounds" in Stopping(plateau_rounds=2, plateau_delta=0.01).by_metric(
+        values
+    )
+
+
+def test_a_certain_pool_stops():
+    rule = Stopping(min_uncertainty=0.2)
+    assert rule.by_uncertainty(0.2) is None
+    assert "0.1900 fell below 0.2" in rule.by_uncertainty(0.19)

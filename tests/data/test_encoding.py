@@ -1,0 +1,147 @@
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModel, AutoTokenizer
+
+from lit_react.data.encoding import FeatureTable, TokenTable, embed, mean_embedding, text_digest, tokenize
+
+TEXTS = ["the market rose", "a goal in the last minute of the match won the cup", "", "new phone"]
+
+
+def split(texts):
+    return datasets.Dataset.from_dict({"text": texts, "label": [0] * len(texts)})
+
+
+class Refusing:
+    """A tokenizer that may be asked what it is, but not for tokens."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, *args, **kwargs):
+        raise AssertionError("texts were tokenised again")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_bert):
+    return AutoTokenizer.from_pretrained(tiny_bert)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return AutoModel.from_pretrained(tiny_bert)
+
+
+# ---- tokens
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_batches_equal_the_tokenizers_own_padding(tiny_bert, tmp_path, side):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert, padding_side=side)
+    table = tokenize(split(TEXTS), tokenizer, max_length=10, cache=tmp_path)
+    rows = [3, 1, 2]
+    own = tokenizer([TEXTS[row] for row in rows], padding=True, truncation=True, max_length=10, return_tensors="pt")
+    batch = table.batch(rows)
+    assert batch["row"].tolist() == rows
+    assert torch.equal(batch["input_ids"], own["input_ids"])
+    assert torch.equal(batch["attention_mask"], own["attention_mask"])
+    assert table.lengths[rows].tolist() == own["attention_mask"].sum(1).tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lists=st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=8),
+    left=st.booleans(),
+    data=st.data(),
+)
+def test_batches_give_any_token_lists_back(lists, left, data):
+    table = TokenTable(datasets.Dataset.from_dict({"input_ids": lists}), pad_id=0, pad_left=left)
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=8))
+    batch = table.batch(np.asarray(rows))
+    ids, mask = batch["input_ids"], batch["attention_mask"].bool()
+    assert [row[keep].tolist() for row, keep in zip(ids, mask, strict=True)] == [lists[row] for row in rows]
+    assert torch.all(ids[~mask] == 0)
+    assert ids.shape[1] == max(len(lists[row]) for row in rows)
+    edge = mask[:, -1] if left else mask[:, 0]
+    assert edge.all(), "padding is on one side"
+
+
+def test_texts_are_tokenised_once(tiny_bert, tmp_path):
+    first = tokenize(split(TEXTS), AutoTokenizer.from_pretrained(tiny_bert), max_length=16, cache=tmp_path)
+    again = Refusing(AutoTokenizer.from_pretrained(tiny_bert))
+    second = tokenize(split(TEXTS), again, max_length=16, cache=tmp_path)
+    assert torch.equal(first.batch(range(4))["input_ids"], second.batch(range(4))["input_ids"])
+    assert [path.suffix for path in tmp_path.iterdir()] == [".arrow"]
+
+
+def test_a_tokenizer_that_was_used_before_finds_the_same_file(tiny_bert, tmp_path):
+    used = AutoTokenizer.from_pretrained(tiny_bert)
+    used(["some text"], truncation=True, max_length=5, padding="max_length")
+    tokenize(split(TEXTS), used, max_length=16, cache=tmp_path)
+    unused = Refusing(AutoTokenizer.from_pretrained(tiny_bert))
+    tokenize(split(TEXTS), unused, max_length=16, cache=tmp_path)
+
+
+def test_another_text_tokenizer_or_length_is_another_file(tokenizer, tiny_bert, tmp_path):
+    def files():
+        return len(list(tmp_path.glob("tokens-*.arrow")))
+
+    tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    tokenize(split([*TEXTS[:3], "new phones"]), tokenizer, max_length=16, cache=tmp_path)
+    assert files() == 2
+    tokenize(split(TEXTS), tokenizer, max_length=8, cache=tmp_path)
+    assert files() == 3
+    larger = AutoTokenizer.from_pretrained(tiny_bert)
+    larger.add_tokens(["phone!"])
+    tokenize(split(TEXTS), larger, max_length=16, cache=tmp_path)
+    assert files() == 4
+
+
+def test_digest_tells_texts_apart_by_content_order_and_boundaries():
+    digests = [text_digest(split(texts)) for texts in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"], ["ab", "c", ""])]
+    assert len(set(digests)) == len(digests)
+    table = split(["c", "ab", "c"])
+    assert text_digest(table.select([1, 2])) == digests[0], "only the selected rows count"
+
+
+# ---- features
+
+
+def test_feature_batches_name_their_rows():
+    features = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    table = FeatureTable(features, np.ones(5, dtype=np.int64))
+    batch = table.batch([4, 0])
+    assert len(table) == 5
+    assert batch["row"].tolist() == [4, 0]
+    assert np.array_equal(batch["features"].numpy(), features[[4, 0]])
+
+
+def test_mean_embedding_is_the_unit_mean_of_attended_tokens():
+    hidden = torch.tensor([[[3.0, 0.0], [0.0, 4.0], [50.0, 50.0]]])
+    mean = mean_embedding(hidden, torch.tensor([[1, 1, 0]]))
+    assert torch.allclose(mean, torch.tensor([[0.6, 0.8]]))
+
+
+def test_embeddings_are_computed_once(encoder, tokenizer, tmp_path):
+    tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    first = embed(encoder, tokens, cache=tmp_path, key="k")
+    (path,) = tmp_path.glob("embeddings-*.npy")
+    written = path.stat().st_mtime_ns
+    second = embed(None, tokens, cache=tmp_path, key="k")
+    assert path.stat().st_mtime_ns == written
+    assert np.array_equal(first.features, second.features)
+    assert np.allclose(np.linalg.norm(first.features, axis=1), 1, atol=1e-5)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_embedding_of_a_text_does_not_depend_on_its_batch(encoder, tokenizer, tmp_path):
+    tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    together = embed(encoder, tokens, cache=tmp_path, key="together").features
+    alone = embed(encoder, tokens, cache=tmp_path, key="alone", batch_size=1).features
+    assert np.allclose(together, alone, atol=1e-6)

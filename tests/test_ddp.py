@@ -1,0 +1,29 @@
+"""Two processes over gloo train the same model and buy the same rows as one."""
+
+import os
+import subprocess
+import sys
+
+from test_fit import bought, rounds
+from tiny import command
+
+
+def run(arguments: list[str]) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_react", *arguments], env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_buy_the_same_rows_as_one(tmp_path, news_csv, tiny_bert_without_dropout) -> None:
+    even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
+    for name, devices in (("one", ["--trainer.devices", "1"]), ("two", ["--trainer.devices", "2"])):
+        strategy = ["--trainer.strategy", "ddp"] if name == "two" else []
+        run(command(news_csv, tiny_bert_without_dropout, tmp_path / name, *even, *devices, *strategy))
+    assert bought(tmp_path / "two") == bought(tmp_path / "one")
+    assert len(bought(tmp_path / "two")) == 52
+    for one, two in zip(rounds(tmp_path / "one"), rounds(tmp_path / "two"), strict=True):
+        assert two["labeled"] == one["labeled"]
+        assert two["metrics"]["test/accuracy"] == one["metrics"]["test/accuracy"]
+        assert abs(two["metrics"]["test/loss"] - one["metrics"]["test/loss"]) < 1e-4

@@ -1,0 +1,190 @@
+"""Bad input: one line that says what was wrong and what was expected, exit code 2, no traceback, nothing bought."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import command
+
+from lit_react.cli import main
+
+Prepare = Callable[[Path], list[str]]
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the command ends."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def csv(folder: Path, text: str, name: str = "texts.csv") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+ROWS = "text,label\n" + "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(80))
+
+CASES: dict[str, tuple[Prepare, str]] = {
+    "missing file": (lambda p: ["--data.source", str(p / "nothing.csv")], "nothing.csv"),
+    "unknown suffix": (lambda p: ["--data.source", csv(p, ROWS, "texts.doc")], "texts.doc"),
+    "unknown source": (lambda p: ["--data.source", "bbc_newz"], "bbc_newz"),
+    "empty file": (lambda p: ["--data.source", csv(p, "text,label\n")], "texts.csv"),
+    "missing text column": (lambda p: ["--data.source", csv(p, ROWS), "--data.text_column", "body"], "body"),
+    "missing label column": (lambda p: ["--data.source", csv(p, ROWS), "--data.label_column", "topic"], "topic"),
+    "broken parquet": (lambda p: ["--data.source", csv(p, "no parquet", "texts.parquet")], "texts.parquet"),
+    "broken jsonl": (lambda p: ["--data.source", csv(p, '{"text": "a"\n', "texts.jsonl")], "texts.jsonl"),
+    "missing label in the test set": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.test", csv(p, "text,label\nx,\n", "test.csv")],
+        "test.csv",
+    ),
+    "label sets differ": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.test", csv(p, "text,label\nx,c\n", "test.csv")],
+        "'c'",
+    ),
+    "label outside of label_names": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "[a, z]"],
+        "'b'",
+    ),
+    "too few rows for the splits": (lambda p: ["--data.source", csv(p, ROWS), "--data.test_size", "79"], "test_size"),
+    "pool smaller than the initial labels": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.initial_size", "60"],
+        "initial_size",
+    ),
+    "no validation set": (lambda p: ["--data.validation_size", "0"], "validation_size"),
+    "budget below the first labels": (lambda p: ["--rounds.budget", "27"], "28"),
+    "no gold label for the simulation": (
+        lambda p: ["--data.source", csv(p, ROWS + "x,\n" * 300), "--data.test", csv(p, ROWS, "test.csv")],
+        "gold label",
+    ),
+    "stratified start without labels": (
+        lambda p: [
+            *("--data.source", csv(p, "text\n" + "a text\n" * 80), "--data.test", csv(p, ROWS, "test.csv")),
+            *("--data.initial", "stratified", "--rounds.oracle", "file"),
+        ],
+        "stratified",
+    ),
+    "cost column missing": (lambda p: ["--data.cost", "ColumnCost", "--data.cost.column", "price"], "price"),
+    "cost not positive": (lambda p: ["--data.cost", "ConstantCost", "--data.cost.price", "-1"], "price"),
+    "unknown strategy": (
+        lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margins"],
+        "margins",
+    ),
+    "unknown strategy in a mixture": (
+        lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin+coresets]"],
+        "coresets",
+    ),
+    "prior that is not proposed": (
+        lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin]"],
+        "facility_location",
+    ),
+    "unknown policy": (lambda p: ["--acquisition.policy", "QProposal"], "QProposal"),
+    "query of no samples": (lambda p: ["--acquisition.query_size", "0"], "query_size"),
+    "unknown metric": (lambda p: ["--acquisition.metric", "val/accurracy"], "val/accurracy"),
+    "unknown option": (lambda p: ["--data.sauce", "x"], "data.sauce"),
+    "wrong type": (lambda p: ["--data.batch_size", "many"], "batch_size"),
+    "unknown oracle": (lambda p: ["--rounds.oracle", "delphi"], "oracle"),
+    "unknown precision": (lambda p: ["--trainer.precision", "12-mixed"], "precision"),
+    "no such accelerator": (lambda p: ["--trainer.accelerator", "cuda"], "CUDA"),
+    "missing config": (lambda p: ["--config", str(p / "nothing.yaml")], "nothing.yaml"),
+    "broken config": (lambda p: ["--config", csv(p, "rounds: [", "broken.yaml")], "broken.yaml"),
+    "no such model": (lambda p: ["--model.pretrained", str(p / "no-model")], "no-model"),
+    "no such package": (lambda p: ["--model.pretrained", "package:no_such_package/model"], "no_such_package"),
+    "texts cut to nothing": (lambda p: ["--model.max_length", "2"], "max_length"),
+    "warm-up longer than the fit": (lambda p: ["--model.warmup", "1.5"], "warmup"),
+    "loss that is not finite": (
+        lambda p: ["--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "1e30"],
+        "learning rate",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_clear_line(case: str, tmp_path, news_csv, tiny_bert, capsys) -> None:
+    prepare, expected = CASES[case]
+    folder = tmp_path / "run"
+    line = fails(command(news_csv, tiny_bert, folder, *prepare(tmp_path)), capsys)
+    assert expected in line
+    if case not in {"loss that is not finite", "unknown metric", "no gold label for the simulation"}:
+        assert not (folder / "state.pt").exists()
+        assert not list(folder.glob("round_*"))
+
+
+def test_predictions_have_a_known_format(tmp_path, news_csv, tiny_bert, capsys) -> None:
+    options = command(news_csv, tiny_bert, tmp_path / "run")[1:]
+    assert ".jsonl or .parquet" in fails(["predict", *options, "--predictions.path", "out.xml"], capsys)
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_using_a_run_that_was_never_fitted(subcommand: str, tmp_path, news_csv, capsys) -> None:
+    options = command(news_csv, "no/model", tmp_path / "run")[1:]
+    assert "run fit first" in fails([subcommand, *options], capsys)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert: str) -> list[str]:
+    """The command of a run that is already in its folder."""
+    arguments = command(
+        news_csv, tiny_bert, tmp_path_factory.mktemp("begun") / "run", "--rounds.stopping.max_rounds", "1"
+    )
+    main(arguments)
+    return arguments
+
+
+def test_a_resume_with_a_changed_config(begun: list[str], capsys) -> None:
+    line = fails([*begun, "--data.initial_size", "9"], capsys)
+    assert "data.initial_size = 8, now it is 9" in line
+
+
+def test_a_budget_below_what_is_spent(begun: list[str], capsys) -> None:
+    assert "spent" in fails([*begun, "--rounds.budget", "20"], capsys)
+
+
+def test_no_test_split(begun: list[str], tmp_path, news_csv, tiny_bert, capsys) -> None:
+    options = command(
+        news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1", "--data.test_size", "0"
+    )
+    main(options)
+    assert "data.test" in fails(["test", *options[1:]], capsys)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("state.pt", "damaged state file"), ("ledger.sqlite", "ledger.sqlite")])
+def test_a_corrupt_file_of_the_run(name: str, expected: str, tmp_path, news_csv, tiny_bert, capsys) -> None:
+    arguments = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    main(arguments)
+    (tmp_path / "run" / name).write_bytes(b"not what it was" * 100)
+    assert expected in fails(arguments, capsys)
+
+
+def test_a_ledger_of_other_data(tmp_path, news_csv, tiny_bert, capsys) -> None:
+    source = tmp_path / "texts.csv"
+    source.write_text(news_csv.read_text())
+    arguments = command(source, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    main(arguments)
+    source.write_text(source.read_text().replace(" the ", " that "))
+    assert "other data" in fails(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"id": "pool-0", "label": "astrology"}', "astrology"),
+        ('{"id": "pool-999999", "label": "sports"}', "pool-999999"),
+        ("pool-0, sports", "labels.jsonl:1"),
+    ],
+)
+def test_wrong_answers_of_people(line: str, expected: str, tmp_path, news_csv, tiny_bert, capsys) -> None:
+    unlabeled = tmp_path / "unlabeled.csv"
+    unlabeled.write_text("text\n" + "".join(f"text number {i}\n" for i in range(60)))
+    arguments = command(unlabeled, tiny_bert, tmp_path / "run", "--rounds.oracle", "file", "--data.initial_size", "30")
+    arguments[arguments.index("--data.test_size") + 1] = "0"
+    arguments += ["--data.label_names", "[sports, tech]", "--rounds.budget", "60"]
+    main(arguments)
+    asked = (tmp_path / "run" / "round_00" / "to_label.jsonl").read_text()
+    some_id = "pool-0" if '"pool-0"' in asked else asked.split('"id": "')[1].split('"')[0]
+    (tmp_path / "run" / "round_00" / "labels.jsonl").write_text(line.replace("pool-0", some_id, 1) + "\n")
+    assert expected.replace("pool-0", some_id) in fails(arguments, capsys)

@@ -1,0 +1,279 @@
+"""The main path, from the command line to the files, with a 2-layer BERT."""
+
+import json
+import logging
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from tiny import command
+
+from lit_react.cli import main
+from lit_react.data.ledger import Ledger
+
+
+def purchases(folder: Path) -> list[dict]:
+    fingerprint = ledger_fingerprint(folder)
+    with Ledger(folder / "ledger.sqlite", budget=1e9, fingerprint=fingerprint, read_only=True) as ledger:
+        return ledger.purchases()
+
+
+def ledger_fingerprint(folder: Path) -> str:
+    import sqlite3
+
+    with sqlite3.connect(folder / "ledger.sqlite") as db:
+        return db.execute("SELECT value FROM meta WHERE key = 'fingerprint'").fetchone()[0]
+
+
+def bought(folder: Path) -> list[tuple]:
+    return [(p["split"], p["row"], p["label"], p["round"], p["policy"]) for p in purchases(folder)]
+
+
+def rounds(folder: Path) -> list[dict]:
+    return json.loads((folder / "result.json").read_text())["rounds"]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert: str) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    main(command(news_csv, tiny_bert, folder))
+    return folder
+
+
+def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: Path) -> None:
+    assert [entry["labeled"] for entry in rounds(finished)] == [8, 14, 20, 26]
+    assert [entry["cost"] for entry in rounds(finished)] == [28, 34, 40, 46]
+    assert json.loads((finished / "result.json").read_text())["stopped"] == "the budget of 46 is spent"
+    assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (finished / "model").iterdir()} >= {"config.json", "model.safetensors"}
+    assert not list(finished.glob("round_*/checkpoint")), "the export is kept, the checkpoint is not"
+    assert [path.parent.name for path in finished.glob("round_*/model")] == ["round_03"], (
+        "only the newest model is kept"
+    )
+
+
+def test_the_reward_is_the_gain_of_the_metric_less_the_weighted_cost(finished: Path) -> None:
+    history = rounds(finished)
+    assert history[0]["reward"] is None
+    for before, after in pairwise(history):
+        gain = after["metrics"]["val/accuracy"] - before["metrics"]["val/accuracy"]
+        assert after["reward"] == pytest.approx(gain - 1e-4 * 6)
+
+
+def test_an_untrained_network_buys_what_facility_location_buys(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
+    fixed = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "facility_location"]
+    main(command(news_csv, tiny_bert, tmp_path / "fixed", *fixed))
+    assert bought(tmp_path / "fixed") == bought(finished)
+
+
+def test_the_same_seed_buys_the_same_rows_and_another_seed_others(
+    finished: Path, tmp_path, news_csv, tiny_bert
+) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "same"))
+    main(command(news_csv, tiny_bert, tmp_path / "other", "--seed_everything", "1"))
+    assert bought(tmp_path / "same") == bought(finished)
+    assert [e["metrics"] for e in rounds(tmp_path / "same")] == [e["metrics"] for e in rounds(finished)]
+    assert bought(tmp_path / "other") != bought(finished)
+
+
+def test_test_labels_reach_neither_purchases_nor_rewards(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
+    """The taint test: with the test labels scrambled, all but the test metrics stays the same."""
+    carved = command(news_csv, tiny_bert, tmp_path)
+    table = pa_csv.read_csv(news_csv).to_pandas()
+    order = np.random.default_rng(0).permutation(len(table))  # data.split_seed 0 carves the test rows first
+    test_rows = order[:30]
+    names = sorted(table["label"].unique())
+    following = dict(zip(names, names[1:] + names[:1], strict=True))
+    table.loc[test_rows, "label"] = table.loc[test_rows, "label"].map(following)
+    table.to_csv(tmp_path / "tainted.csv", index=False)
+    carved[carved.index(str(news_csv))] = str(tmp_path / "tainted.csv")
+    carved[carved.index(str(tmp_path))] = str(tmp_path / "run")
+    main(carved)
+    assert bought(tmp_path / "run") == bought(finished)
+    assert [e["reward"] for e in rounds(tmp_path / "run")] == [e["reward"] for e in rounds(finished)]
+    tests = [[e["metrics"]["test/accuracy"] for e in rounds(folder)] for folder in (tmp_path / "run", finished)]
+    assert tests[0] != tests[1], "the scrambled labels were the test labels"
+
+
+def test_a_finished_run_says_so_and_buys_nothing(finished: Path, news_csv, tiny_bert, capsys) -> None:
+    before = bought(finished)
+    main(command(news_csv, tiny_bert, finished))
+    assert "the budget of 46 is spent" in capsys.readouterr().out
+    assert bought(finished) == before
+
+
+def test_a_raised_budget_goes_on_and_equals_a_run_that_had_it_from_the_start(tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "raised", "--rounds.budget", "34"))
+    main(command(news_csv, tiny_bert, tmp_path / "raised", "--rounds.budget", "46"))
+    assert [entry["labeled"] for entry in rounds(tmp_path / "raised")] == [8, 14, 20, 26]
+
+
+def test_the_exported_model_is_read_by_a_plain_pipeline(finished: Path) -> None:
+    from transformers import pipeline
+
+    answer = pipeline("text-classification", str(finished / "model"))("shares rose as profits grew")
+    assert answer[0]["label"] in {"business", "entertainment", "politics", "sports", "tech"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv, tiny_bert, suffix: str) -> None:
+    (tmp_path / "new.csv").write_text('text\n"the match ended in a draw"\n"shares fell"\n"a, quoted ""text"""\n')
+    out = tmp_path / f"predictions.{suffix}"
+    options = command(news_csv, tiny_bert, finished)[1:]
+    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+    records = pq.read_table(out).to_pylist() if suffix == "parquet" else [json.loads(x) for x in out.open()]
+    assert [r["text"] for r in records] == ["the match ended in a draw", "shares fell", 'a, quoted "text"']
+    for record in records:
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+
+
+def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, news_csv, tiny_bert, capsys) -> None:
+    options = command(news_csv, tiny_bert, finished)[1:]
+    main(["validate", *options])
+    main(["test", *options])
+    printed = capsys.readouterr().out
+    last = rounds(finished)[-1]["metrics"]
+    for name in ("val/accuracy", "test/accuracy"):
+        assert name in printed
+        assert f"{last[name]:.6f}"[:6] in printed
+
+
+def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tiny_bert, capsys) -> None:
+    frame = pd.read_csv(news_csv)
+    answers = dict(zip(frame["text"], frame["label"], strict=True))
+    frame[["text"]].to_csv(tmp_path / "unlabeled.csv", index=False)
+    test = frame.sample(30, random_state=0)
+    test.to_csv(tmp_path / "test.csv", index=False)
+    options = command(tmp_path / "unlabeled.csv", tiny_bert, tmp_path / "run", "--rounds.oracle", "file")
+    options[options.index("--data.test_size") + 1] = "30"
+    options += ["--data.test", str(tmp_path / "test.csv")]
+
+    def answer(round: int, share: float) -> None:
+        here = tmp_path / "run" / f"round_{round:02d}"
+        records = [json.loads(line) for line in (here / "to_label.jsonl").open()]
+        lines = [{"id": r["id"], "label": answers[r["text"]]} for r in records[: int(share * len(records))]]
+        (here / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    main(options)
+    assert "0 of 28 labels are there" in capsys.readouterr().out
+    answer(0, 0.5)
+    main(options)
+    assert "14 of 28 labels are there" in capsys.readouterr().out
+    for round in range(4):
+        answer(round, 1.0)
+        main(options)
+    assert "the budget of 46 is spent" in capsys.readouterr().out
+    entries = purchases(tmp_path / "run")
+    assert {entry["annotator"] for entry in entries} == {"people"}
+    assert len({(e["split"], e["row"]) for e in entries}) == len(entries) == 46
+
+
+def test_frozen_encoder_rounds_train_a_head_only(tmp_path, news_csv, tiny_bert) -> None:
+    frozen = ["--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16"]
+    options = command(news_csv, tiny_bert, tmp_path / "run", *frozen)
+    main([*options, "--data.batch_size", "1000", "--trainer.max_epochs", "1"])
+    assert [entry["steps"] for entry in rounds(tmp_path / "run")] == [1, 1, 1, 1]
+    main(["test", *options[1:], "--data.batch_size", "1000", "--trainer.max_epochs", "1"])
+
+
+def test_warm_start_goes_on_from_the_last_rounds_weights(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "warm", "--rounds.start", "warm"))
+    cold, warm = (rounds(folder)[1]["metrics"]["val/loss"] for folder in (finished, tmp_path / "warm"))
+    assert rounds(tmp_path / "warm")[0]["metrics"] == rounds(finished)[0]["metrics"]
+    assert warm != cold
+
+
+@pytest.mark.parametrize("policy", ["QSamples", "QProposals"])
+def test_the_learning_policies_learn_and_stay_within_the_budget(tmp_path, news_csv, tiny_bert, policy: str) -> None:
+    learn = ["--acquisition.agent.learning_starts", "1", "--acquisition.agent.updates_per_round", "5"]
+    greedy = ["--acquisition.agent.doubt", "-3"]  # any option may be taken once something is learned
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.policy", policy, *learn, *greedy))
+    history = rounds(tmp_path / "run")
+    assert history[0]["q"].get("td_loss") is None
+    assert all(entry["q"]["td_loss"] >= 0 for entry in history[1:])
+    assert history[-1]["cost"] == 46
+
+
+def test_token_costs_bind_the_budget(tmp_path, news_csv, tiny_bert) -> None:
+    cost = ["--data.cost", "TokenCost", "--data.cost.price", "0.1", "--rounds.budget", "60"]
+    main(command(news_csv, tiny_bert, tmp_path / "run", *cost))
+    entries = purchases(tmp_path / "run")
+    spent = sum(entry["cost"] for entry in entries)
+    assert 60 - 1.6 < spent <= 60 + 1e-9, "no text of 16 tokens fits any more, and the budget is kept"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("max_rounds", "2", "2 rounds are done"),
+        ("target", "0.01", "reached the target"),
+        ("plateau_rounds", "1", "did not rise"),
+        ("min_uncertainty", "1.1", "uncertainty"),
+    ],
+)
+def test_stopping_rules_end_the_run_and_say_why(tmp_path, news_csv, tiny_bert, option, value, reason, capsys) -> None:
+    extra = ["--rounds.stopping.plateau_delta", "1"] if option == "plateau_rounds" else []
+    main(command(news_csv, tiny_bert, tmp_path / "run", f"--rounds.stopping.{option}", value, *extra))
+    assert reason in json.loads((tmp_path / "run" / "result.json").read_text())["stopped"]
+    assert rounds(tmp_path / "run")[-1]["cost"] < 46
+
+
+def test_the_run_ends_when_every_row_is_labeled(tmp_path, news_csv, tiny_bert) -> None:
+    small = ["--data.pool_size", "12", "--rounds.budget", "1000"]
+    main(command(news_csv, tiny_bert, tmp_path / "run", *small))
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["stopped"] == "every row of the pool is labeled"
+    assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 12]
+
+
+def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
+    main([*options, "--trainer.logger.save_dir", str(tmp_path / "csv")])
+    frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
+    assert set(frame["pool/labeled"].dropna()) == {8, 14, 20, 26}
+    assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
+
+
+def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "2")
+    options[options.index("disabled")] = "offline"
+    main(options)
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_wandb_out_of_reach_costs_a_line_and_not_the_run(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    options[options.index("disabled")] = "online"
+    with caplog.at_level(logging.WARNING, logger="lit_react"):
+        main(options)
+    assert "kept offline" in caplog.text
+    assert len(rounds(tmp_path / "run")) == 1
+
+
+def test_a_tracker_that_fails_is_skipped_and_said(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
+    from lightning.pytorch.loggers import CSVLogger
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(CSVLogger, "log_hyperparams", full)
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
+    with caplog.at_level(logging.WARNING, logger="lit_react"):
+        main([*options, "--trainer.logger.save_dir", str(tmp_path), "--rounds.stopping.max_rounds", "1"])
+    assert "No space left on device" in caplog.text
+    assert len(rounds(tmp_path / "run")) == 1
+
+
+def test_bf16_mixed_precision_runs_on_the_cpu_and_keeps_float32_weights(tmp_path, news_csv, tiny_bert) -> None:
+    from safetensors.torch import load_file
+
+    short = ["--trainer.precision", "bf16-mixed", "--rounds.stopping.max_rounds", "2"]
+    main(command(news_csv, tiny_bert, tmp_path / "run", *short))
+    weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert {str(tensor.dtype) for tensor in weights.values() if tensor.is_floating_point()} == {"torch.float32"}

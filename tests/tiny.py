@@ -1,0 +1,112 @@
+"""Tiny real parts: an encoder, a data set, a command line that takes seconds."""
+
+import csv
+import re
+import string
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from lit_react.acquisition.signals import PoolSignals
+from lit_react.data.sources import Source, load_source
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
+
+
+@cache
+def bbc() -> Source:
+    """The packaged news articles."""
+    return load_source("bbc_news")
+
+
+def build_bert(folder: Path, dropout: float) -> str:
+    """Save a 2-layer BERT of width 32 and its tokenizer into a folder; the weights are always the same."""
+    counts = Counter(word for text in bbc().pool["text"][:] for word in WORDS.findall(text.lower()))
+    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
+    words = [word for word, _ in counts.most_common(800) if word not in letters]
+    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, *letters, *words])})
+    known = tokenizer.convert_tokens_to_ids(["the", "government"])
+    assert tokenizer.unk_token_id not in known, "the vocabulary was not taken"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=64,
+                max_position_embeddings=64,
+                hidden_dropout_prob=dropout,
+                attention_probs_dropout_prob=dropout,
+                initializer_range=0.1,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def write_news(path: Path, per_topic: int = 40, topics: int = 4, seed: int = 0) -> Path:
+    """Write the first 12 words of some articles of each of the first topics, shuffled; columns text, label."""
+    source = bbc()
+    labels = np.asarray(source.pool["label"][:])
+    rows = np.concatenate([np.flatnonzero(labels == topic)[:per_topic] for topic in range(topics)])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for row in np.random.default_rng(seed).permutation(rows):
+            entry = source.pool[int(row)]
+            writer.writerow([" ".join(entry["text"].split()[:12]), source.label_names[entry["label"]]])
+    return path
+
+
+def make_signals(
+    seed: int = 0, unlabeled: int = 40, labeled: int = 8, classes: int = 3, dimension: int = 6, copies: int = 1
+) -> PoolSignals:
+    """Signals of a random pool; each unlabeled row is there `copies` times; labeled rows lie among the others."""
+    rng = np.random.default_rng(seed)
+    kinds = -(-unlabeled // copies)
+    points = np.repeat(rng.normal(size=(kinds, dimension)), copies, 0)[:unlabeled]
+    points = np.concatenate([points, rng.normal(size=(labeled, dimension))])
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    probabilities = np.repeat(rng.dirichlet(np.ones(classes), size=kinds), copies, 0)[:unlabeled]
+    probabilities = np.concatenate([probabilities, rng.dirichlet(np.ones(classes), size=labeled)]).astype(np.float32)
+    order = rng.permutation(unlabeled + labeled)
+    return PoolSignals(
+        rows=np.sort(order[:unlabeled]),
+        probabilities=probabilities[:unlabeled],
+        embeddings=points[:unlabeled],
+        labeled_rows=np.sort(order[unlabeled:]),
+        labels=rng.integers(classes, size=labeled),
+        labeled_probabilities=probabilities[unlabeled:],
+        labeled_embeddings=points[unlabeled:],
+        head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
+        mutual_information=rng.random(unlabeled).astype(np.float32),
+    )
+
+
+def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list[str]:
+    """Arguments of a fit of seconds: 20 validation labels, 8 initial ones and 3 purchases of 6, so 4 rounds."""
+    settings = {
+        "rounds.folder": folder,
+        "rounds.budget": 46,
+        "data.source": news_csv,
+        "data.validation_size": 20,
+        "data.test_size": 30,
+        "data.initial_size": 8,
+        "data.batch_size": 8,
+        "acquisition.query_size": 6,
+        "model.pretrained": tiny_bert,
+        "model.max_length": 16,
+        "trainer.max_epochs": 2,
+        "trainer.accelerator": "cpu",
+        "wandb.mode": "disabled",
+    }
+    return ["fit", *(str(part) for name, value in settings.items() for part in (f"--{name}", value)), *options]
