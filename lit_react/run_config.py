@@ -10,8 +10,16 @@ import yaml
 from lit_react.errors import UserError
 from lit_react.files import write_atomically
 
-FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.logger", "wandb")
-"""Options that do not change what a run learns; a resumed run may have others."""
+FREE = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.logger",
+    "wandb",
+    "rounds.folder",
+)
+"""Options that do not change what a run learns; a resumed run may have others. A moved folder is the same run."""
 REOPENING = ("rounds.budget", "rounds.stopping")
 """Options whose change lets a finished run go on."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.floating]
+CHUNK = 16_384
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,19 @@ class PoolSignals:
         """float32 [n], probability of the first class minus that of the second; 1 where there is one class."""
         if self.num_classes == 1:
             return np.ones(len(self), dtype=np.float32)
-        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]
-        return top[:, 1] - top[:, 0]
+        return self._by_chunks(lambda p: np.diff(np.partition(p, -2, axis=1)[:, -2:], axis=1)[:, 0])
 
     @cached_property
     def entropy(self) -> NDArray[np.float32]:
         """float32 [n], entropy of the class probabilities in nats."""
-        p = self.probabilities
-        return -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1)
+        return self._by_chunks(lambda p: -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1))
+
+    def _by_chunks(self, function: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """A function of the probabilities' rows, without a temporary as large as the pool."""
+        result = np.empty(len(self), dtype=np.float32)
+        for start in range(0, len(self), CHUNK):
+            result[start : start + CHUNK] = function(self.probabilities[start : start + CHUNK])
+        return result
 
     @cached_property
     def max_probability(self) -> NDArray[np.float32]:

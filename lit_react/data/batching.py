@@ -12,14 +12,23 @@ from torch.utils.data import Sampler
 Rows = NDArray[np.int64]
 
 
-def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> list[Rows]:
-    """All positions of `lengths`, longest first (so that memory runs out at once or never), cut into batches."""
+def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int, shares: int = 1) -> list[Rows]:
+    """All positions of `lengths`, longest first (so that memory runs out at once or never), cut into even batches.
+
+    Args:
+        lengths: int64 [n], tokens per position.
+        batch_size: at most so many positions per batch.
+        shares: the number of batches is a multiple of it, as long as there are as many positions.
+    """
     order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    count = shares * -(-len(order) // (batch_size * shares))
+    return [batch for batch in np.array_split(order, max(count, 1)) if len(batch)]
 
 
 class LengthSortedBatches(Sampler[list[int]]):
     """Every position once, longest first; process `rank` of `world_size` takes each `world_size`-th batch.
+
+    All processes have equally many batches (`ddp` synchronises buffers at each forward pass, in evaluation too).
 
     Args:
         lengths: int64 [n], tokens per position.
@@ -29,7 +38,7 @@ class LengthSortedBatches(Sampler[list[int]]):
     """
 
     def __init__(self, lengths: NDArray[np.int64], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
-        self.batches = length_sorted_batches(lengths, batch_size)[rank::world_size]
+        self.batches = length_sorted_batches(lengths, batch_size, world_size)[rank::world_size]
 
     def __iter__(self) -> Iterator[list[int]]:
         return (batch.tolist() for batch in self.batches)

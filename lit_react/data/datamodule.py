@@ -48,6 +48,8 @@ class PoolDataModule(L.LightningDataModule):
         predict: file or source that `predict` reads; None: the unlabeled rows of the pool.
     """
 
+    allow_zero_length_dataloader_with_multiple_devices = True  # fewer rows than processes
+
     def __init__(
         self,
         source: str = "bbc_news",

@@ -21,7 +21,8 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
                 values = [100 * entry["metrics"][key] for entry in rounds]
                 curve.plot(labels, values, style, color=colour, markersize=4, label=f"{split} {name.replace('_', ' ')}")
     curve.set(ylabel="percent", title=title)
-    curve.legend(loc="lower right")
+    if curve.lines:
+        curve.legend(loc="lower right")
     curve.grid(alpha=0.3)
     known = [(entry["labeled"], 100 * entry["reward"]) for entry in rounds if entry["reward"] is not None]
     if known:

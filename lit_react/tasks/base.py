@@ -94,7 +94,7 @@ class TaskModule(L.LightningModule):
         """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""
         optimizer = self.optimizer(self._parameter_groups())
         if self.lr_scheduler == "plateau":
-            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=2)
+            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)  # the second bad epoch
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": self.monitor}}
         steps = int(self.trainer.estimated_stepping_batches)
         schedule: LRScheduler = get_scheduler(

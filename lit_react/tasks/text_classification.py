@@ -159,7 +159,7 @@ class TextClassification(Classifier):
         pretrained: str = MINILM,
         label_names: list[str] | None = None,
         max_length: int = 128,
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01),
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
         lr_scheduler: Schedule = "linear",
         warmup: float = 0.1,
         class_weights: Literal["none", "balanced"] = "none",
@@ -180,6 +180,7 @@ class TextClassification(Classifier):
             num_labels=len(names),
             id2label=dict(enumerate(names)),
             label2id={name: index for index, name in enumerate(names)},
+            ignore_mismatched_sizes=True,  # a checkpoint's head for other classes gives way to a new one
         )
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         if self.compile_model:
@@ -203,21 +204,21 @@ class TextClassification(Classifier):
             "embeddings": mean_embedding(seen["hidden"], batch["attention_mask"]).half(),
         }
         if "head_inputs" in needs:
-            found["head_inputs"] = seen["head_inputs"].half()
+            found["head_inputs"] = _last_token(seen["head_inputs"], batch["attention_mask"]).half()
         if "mutual_information" in needs:
             found["mutual_information"] = self._mutual_information(batch)
         return found
 
     @contextmanager
     def _recording(self) -> Iterator[dict[str, Tensor]]:
-        """Inside, forward passes leave `hidden` [b, t, d] and `head_inputs` [b, h] in the dictionary given out."""
+        """Inside, forward passes leave `hidden` [b, t, d] and `head_inputs` [b, h] or [b, t, h] in the dictionary."""
         seen: dict[str, Tensor] = {}
 
         def record_hidden(module: nn.Module, inputs: Any, outputs: Any) -> None:
             seen["hidden"] = outputs[0]
 
         def record_head(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen["head_inputs"] = inputs[0].flatten(1)
+            seen["head_inputs"] = inputs[0]
 
         heads = [m for m in self.model.modules() if isinstance(m, nn.Linear) and m.out_features == len(self.names)]
         handles = [
@@ -249,3 +250,11 @@ class TextClassification(Classifier):
         """Start from the exported folder instead of from the pretrained checkpoint."""
         self.pretrained = str(folder)
         self.label_names = None
+
+
+def _last_token(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """[b, h] of each text's last token, where a decoder's head reads [b, t, h]; [b, h] stays."""
+    if states.ndim == 2:
+        return states
+    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return states[torch.arange(len(states), device=states.device), (attention_mask * places).argmax(1)]

@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 
+from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.features import FeatureMap, History
+from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import STRATEGIES, Strategy
 from lit_react.acquisition.strategies.probability_coverage import pure_radius
@@ -35,8 +39,19 @@ CHUNK = 50_000
 
 Result = TypeVar("Result")
 
-# Whatever is called as (signals, k, generator) can be measured: a policy joins as ENTRIES["policy"].
-ENTRIES: dict[str, Strategy] = dict(STRATEGIES)
+
+def policy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
+    """The Q-policy's whole decision: all proposals, their features, their values, the draw."""
+    chooser, agent = QProposals(), Agent()
+    proposals = chooser.proposals(signals, k, generator)
+    features = FeatureMap(signals, History(), np.ones(len(signals) + LABELED), 0.5, generator)
+    options = chooser.options(proposals, features, k)
+    decision = agent.decide(torch.from_numpy(features.state()), options, spent=0.5)
+    return proposals[decision.taken[0]].rows
+
+
+# Whatever is called as (signals, k, generator) can be measured.
+ENTRIES: dict[str, Strategy] = {**STRATEGIES, "policy": policy}
 
 
 def generate(folder: Path, rows: int, class_counts: list[int]) -> None:
@@ -115,12 +130,11 @@ def costs(names: list[str], folder: Path, pools: list[int], class_counts: list[i
         print_row(name, *row, *(f"{factor:.1f}" for factor in growth))
 
 
-def objectives(signals: PoolSignals) -> dict[str, Callable[[Rows], float]]:
-    """What some strategies maximise, on the whole pool; nothing is gained by picking nothing."""
+def objectives(signals: PoolSignals, radius: float) -> dict[str, Callable[[Rows], float]]:
+    """What some strategies maximise, on the whole pool; `radius` is that of prob_cover."""
     points = np.asarray(signals.embeddings, dtype=np.float32)
     labeled = np.asarray(signals.labeled_embeddings, dtype=np.float32)
     weights = (np.argsort(np.argsort(-signals.margin)) + 1) / len(signals)
-    radius = pure_radius(points, signals.num_classes, np.random.default_rng(0))
 
     def similarity(picks: Rows) -> np.ndarray:
         return np.maximum(points @ np.concatenate([labeled, points[picks]]).T, 0).max(axis=1)
@@ -134,7 +148,7 @@ def objectives(signals: PoolSignals) -> dict[str, Callable[[Rows], float]]:
         "coverage": lambda picks: float((similarity(picks) - start).sum()),
         "k_center": lambda picks: float(1 / np.sqrt(2 - 2 * similarity(picks).min())),
         "k_means": lambda picks: float(1 / (distance(picks) ** 2).mean()),
-        "prob_cover": lambda picks: float((distance(picks) <= radius).mean()),
+        "prob_cover": lambda picks: float(np.mean((distance(picks) <= radius) & (start < 1 - radius**2 / 2))),
     }
 
 
@@ -144,14 +158,17 @@ def losses(names: list[str], folder: Path, pool: int, class_counts: list[int], k
     print_row(*["---"] * 5)
     for classes in class_counts:
         signals = read(folder, pool, classes)
-        objective = objectives(signals)
+        points = np.asarray(signals.embeddings, dtype=np.float32)
+        radius = pure_radius(points, classes, np.random.default_rng(0))
+        objective = objectives(signals, radius)
         for name in names:
             tunable = inspect.signature(ENTRIES[name]).parameters
             limits = {limit: pool // 10 for limit in ("max_candidates", "max_anchors") if limit in tunable}
             if not limits:
                 continue
-            exact = ENTRIES[name](signals, k, np.random.default_rng(0))
-            thinned = partial(ENTRIES[name], **limits)(signals, k, np.random.default_rng(0))
+            strategy = partial(ENTRIES[name], radius=radius) if "radius" in tunable else ENTRIES[name]
+            exact = strategy(signals, k, np.random.default_rng(0))
+            thinned = partial(strategy, **limits)(signals, k, np.random.default_rng(0))
             chance = ENTRIES["random"](signals, k, np.random.default_rng(0))
             recall = f"{len(np.intersect1d(exact, thinned)) / k:.2f}"
             if name in objective:

@@ -5,6 +5,15 @@ from torch.nn import functional as F
 from lit_react.acquisition.q_network import QNetwork
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small are faster on one thread, by far so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def network(seed=0, members=3, trained=True):
     generator = torch.Generator().manual_seed(seed)
     net = QNetwork(4, 5, members=members, hidden=8, generator=generator)

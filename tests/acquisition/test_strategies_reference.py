@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import STRATEGIES, mixture
+from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.contrastive import cal
@@ -274,14 +274,3 @@ def test_random_gives_every_row_the_same_chance():
         counts[STRATEGIES["random"](signals, 5, np.random.default_rng(seed))] += 1
     # Binomial(2000, 1/4): five standard deviations are 97
     assert np.abs(counts[signals.rows] - 500).max() < 97
-
-
-@pytest.mark.parametrize(("share", "of_first"), [(0.0, 0), (0.3, 3), (0.5, 5), (1.0, 10)])
-def test_mixture_takes_a_share_of_the_best_rows_of_each(share, of_first):
-    signals = random_pool(1)
-    first = STRATEGIES["margin"](signals, 10, np.random.default_rng(0))
-    second = STRATEGIES["entropy"](signals, 10, np.random.default_rng(0))
-    mixed = mixture(STRATEGIES["margin"], STRATEGIES["entropy"], share)(signals, 10, np.random.default_rng(0))
-    assert set(first[:5]) & set(second[:5])  # both want the same rows: no gap, nothing twice
-    expected = list(first[:of_first]) + [r for r in second if r not in first[:of_first]]
-    np.testing.assert_array_equal(mixed, expected[:10])

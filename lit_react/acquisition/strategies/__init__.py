@@ -16,7 +16,6 @@ from lit_react.acquisition.strategies.contrastive import cal
 from lit_react.acquisition.strategies.coreset import k_center
 from lit_react.acquisition.strategies.density import density_weighted_margin
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
-from lit_react.acquisition.strategies.mixture import mixture
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy
 from lit_react.acquisition.strategies.uncertainty import bald, entropy, least_confidence, margin, random
@@ -46,4 +45,4 @@ NEEDS: dict[str, frozenset[str]] = dict.fromkeys(STRATEGIES, frozenset()) | {
 }
 """Optional fields of `PoolSignals` that each strategy reads."""
 
-__all__ = ["NEEDS", "STRATEGIES", "Strategy", "mixture"]
+__all__ = ["NEEDS", "STRATEGIES", "Strategy"]

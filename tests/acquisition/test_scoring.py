@@ -1,0 +1,117 @@
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from lit_react.acquisition.scoring import collect_signals, score_pool
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.tasks import LinearProbe, TextClassification
+
+ALL = frozenset({"head_inputs", "mutual_information"})
+
+
+@pytest.fixture(scope="module")
+def data(news_csv, tiny_bert_without_dropout):
+    data = PoolDataModule(str(news_csv), pool_size=23, validation_size=10, test_size=0)
+    data.connect(TextClassification(tiny_bert_without_dropout, data.class_names, max_length=24))
+    data.reveal("pool", np.array([2, 11, 17]), np.array([0, 3, 1]))
+    return data
+
+
+@pytest.fixture
+def module(data):
+    torch.manual_seed(0)
+    module = data.task.fresh()
+    module.configure_model()
+    return module.train()
+
+
+@pytest.fixture
+def trainer():
+    return L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+
+
+@torch.no_grad()
+def one_by_one(module, data):
+    """Probabilities and embeddings, text by text, with nothing but the tokenizer and the model."""
+    probabilities, embeddings = [], []
+    for text in data.splits.pool["text"][:]:
+        tokens = module.tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
+        outputs = module.model.eval()(**tokens, output_hidden_states=True)
+        probabilities.append(outputs.logits[0].softmax(-1))
+        mean = outputs.hidden_states[-1][0].mean(0)
+        embeddings.append(mean / mean.norm())
+    return torch.stack(probabilities).numpy(), torch.stack(embeddings).numpy()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_one_pass_equals_text_by_text(data, module, trainer, batch_size):
+    found = collect_signals(trainer, module, data.pool.scoring_loader(batch_size), frozenset())
+    assert module.training, "the module goes back to training"
+    probabilities, embeddings = one_by_one(module, data)
+    assert found["row"].tolist() == list(range(23))
+    assert set(found) == {"row", "probabilities", "embeddings"}
+    assert found["probabilities"].dtype == np.float32
+    assert np.allclose(found["probabilities"], probabilities, atol=1e-5)
+    assert np.allclose(found["embeddings"], embeddings, atol=2e-3)
+
+
+def test_a_module_in_eval_mode_stays_there_and_gradients_are_off(data, module, trainer):
+    module.eval()
+    collect_signals(trainer, module, data.pool.scoring_loader(8), ALL)
+    assert not any(part.training for part in module.modules())
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_pool_signals_are_split_into_labeled_and_unlabeled_rows(data, module, trainer):
+    signals = score_pool(trainer, module, data.pool, 5, ALL)
+    probabilities, embeddings = one_by_one(module, data)
+    assert signals.labeled_rows.tolist() == [2, 11, 17]
+    assert signals.labels.tolist() == [0, 3, 1]
+    assert sorted([*signals.rows, *signals.labeled_rows]) == list(range(23))
+    assert np.allclose(signals.probabilities, probabilities[signals.rows], atol=1e-5)
+    assert np.allclose(signals.labeled_probabilities, probabilities[[2, 11, 17]], atol=1e-5)
+    assert np.allclose(signals.embeddings, embeddings[signals.rows], atol=2e-3)
+    assert np.allclose(signals.labeled_embeddings, embeddings[[2, 11, 17]], atol=2e-3)
+    assert signals.head_inputs.shape == (20, 32)
+    assert signals.mutual_information.shape == (20,)
+    assert len(signals) == 20
+    assert signals.num_classes == 4
+
+
+def test_signals_nobody_needs_are_not_there(data, module, trainer):
+    signals = score_pool(trainer, module, data.pool, 5, frozenset({"head_inputs"}))
+    assert signals.mutual_information is None
+    assert signals.head_inputs is not None
+
+
+def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
+    trainer = L.Trainer(
+        accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    found = collect_signals(trainer, module, data.pool.scoring_loader(8), ALL)
+    exact, _ = one_by_one(module, data)
+    p = found["probabilities"]
+    assert p.dtype == np.float32
+    assert np.allclose(p.sum(1), 1, atol=1e-6), "the softmax was taken in float32"
+    assert np.allclose(p, exact, atol=0.03)
+    assert not np.array_equal(p, exact), "the pass did run in bf16"
+    assert len(np.unique(p)) > 0.9 * p.size
+    assert found["head_inputs"].dtype == np.float16
+
+
+def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
+    probe_data = PoolDataModule(data.source, pool_size=23, validation_size=10, test_size=0)
+    probe = LinearProbe(tiny_bert, data.class_names, max_length=24)
+    probe_data.connect(probe)
+    probe.configure_model()
+    torch.nn.init.normal_(probe.head.weight)
+    found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), ALL)
+    features = np.asarray(probe.embed(probe_data.splits.pool))
+    logits = features @ probe.head.weight.detach().numpy().T
+    expected = torch.from_numpy(logits).softmax(-1).numpy()
+    assert np.allclose(found["probabilities"], expected, atol=1e-5)
+    assert np.allclose(found["embeddings"], features, atol=1e-3)
+    assert np.all(found["mutual_information"] == 0)

@@ -1,0 +1,88 @@
+import pytest
+import yaml
+
+from lit_react.errors import UserError
+from lit_react.run_config import check_same_run
+
+CONFIG = {
+    "seed_everything": 0,
+    "trainer": {"max_epochs": 2, "devices": "auto", "accelerator": "cpu", "logger": False},
+    "model": {"class_path": "TextClassification", "init_args": {"max_length": 16, "optimizer": {"lr": 2e-5}}},
+    "data": {"source": "bbc_news", "label_names": ["a", "b"]},
+    "rounds": {"folder": "runs/x", "budget": 100.0, "stopping": {"max_rounds": None}},
+    "wandb": {"mode": "online"},
+    "predictions": {"path": "predictions.jsonl"},
+}
+
+
+def changed(**values):
+    """CONFIG as YAML, with values at dotted keys (written with __) set anew."""
+    config = yaml.safe_load(yaml.safe_dump(CONFIG))
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        branch = config
+        for parent in parents:
+            branch = branch[parent]
+        branch[last] = value
+    return yaml.safe_dump(config)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    assert check_same_run(tmp_path, changed()) is False
+    return tmp_path
+
+
+def test_the_first_configuration_is_kept(folder):
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == CONFIG
+
+
+def test_the_same_configuration_goes_on(folder):
+    assert check_same_run(folder, changed()) is False
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trainer__max_epochs": 3}, "trainer.max_epochs = 2, now it is 3;"),
+        ({"seed_everything": 1}, "seed_everything = 0, now it is 1;"),
+        ({"model__init_args__optimizer__lr": 1e-4}, "model.init_args.optimizer.lr = 2e-05, now it is 0.0001;"),
+        ({"data__label_names": ["b", "a"]}, r"data.label_names = \['a', 'b'\], now it is \['b', 'a'\];"),
+        ({"data__source": "x.csv", "seed_everything": 1}, r"data.source = 'bbc_news', .* \(and 1 more\);"),
+        ({"data__extra": 5}, "data.extra = None, now it is 5;"),
+    ],
+)
+def test_another_configuration_is_refused_with_both_values(folder, values, message):
+    with pytest.raises(UserError, match=f"config.yaml: this run was begun with {message} restore it, or choose"):
+        check_same_run(folder, changed(**values))
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == CONFIG, "a refused configuration is not kept"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"rounds__budget": 200.0}, {"rounds__stopping": {"max_rounds": 5}}, {"rounds__stopping__max_rounds": 3}],
+)
+def test_another_budget_or_stopping_rule_lets_a_finished_run_go_on(folder, values):
+    assert check_same_run(folder, changed(**values)) is True
+    assert check_same_run(folder, changed(**values)) is False, "the new one is kept"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"trainer__devices": 2},
+        {"trainer__accelerator": "gpu"},
+        {"trainer__logger": True},
+        {"trainer__enable_progress_bar": False},
+        {"wandb__mode": "disabled"},
+        {"predictions__path": "other.parquet"},
+        {"rounds__folder": "/somewhere/else/x"},
+    ],
+)
+def test_options_that_change_no_result_may_change(folder, values):
+    assert check_same_run(folder, changed(**values)) is False
+
+
+def test_a_free_option_beside_a_changed_one_does_not_hide_it(folder):
+    with pytest.raises(UserError, match="trainer.max_epochs"):
+        check_same_run(folder, changed(trainer__devices=2, trainer__max_epochs=9, rounds__budget=5.0))
