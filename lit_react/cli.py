@@ -31,9 +31,10 @@ from lit_react.data.ledger import Ledger
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.plots import learning_curve
 from lit_react.experiments.tables import rounds_table
+from lit_react.files import write_atomically
 from lit_react.prediction import PredictionWriter
 from lit_react.processes import is_first_process
-from lit_react.rounds import Rounds, run_rounds
+from lit_react.rounds import Rounds, first_queries, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
 from lit_react.tasks import TaskModule, TextClassification
@@ -111,9 +112,13 @@ class ReactCLI(LightningCLI):
     def fit(self, model: TaskModule, datamodule: PoolDataModule, **_: Any) -> None:
         """Run or resume the rounds; then a table and a picture."""
         plan: Rounds = self._get(self.config_init, "rounds")
+        seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         reopen = check_same_run(plan.folder, config)
         datamodule.connect(model)
+        first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
+        if is_first_process():
+            write_atomically(plan.folder / "config.yaml", config.encode())
         loggers = self._loggers(plan.folder)
         tracker = Tracker(loggers)
         tracker.config(plan.folder / "config.yaml")
@@ -129,7 +134,8 @@ class ReactCLI(LightningCLI):
         try:
             state = run_rounds(
                 plan,
-                seed=int(self._get(self.config, "seed_everything")),
+                seed=seed,
+                first=first,
                 data=datamodule,
                 recipe=model,
                 make_trainer=make_trainer,

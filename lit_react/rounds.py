@@ -50,10 +50,38 @@ class Rounds:
     stopping: Stopping = field(default_factory=Stopping)
 
 
+def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
+    """What a new run asks for first: validation labels and initial labels, those that came with the data included.
+
+    Args:
+        plan: see `Rounds`.
+        data: connected to the task.
+        seed: of the run.
+
+    Raises:
+        UserError: the budget does not pay for them, the pool is too small, …
+    """
+    known = data.known_labels()["pool"]
+    given = np.flatnonzero(known >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
+    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known)
+    rows = list(dict.fromkeys([*given.tolist(), *drawn.tolist()]))[: max(len(given), len(drawn))]
+    costs = data.validation_costs()
+    queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
+    queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
+    price = sum(query.cost for query in queries)
+    if price > plan.budget * (1 + 1e-9):
+        raise UserError(
+            f"rounds.budget: {plan.budget:g} does not pay for the first labels, which cost {price:g} "
+            f"({len(costs)} validation, {len(rows)} initial); raise it, or lower data.validation_size or initial_size"
+        )
+    return queries
+
+
 def run_rounds(
     plan: Rounds,
     *,
     seed: int,
+    first: list[Query],
     data: PoolDataModule,
     recipe: TaskModule,
     make_trainer: MakeTrainer,
@@ -66,6 +94,7 @@ def run_rounds(
     Args:
         plan: see `Rounds`.
         seed: of the run; round r uses a seed derived from both, so that a resumed run equals an unbroken one.
+        first: what a new run asks for, see `first_queries`.
         data: connected to the task.
         recipe: module without weights; every round starts from a fresh copy.
         make_trainer: a fresh Trainer with fresh callbacks for a round's folder.
@@ -78,7 +107,7 @@ def run_rounds(
 
     Raises:
         LabelsPending: people have not answered yet; everything up to here is saved.
-        UserError: the budget is smaller than the first labels, the state is damaged, …
+        UserError: the state or the ledger is damaged, the ledger is of other data, …
     """
     folder, state = plan.folder, RunState.load(plan.folder)
     if reopen:
@@ -89,7 +118,8 @@ def run_rounds(
             acquisition.load_state_dict(state.acquisition)
         if state.stopped:
             return state
-        _ask_for_first_labels(plan, ledger, data, seed)
+        if is_first_process() and not ledger.asked(0):
+            ledger.ask(0, first)
         for round in count(len(state.rounds)):
             _buy(plan, ledger, data, round)
             bought = [entry for entry in ledger.purchases() if entry["round"] == round]
@@ -122,26 +152,6 @@ def _open_ledger(plan: Rounds, data: PoolDataModule) -> Ledger:
     path = plan.folder / "ledger.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     return Ledger(path, budget=plan.budget, fingerprint=data.fingerprint(), read_only=not is_first_process())
-
-
-def _ask_for_first_labels(plan: Rounds, ledger: Ledger, data: PoolDataModule, seed: int) -> None:
-    """Validation labels and initial labels, in one transaction; labels that came with the data are among them."""
-    if ledger.asked(0) or not is_first_process():
-        return
-    known = data.known_labels()
-    given = np.flatnonzero(known["pool"] >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
-    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
-    rows = list(dict.fromkeys([*given.tolist(), *drawn.tolist()]))[: max(len(given), len(drawn))]
-    costs = data.validation_costs()
-    queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
-    queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
-    price = sum(query.cost for query in queries)
-    if price > plan.budget * (1 + 1e-9):
-        raise UserError(
-            f"rounds.budget: {plan.budget:g} does not pay for the first labels, which cost {price:g} "
-            f"({len(costs)} validation, {len(rows)} initial); raise it, or lower data.validation_size or initial_size"
-        )
-    ledger.ask(0, queries)
 
 
 def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from lit_react.data.ledger import has_purchases
 from lit_react.errors import UserError
-from lit_react.files import write_atomically
 
 FREE = (
     "trainer.accelerator",
@@ -16,6 +16,8 @@ FREE = (
     "trainer.num_nodes",
     "trainer.strategy",
     "trainer.logger",
+    "trainer.enable_",
+    "predictions",
     "wandb",
     "rounds.folder",
 )
@@ -25,7 +27,7 @@ REOPENING = ("rounds.budget", "rounds.stopping")
 
 
 def check_same_run(folder: Path, config: str) -> bool:
-    """Keep the configuration in the run's folder, or compare it with the one that is there.
+    """Compare a configuration with the one of the run in this folder. A run begins with its first purchase.
 
     Args:
         folder: of the run.
@@ -38,13 +40,11 @@ def check_same_run(folder: Path, config: str) -> bool:
         UserError: something else was changed.
     """
     path = folder / "config.yaml"
-    if not path.exists():
-        write_atomically(path, config.encode())
+    if not (path.exists() and has_purchases(folder / "ledger.sqlite")):
         return False
     old, new = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(config))
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    reopening = [key for key in changed if key.startswith(REOPENING)]
-    other = [key for key in changed if not key.startswith((*FREE, *REOPENING, "trainer.enable_", "predictions"))]
+    other = [key for key in changed if not key.startswith((*FREE, *REOPENING))]
     if other:
         key = other[0]
         more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
@@ -52,9 +52,7 @@ def check_same_run(folder: Path, config: str) -> bool:
             f"{path}: this run was begun with {key} = {old.get(key)!r}, now it is {new.get(key)!r}{more}; "
             "restore it, or choose another --rounds.folder"
         )
-    if changed:
-        write_atomically(path, config.encode())
-    return bool(reopening)
+    return any(key.startswith(REOPENING) for key in changed)
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

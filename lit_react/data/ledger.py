@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,7 +122,9 @@ class Ledger:
         meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         if meta.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{self.path}: ledger version {meta.get('schema_version')}: expected {SCHEMA_VERSION}")
-        if meta.get("fingerprint") != fingerprint:
+        if meta.get("fingerprint") != fingerprint and not self.read_only and not self.purchases():
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (fingerprint,))
+        elif meta.get("fingerprint") != fingerprint:
             raise UserError(
                 f"{self.path}: this ledger was bought for other data; give the data as it was, or another folder"
             )
@@ -289,6 +291,17 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def has_purchases(path: Path) -> bool:
+    """Whether a ledger is there in which something was asked for; true for a damaged one: opening it tells."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
+            return db.execute("SELECT COUNT(*) FROM purchases").fetchone()[0] > 0
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _optional(value: float | None) -> float | None:

@@ -35,8 +35,19 @@ def test_sorted_batches_begin_with_the_longest(n, batch_size, world_size, seed):
     lengths = lengths_of(n, seed)
     order = np.concatenate([*length_sorted_batches(lengths, batch_size), np.empty(0, dtype=int)]).astype(int)
     assert np.all(np.diff(lengths[order]) <= 0)
-    ranks = [LengthSortedBatches(lengths, batch_size, rank=r, world_size=world_size) for r in range(world_size)]
-    assert sum(map(len, ranks)) == -(-n // batch_size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(**sizes)
+def test_processes_have_equally_many_sorted_batches_and_no_more_than_they_need(n, batch_size, world_size, seed):
+    lengths = lengths_of(n, seed)
+    counts = [len(LengthSortedBatches(lengths, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
+    needed = -(-n // (batch_size * world_size))
+    if n >= needed * world_size:
+        assert set(counts) == {needed}
+    else:
+        assert sum(counts) == n, "where there are too few positions, each is a batch"
+        assert max(counts) == needed
 
 
 @settings(max_examples=60, deadline=None)

@@ -243,7 +243,7 @@ def test_representative_start_takes_each_row_once_where_all_texts_are_equal(make
 
 def test_a_pool_smaller_than_the_first_labels_is_refused(make):
     data = make(pool_size=5)
-    with pytest.raises(UserError, match="data.initial_size: 8 is more than the pool's 5 rows"):
+    with pytest.raises(UserError, match=r"data\.initial_size: 8 is more than the pool's 5 rows"):
         data.initial_rows(np.random.default_rng(0), data.known_labels()["pool"])
 
 

@@ -223,10 +223,19 @@ def test_a_ledger_of_a_later_version_is_refused(path):
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_ledger_of_other_data_is_refused(path, read_only):
-    opened(path).close()
+    with opened(path) as ledger:
+        ledger.ask(0, [query(1)])
     with pytest.raises(UserError, match="was bought for other data"):
         opened(path, fingerprint="other", read_only=read_only)
     opened(path).close()  # a refusal leaves no lock
+
+
+def test_a_ledger_in_which_nothing_was_bought_may_serve_other_data(path):
+    opened(path).close()
+    with opened(path, fingerprint="other") as ledger:
+        ledger.ask(0, [query(1)])
+    with pytest.raises(UserError, match="was bought for other data"):
+        opened(path)
 
 
 def test_a_budget_below_what_was_spent_is_refused(path):

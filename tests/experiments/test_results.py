@@ -1,0 +1,125 @@
+import io
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lit_react import __version__
+from lit_react.errors import UserError
+from lit_react.experiments.plots import learning_curve
+from lit_react.experiments.results import aulc, read_results, write_results
+from lit_react.experiments.tables import rounds_table
+from lit_react.state import RunState
+
+
+def make_round(number, labeled, test=True, reward=0.01, proposal="margin"):
+    metrics = {"val/accuracy": 0.5 + number / 10, "val/macro_f1": 0.4}
+    if test:
+        metrics |= {"test/accuracy": 0.6 + number / 10, "test/macro_f1": 0.45}
+    return {
+        "round": number,
+        "labeled": labeled,
+        "validation": 20,
+        "cost": labeled + 20.0,
+        "metrics": metrics,
+        "reward": None if number == 0 else reward,
+        "q": {} if proposal is None else {"proposal": proposal},
+        "seconds": {"fit": 1.25, "select": 0.5},
+    }
+
+
+def rendered(rounds):
+    console = Console(file=io.StringIO(), width=140)
+    console.print(rounds_table(rounds, title="a run"))
+    return console.file.getvalue()
+
+
+# ---- results
+
+
+def test_aulc_is_the_mean_over_the_rounds():
+    rounds = [make_round(i, 10 * i) for i in range(3)]
+    assert aulc(rounds, "val/accuracy") == pytest.approx((0.5 + 0.6 + 0.7) / 3)
+    assert aulc(rounds[:1], "val/accuracy") == 0.5
+    assert aulc(rounds, "val/other") is None
+    assert aulc([], "val/accuracy") is None
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    rounds = [make_round(i, 8 + 6 * i) for i in range(3)]
+    write_results(tmp_path, RunState(rounds=rounds, stopped="the budget is spent"))
+    results = read_results(tmp_path)
+    assert results["version"] == __version__
+    assert results["stopped"] == "the budget is spent"
+    assert results["rounds"] == rounds
+    assert results["aulc"] == {
+        "test/accuracy": pytest.approx(0.7),
+        "test/macro_f1": pytest.approx(0.45),
+        "val/accuracy": pytest.approx(0.6),
+        "val/macro_f1": pytest.approx(0.4),
+    }
+
+
+def test_results_are_plain_json(tmp_path):
+    write_results(tmp_path, RunState(rounds=[make_round(0, 8)]))
+    assert "NaN" not in json.dumps(json.loads((tmp_path / "result.json").read_text()), allow_nan=False)
+
+
+def test_missing_or_broken_results_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"result.json: no such file, expected the folder of a run"):
+        read_results(tmp_path)
+    (tmp_path / "result.json").write_text('{"rounds": [')
+    with pytest.raises(UserError, match=r"result.json: not a result file"):
+        read_results(tmp_path)
+
+
+# ---- table
+
+
+def test_a_round_is_a_line_in_percent_and_points():
+    lines = rendered([make_round(0, 8), make_round(1, 14, reward=-0.0234, proposal="badge")]).splitlines()
+    first, second = (line.split() for line in lines if line.split()[:1] in (["0"], ["1"]))
+    assert first == ["0", "8", "28", "50.0", "40.0", "60.0", "45.0", "–", "margin", "1.2", "0.0", "0.5", "0.0"]
+    assert second[:9] == ["1", "14", "34", "60.0", "40.0", "70.0", "45.0", "-2.3", "badge"]
+    assert lines[0].strip() == "a run"
+
+
+def test_metrics_and_proposals_that_are_not_there_are_dashes():
+    lines = [line.split() for line in rendered([make_round(1, 8, test=False, proposal=None)]).splitlines()]
+    (line,) = (line for line in lines if line[:1] == ["1"])
+    assert line == ["1", "8", "28", "60.0", "40.0", "–", "–", "+1.0", "–", "1.2", "0.0", "0.5", "0.0"]
+
+
+# ---- picture
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        [make_round(i, 8 + 6 * i) for i in range(4)],
+        [make_round(0, 8)],
+        [make_round(i, 8) for i in range(3)],
+        [make_round(i, 8 + 6 * i, test=False, reward=-0.05) for i in range(2)],
+        [make_round(0, 8), make_round(1, 14, test=False)],
+    ],
+    ids=["ordinary", "one round", "no new labels", "no test split", "test metrics in one round"],
+)
+@pytest.mark.filterwarnings("error")
+def test_learning_curve_is_a_picture(tmp_path, rounds):
+    path = tmp_path / "curve.png"
+    learning_curve(rounds, path, title="a run")
+    image = matplotlib.image.imread(path)
+    assert image.shape[0] > 500
+    assert image.shape[1] > 500
+    colours = np.unique((255 * image[::2, ::2, :3]).astype(np.uint8).reshape(-1, 3), axis=0)
+    assert len(colours) > 20, "something is drawn"
+    assert (np.abs(image[..., :3] - np.array([31, 119, 180]) / 255).max(-1) < 0.02).any(), "the accuracy is drawn"
+
+
+@pytest.mark.filterwarnings("error")
+def test_learning_curve_without_the_usual_metrics_is_drawn(tmp_path):
+    entry = make_round(0, 8) | {"metrics": {"val/f1": 0.5}}
+    learning_curve([entry], tmp_path / "curve.png", title="")
+    assert (tmp_path / "curve.png").stat().st_size > 1000

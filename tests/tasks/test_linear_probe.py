@@ -1,0 +1,102 @@
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoModel, AutoTokenizer
+
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.encoding import cache_folder
+from lit_react.tasks import LinearProbe
+
+NAMES = ["business", "entertainment", "politics", "sports"]
+
+
+@pytest.fixture
+def data(news_csv, tiny_bert):
+    data = PoolDataModule(str(news_csv), validation_size=20, test_size=20, batch_size=256)
+    data.connect(LinearProbe(tiny_bert, NAMES, max_length=16))
+    known = data.known_labels()
+    data.reveal("pool", np.arange(60), known["pool"][:60])
+    data.reveal("validation", np.arange(20), known["validation"])
+    return data
+
+
+def fit(module, data):
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=data)
+    return trainer
+
+
+def probabilities(module, data):
+    with torch.no_grad():
+        batch = data.pool.table.batch(range(len(data.pool)))
+        return module.eval().signals(batch, frozenset())["probabilities"].numpy()
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+@pytest.mark.parametrize("l2", [0.05, 1.0])
+def test_a_fit_is_scikit_learns_logistic_regression(data, tiny_bert, class_weights, l2):
+    module = LinearProbe(tiny_bert, NAMES, max_length=16, l2=l2, class_weights=class_weights)
+    trainer = fit(module, data)
+    assert trainer.global_step == 1
+    features, rows = np.asarray(data.pool.table.features), data.pool.labeled_rows
+    weight = "balanced" if class_weights == "balanced" else None
+    reference = LogisticRegression(C=1 / l2, class_weight=weight, tol=1e-8, max_iter=5000)
+    reference.fit(features[rows], data.pool.labels[rows])
+    assert np.abs(probabilities(module, data) - reference.predict_proba(features)).max() < 2e-3
+
+
+def test_a_class_without_labels_gets_no_weight_and_breaks_nothing(data, tiny_bert):
+    data.pool.labels[data.pool.labels == 3] = -1
+    module = LinearProbe(tiny_bert, NAMES, max_length=16, class_weights="balanced")
+    fit(module, data)
+    assert module._weight[3] == 0
+    assert np.isfinite(probabilities(module, data)).all()
+
+
+def test_rounds_begin_at_zero_and_the_recipe_stays_empty(data):
+    first = data.task.fresh()
+    fit(first, data)
+    second = data.task.fresh()
+    second.configure_model()
+    assert first.head.weight.abs().sum() > 0
+    assert second.head.weight.abs().sum() == 0
+    assert not hasattr(data.task, "head")
+
+
+def test_an_exported_probe_is_restored_and_finds_its_embeddings(data, tiny_bert, tmp_path):
+    module = data.task.fresh()
+    fit(module, data)
+    module.export(tmp_path)
+    files = set(cache_folder().glob("embeddings-*"))
+    restored = LinearProbe(tiny_bert, None, max_length=16)
+    restored.restore(tmp_path)
+    assert restored.names == NAMES
+    table = restored.encode(data.splits.pool)
+    assert set(cache_folder().glob("embeddings-*")) == files, "the same encoder and texts"
+    assert np.array_equal(table.features, data.pool.table.features)
+    assert np.array_equal(probabilities(restored, data), probabilities(module, data))
+
+
+def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
+    from safetensors.torch import load_file
+
+    module = data.task.fresh()
+    fit(module, data)
+    module.export(tmp_path)
+    encoder, tokenizer = AutoModel.from_pretrained(tmp_path).eval(), AutoTokenizer.from_pretrained(tmp_path)
+    head = load_file(tmp_path / "head.safetensors")
+    with torch.no_grad():
+        tokens = tokenizer(data.text("pool", 7), truncation=True, max_length=16, return_tensors="pt")
+        mean = torch.nn.functional.normalize(encoder(**tokens)[0].mean(1), dim=-1)
+        own = (mean @ head["weight"].T + head["bias"]).softmax(-1)[0]
+    assert np.allclose(own, probabilities(module, data)[7], atol=1e-5)
+    assert encoder.config.id2label == dict(enumerate(NAMES))

@@ -1,0 +1,71 @@
+"""Every shipped configuration works: parsed whole, and run with a tiny model on tiny data."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from test_fit import rounds
+
+from lit_react.cli import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+BASES = {"frozen.yaml": ["bbc_news.yaml"]}
+"""Fragments, and what they are merged over."""
+
+
+def merged(name: str) -> list[str]:
+    return [word for part in [*BASES.get(name, []), name] for word in ("--config", str(CONFIGS / part))]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
+    small = {
+        "rounds.folder": tmp_path / "run",
+        "rounds.budget": 34,
+        "data.source": news_csv,
+        "data.local_copy": "null",
+        "data.label_column": "label",
+        "data.pool_size": "null",
+        "data.validation_size": 20,
+        "data.test_size": 30,
+        "data.initial_size": 8,
+        "acquisition.query_size": 6,
+        "model.pretrained": tiny_bert,
+        "model.max_length": 16,
+        "wandb.mode": "disabled",
+    }
+    if name != "frozen.yaml":
+        small |= {"trainer.max_steps": 4, "trainer.val_check_interval": 2}
+    main(["fit", *merged(name), *(f"--{option}={value}" for option, value in small.items())])
+    assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+def test_shipped_configs_begin_with_the_command_that_runs_them(name: str) -> None:
+    header = (CONFIGS / name).read_text().split("\n\n")[0]
+    assert f"configs/{name}" in header
+    assert "python -m lit_react fit --config" in header
+
+
+def test_print_config_prints_a_config_that_can_be_read_again(tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(CONFIGS / "bbc_news.yaml"), "--rounds.budget", "300", "--print_config"])
+    assert not stopped.value.code
+    printed = capsys.readouterr().out
+    config = yaml.safe_load(printed)
+    assert config["rounds"]["budget"] == 300
+    assert config["model"]["class_path"].endswith("TextClassification")
+    (tmp_path / "printed.yaml").write_text(printed)
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(tmp_path / "printed.yaml"), "--print_config"])
+    assert not stopped.value.code
+    assert yaml.safe_load(capsys.readouterr().out) == config
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["fit", "--help"], ["fit", "--model.help", "LinearProbe"]])
+def test_the_command_line_explains_itself(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "lit_react", *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "lit_react" in done.stdout or "l2" in done.stdout
