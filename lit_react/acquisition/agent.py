@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,8 +16,26 @@ from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.replay import ReplayBuffer, Transition
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 POINTS = 100.0
 """The network learns in points: hundredths of the metric."""
+
+
+def _one_thread(function: Callable[P, T]) -> Callable[P, T]:
+    """Run on one thread: for networks this small, waking the others costs more than they do."""
+
+    @wraps(function)
+    def on_one_thread(*args: P.args, **kwargs: P.kwargs) -> T:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_num_threads(threads)
+
+    return on_one_thread
 
 
 @dataclass(frozen=True)
@@ -118,6 +138,7 @@ class Agent:
         return self.alpha_start + (self.alpha_end - self.alpha_start) * min(max(spent, 0.0), 1.0)
 
     @torch.no_grad()
+    @_one_thread
     def decide(self, state: Tensor, options: Options, *, spent: float) -> Decision:
         """Draw `options.takes` options without replacement from `softmax(α Q)` over the admitted ones.
 
@@ -173,6 +194,7 @@ class Agent:
             )
             self.unfinished.pop(0)
 
+    @_one_thread
     def learn(self) -> float | None:
         """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None before `learning_starts`.
 

@@ -140,8 +140,14 @@ class FeatureMap:
 
     # ---- among anchors --------------------------------------------------------------------------------------
 
+    def _to_other_anchors(self, positions: Rows) -> Vector:
+        """Similarity of samples to each anchor, [k, a]; −1 to the anchor that is the sample itself."""
+        similarities = self.signals.embeddings[positions].astype(np.float32) @ self.anchor_embeddings.T
+        similarities[positions[:, None] == self.anchors[None, :]] = -1
+        return similarities
+
     def _density(self, similarities: Vector) -> Vector:
-        """Mean similarity to the nearest anchors, [a]; the sample itself is one of them or nearly so."""
+        """Mean similarity to the nearest other anchors, [k]."""
         k = min(NEIGHBOURS, similarities.shape[1])
         return np.partition(similarities, -k, axis=1)[:, -k:].mean(axis=1)
 
@@ -155,7 +161,7 @@ class FeatureMap:
 
     @cached_property
     def _anchor_density(self) -> Vector:
-        return self._density(self.anchor_embeddings @ self.anchor_embeddings.T)
+        return self._density(self._to_other_anchors(self.anchors))
 
     @cached_property
     def _anchor_coverage(self) -> Vector:
@@ -215,13 +221,13 @@ class FeatureMap:
         signals, classes = self.signals, self.signals.num_classes
         positions = np.searchsorted(signals.rows, rows)
         embeddings = signals.embeddings[positions].astype(np.float32)
-        anchor_similarities = embeddings @ self.anchor_embeddings.T
+        anchor_similarities = self._to_other_anchors(positions)
         density = self._density(anchor_similarities)
         similarity, neighbour_class = self._nearest_labeled(embeddings)
         predictions = signals.predictions[positions]
         uncertainty, entropy = 1 - signals.margin[positions], signals.entropy[positions]
         anchors = self.anchors
-        nearest = np.argsort(-anchor_similarities, axis=1)[:, 1:11]
+        nearest = np.argsort(-anchor_similarities, axis=1)[:, :10]
         before = self.history.predictions
         known = before[rows] >= 0 if len(before) else np.zeros(len(rows), dtype=bool)
         changed = known & (before[rows] != predictions) if len(before) else known

@@ -45,7 +45,7 @@ class PoolDataModule(L.LightningDataModule):
         initial_size: number of first labels.
         batch_size: rows per optimiser step, of all processes together.
         eval_batch_size: rows per forward pass without gradients, per process.
-        predict: file or source that `predict` reads; None: the unlabeled rows of the pool.
+        predict: file or source that `predict` reads; None: all rows of the pool.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True  # fewer rows than processes

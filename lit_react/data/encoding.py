@@ -72,13 +72,12 @@ class TokenTable:
 
     Args:
         tokens: one column `input_ids` (list of int32), one row per text.
-        pad_id: token id that fills shorter rows.
-        pad_left: fill on the left (decoder models) instead of on the right.
+        pad_id: token id that fills shorter rows, on the right (decoders' classification heads find the last token).
     """
 
-    def __init__(self, tokens: datasets.Dataset, *, pad_id: int, pad_left: bool = False) -> None:
+    def __init__(self, tokens: datasets.Dataset, *, pad_id: int) -> None:
         self.tokens = tokens.with_format("arrow")
-        self.pad_id, self.pad_left = pad_id, pad_left
+        self.pad_id = pad_id
         column = tokens.data.column("input_ids")
         self.lengths = np.asarray(pa.compute.list_value_length(column), dtype=np.int64)
 
@@ -92,8 +91,6 @@ class TokenTable:
         lengths = self.lengths[rows]
         places = np.arange(int(lengths.max(initial=1)))
         mask = places < lengths[:, None]
-        if self.pad_left:
-            mask = mask[:, ::-1]
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
         ids[mask] = lists.flatten().to_numpy()
         return {
@@ -136,11 +133,7 @@ def tokenize(
             desc="Tokenising",
         )
         os.replace(partial, path)
-    return TokenTable(
-        datasets.Dataset.from_file(str(path)),
-        pad_id=tokenizer.pad_token_id or 0,
-        pad_left=tokenizer.padding_side == "left",
-    )
+    return TokenTable(datasets.Dataset.from_file(str(path)), pad_id=tokenizer.pad_token_id or 0)
 
 
 class FeatureTable:

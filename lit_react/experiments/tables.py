@@ -21,11 +21,10 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
         table.add_column(name, justify="right")
-    table.add_column("next batch by")
-    for phase in PHASES:
-        table.add_column(f"{phase} s", justify="right")
+    table.add_column("next batch by", no_wrap=True)
+    table.add_column(f"seconds: {' + '.join(PHASES)}", justify="right", no_wrap=True)
     for entry in rounds:
-        metrics = entry["metrics"]
+        metrics, seconds = entry["metrics"], entry["seconds"]
         table.add_row(
             str(entry["round"]),
             str(entry["labeled"]),
@@ -33,6 +32,6 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
             *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for _, key in COLUMNS),
             "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
             entry["q"].get("proposal", "–"),
-            *(f"{entry['seconds'].get(phase, 0):.1f}" for phase in PHASES),
+            " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in PHASES),
         )
     return table

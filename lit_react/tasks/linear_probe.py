@@ -100,5 +100,6 @@ class LinearProbe(Classifier):
     def restore(self, folder: Path) -> None:
         """Take encoder and head from the exported folder."""
         self.pretrained, self.label_names = str(folder), None
+        self.label_names = self.names
         self.configure_model()
         self.head.load_state_dict(load_file(folder / "head.safetensors"))

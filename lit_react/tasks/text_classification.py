@@ -248,8 +248,8 @@ class TextClassification(Classifier):
 
     def restore(self, folder: Path) -> None:
         """Start from the exported folder instead of from the pretrained checkpoint."""
-        self.pretrained = str(folder)
-        self.label_names = None
+        self.pretrained, self.label_names = str(folder), None
+        self.label_names = self.names
 
 
 def _last_token(states: Tensor, attention_mask: Tensor) -> Tensor:
