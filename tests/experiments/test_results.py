@@ -81,7 +81,24 @@ def test_missing_or_broken_results_are_told(tmp_path):
 def test_a_round_is_a_line_in_percent_and_points():
     lines = rendered([make_round(0, 8), make_round(1, 14, reward=-0.0234, proposal="badge")]).splitlines()
     first, second = (line.split() for line in lines if line.split()[:1] in (["0"], ["1"]))
-    assert first == ["0", "8", "28", "50.0", "40.0", "60.0", "45.0", "–", "margin", "1.2", "0.0", "0.5", "0.0"]
+    assert first == [
+        "0",
+        "8",
+        "28",
+        "50.0",
+        "40.0",
+        "60.0",
+        "45.0",
+        "–",
+        "margin",
+        "1.2",
+        "+",
+        "0.0",
+        "+",
+        "0.5",
+        "+",
+        "0.0",
+    ]
     assert second[:9] == ["1", "14", "34", "60.0", "40.0", "70.0", "45.0", "-2.3", "badge"]
     assert lines[0].strip() == "a run"
 
@@ -89,7 +106,7 @@ def test_a_round_is_a_line_in_percent_and_points():
 def test_metrics_and_proposals_that_are_not_there_are_dashes():
     lines = [line.split() for line in rendered([make_round(1, 8, test=False, proposal=None)]).splitlines()]
     (line,) = (line for line in lines if line[:1] == ["1"])
-    assert line == ["1", "8", "28", "60.0", "40.0", "–", "–", "+1.0", "–", "1.2", "0.0", "0.5", "0.0"]
+    assert line == ["1", "8", "28", "60.0", "40.0", "–", "–", "+1.0", "–", *["1.2", "+", "0.0", "+", "0.5", "+", "0.0"]]
 
 
 # ---- picture
