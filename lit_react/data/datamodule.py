@@ -13,11 +13,10 @@ from torch.utils.data import DataLoader
 
 from lit_react.data.batching import LengthSortedBatches, ShuffledBuckets
 from lit_react.data.costs import ConstantCost, Cost
-from lit_react.data.encoding import Batch, EncodedTable, text_digest
+from lit_react.data.encoding import Batch, EncodedTable, TextEncoder, text_digest
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
 from lit_react.data.sources import Source, load_source
 from lit_react.errors import UserError
-from lit_react.tasks.base import TaskModule
 
 Initial = Literal["random", "stratified", "representative"]
 
@@ -98,7 +97,7 @@ class PoolDataModule(L.LightningDataModule):
         """Name of each class id; None for a source that names no label."""
         return self.splits.label_names
 
-    def connect(self, task: TaskModule) -> None:
+    def connect(self, task: TextEncoder) -> None:
         """Say which task encodes the texts; loading and encoding happen at the first use."""
         self.task = task
 

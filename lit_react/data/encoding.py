@@ -36,6 +36,18 @@ class EncodedTable(Protocol):
         ...
 
 
+class TextEncoder(Protocol):
+    """What a task tells the data: how its texts are encoded."""
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Encode a split's `text` column; done once per split, before any weights are trained."""
+        ...
+
+    def embed(self, table: datasets.Dataset) -> NDArray[np.float32]:
+        """Sentence embeddings of a split under the pretrained weights, float32 [n, d], unit length."""
+        ...
+
+
 def cache_folder() -> Path:
     """Where encoded tables are kept: `$LIT_REACT_CACHE`, else `~/.cache/lit_react`."""
     folder = Path(os.environ.get("LIT_REACT_CACHE") or Path.home() / ".cache" / "lit_react")
