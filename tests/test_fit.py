@@ -191,7 +191,7 @@ def test_warm_start_goes_on_from_the_last_rounds_weights(finished: Path, tmp_pat
 @pytest.mark.parametrize("policy", ["QSamples", "QProposals"])
 def test_the_learning_policies_learn_and_stay_within_the_budget(tmp_path, news_csv, tiny_bert, policy: str) -> None:
     learn = ["--acquisition.agent.learning_starts", "1", "--acquisition.agent.updates_per_round", "5"]
-    greedy = ["--acquisition.agent.doubt", "-3"]  # any option may be taken once something is learned
+    greedy = ["--acquisition.agent.deviation_starts", "1", "--acquisition.agent.doubt", "-3"]  # any option may be taken
     main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.policy", policy, *learn, *greedy))
     history = rounds(tmp_path / "run")
     assert history[0]["q"].get("td_loss") is None

@@ -79,7 +79,7 @@ class Agent:
 
     The policy begins at the prior rule and deviates on evidence only: beside the prior's options it admits those
     whose advantage over the prior, less `doubt` standard deviations of the ensemble, is positive, and none before
-    `learning_starts` transitions.
+    `deviation_starts` transitions.
 
     Args:
         gamma: discount γ.
@@ -87,7 +87,9 @@ class Agent:
         alpha_start: inverse temperature α per point while no budget is spent …
         alpha_end: … and when it is spent; in between linear.
         doubt: standard deviations of the ensemble that an advantage must exceed.
-        learning_starts: transitions before the first update and the first deviation.
+        learning_starts: transitions before the first update.
+        deviation_starts: transitions before another option than the prior's may be taken. The default lets a run of
+            ordinary length keep to the prior; lower it for a network that was trained on other runs.
         updates_per_round: gradient steps per round.
         batch_size: transitions per gradient step.
         learning_rate: of AdamW.
@@ -105,8 +107,9 @@ class Agent:
         n_step: int = 1,
         alpha_start: float = 1.0,
         alpha_end: float = 10.0,
-        doubt: float = 1.0,
-        learning_starts: int = 5,
+        doubt: float = 3.0,
+        learning_starts: int = 1,
+        deviation_starts: int = 20,
         updates_per_round: int = 100,
         batch_size: int = 32,
         learning_rate: float = 1e-3,
@@ -119,7 +122,7 @@ class Agent:
     ) -> None:
         self.gamma, self.n_step = gamma, n_step
         self.alpha_start, self.alpha_end = alpha_start, alpha_end
-        self.doubt, self.learning_starts = doubt, learning_starts
+        self.doubt, self.learning_starts, self.deviation_starts = doubt, learning_starts, deviation_starts
         self.updates_per_round, self.batch_size = updates_per_round, batch_size
         self.tau, self.members = tau, members
         self.generator = torch.Generator().manual_seed(seed)
@@ -150,7 +153,7 @@ class Agent:
         q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
         advantage = q - q[:, options.prior].mean(dim=1, keepdim=True)
         bound = advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False)
-        ready = len(self.replay_buffer) >= self.learning_starts
+        ready = len(self.replay_buffer) >= self.deviation_starts
         admitted = options.prior | (bound > 0) if ready else options.prior
         alpha, mean = self.alpha(spent), q.mean(0)
         logits = torch.where(admitted, alpha * mean, -torch.inf)

@@ -20,9 +20,9 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
     """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
-    table.add_column(f"seconds: {' + '.join(PHASES)}", justify="right", no_wrap=True)
+    table.add_column(f"{' + '.join(PHASES)} (s)", justify="right", no_wrap=True)
     for entry in rounds:
         metrics, seconds = entry["metrics"], entry["seconds"]
         table.add_row(

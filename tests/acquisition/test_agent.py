@@ -108,7 +108,7 @@ def test_several_options_are_drawn_without_replacement():
 
 
 def test_options_that_the_evidence_does_not_admit_are_never_taken():
-    agent = make_agent(learning_starts=1, doubt=1.0, alpha_start=0.1)
+    agent = make_agent(deviation_starts=1, doubt=1.0, alpha_start=0.1)
     observe_random(agent, 4)
     #                       prior  sure  doubtful  worse
     agent.q_network = Values([0.0, 2.0, 9.0, -1.0], [0.0, 3.0, -1.0, -1.0])
@@ -120,8 +120,8 @@ def test_options_that_the_evidence_does_not_admit_are_never_taken():
     assert torch.allclose(probabilities[:2], torch.softmax(0.1 * torch.tensor([0.0, 2.5]), 0))
 
 
-def test_no_option_beside_the_priors_is_taken_before_learning_starts():
-    agent = make_agent(learning_starts=5)
+def test_no_option_beside_the_priors_is_taken_before_deviation_starts():
+    agent = make_agent(deviation_starts=5)
     agent.q_network = Values([0.0, 100.0], [0.0, 100.0])
     observe_random(agent, 4)
     assert agent.decide(torch.zeros(STATE), make_options(), spent=0.5).taken == [0]
