@@ -20,7 +20,7 @@ $(VENV)/demo: pyproject.toml requirements/constraints.txt | $(BIN)/python
 $(VENV)/dev: pyproject.toml requirements/constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[dev]' && touch $@
 
-demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minutes, no account, no network)
+demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minutes; no account, no model hub)
 	$(BIN)/python -m lit_react fit --config configs/bbc_news.yaml
 
 test: $(VENV)/dev  ## install, then run the tests

@@ -17,7 +17,7 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from rich.console import Console
 
 from lit_react import __version__
@@ -38,6 +38,7 @@ from lit_react.rounds import Rounds, first_queries, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
 from lit_react.tasks import TaskModule, TextClassification
+from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
 
 TRAINER_DEFAULTS = {
@@ -88,7 +89,6 @@ class ReactCLI(LightningCLI):
                 "early_stopping.patience": 5,
             }
         )
-        parser.link_arguments("data.class_names", "model.init_args.label_names", apply_on="instantiate")
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer of `validate`, `test` and `predict`; `fit` builds its own, one per round."""
@@ -111,10 +111,13 @@ class ReactCLI(LightningCLI):
 
     def fit(self, model: TaskModule, datamodule: PoolDataModule, **_: Any) -> None:
         """Run or resume the rounds; then a table and a picture."""
+        if self._get(self.config, "ckpt_path"):
+            raise UserError("ckpt_path: fit goes on from its folder (rounds.folder), not from a checkpoint")
         plan: Rounds = self._get(self.config_init, "rounds")
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
-        reopen = check_same_run(plan.folder, config)
+        check_same_run(plan.folder, config)
+        model.label_names = datamodule.class_names
         datamodule.connect(model)
         first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
         if is_first_process():
@@ -141,7 +144,6 @@ class ReactCLI(LightningCLI):
                 make_trainer=make_trainer,
                 acquisition=acquisition,
                 tracker=tracker,
-                reopen=reopen,
             )
             if is_first_process():
                 _show(plan.folder, state)
@@ -151,6 +153,7 @@ class ReactCLI(LightningCLI):
 
     def _loggers(self, folder: Path) -> list[Logger]:
         own = self._get(self.config_init, "trainer").get("logger")
+        own = CSVLogger(folder, name="logs", version="") if own is True else own
         loggers = list(own) if isinstance(own, list) else [own] if isinstance(own, Logger) else []
         wandb = wandb_logger(self._get(self.config_init, "wandb"), folder)
         return loggers + ([wandb] if wandb else [])
@@ -172,21 +175,26 @@ class ReactCLI(LightningCLI):
         self._use_newest_model()
 
     def before_predict(self) -> None:
-        """The newest model."""
-        self._use_newest_model()
+        """The newest model, and the texts for the writer."""
+        self._use_newest_model(names_must_match=False)
+        self._get(self.config_init, "predictions").texts = self.datamodule.predict_split["text"]
 
-    def _use_newest_model(self) -> None:
-        """The run's newest model, unless `--ckpt_path` or an exported folder as `--model.pretrained` names another."""
+    def _use_newest_model(self, names_must_match: bool = True) -> None:
+        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
         self.datamodule.connect(self.model)
-        folder = self._get(self.config_init, "rounds").folder / "model"
-        if self._get(self.config, "ckpt_path"):
-            return
-        if folder.exists():
-            self.model.restore(folder)
-        elif Path(self.model.pretrained).is_dir():
-            self.model.restore(Path(self.model.pretrained))
+        given, newest = Path(self.model.pretrained), self._get(self.config_init, "rounds").folder / "model"
+        if is_export(given):
+            self.model.restore(given)
+        elif self._get(self.config, "ckpt_path"):
+            self.model.label_names = self.datamodule.class_names
+        elif newest.exists():
+            self.model.restore(newest)
         else:
-            raise UserError(f"{folder}: no such model; run fit first or give an exported folder as --model.pretrained")
+            raise UserError(f"{newest}: no such model; run fit first or give an exported folder as --model.pretrained")
+        if names_must_match and self.model.names != self.datamodule.class_names:
+            raise UserError(
+                f"data.source: its labels are {self.datamodule.class_names}, the model's are {self.model.names}"
+            )
 
 
 def _check_yaml(path: Path) -> None:

@@ -29,6 +29,11 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of JSON lines that `write_lines` wrote; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().split("\n") if line] if path.exists() else []
+
+
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """`write_atomically` of JSON lines."""
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())

@@ -30,6 +30,7 @@ class PredictionWriter(BasePredictionWriter):
         if path.suffix not in {".jsonl", ".parquet"}:
             raise UserError(f"predictions.path: {path} has an unknown format, expected .jsonl or .parquet")
         self.path = path
+        self.texts: Sequence[str] = ()  # set before `predict`
 
     def write_on_epoch_end(
         self, trainer: L.Trainer, pl_module: Any, predictions: Sequence[Any], batch_indices: Sequence[Any]
@@ -45,7 +46,7 @@ class PredictionWriter(BasePredictionWriter):
             return
         order = np.argsort(rows)
         names = pl_module.names
-        texts = trainer.datamodule.predict_split["text"][:]  # type: ignore[attr-defined]
+        texts = self.texts[:]
         records = [
             {
                 "text": texts[int(rows[i])],

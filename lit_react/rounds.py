@@ -19,9 +19,10 @@ from lit_react.acquisition.stopping import Stopping
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.ledger import Ledger, Query
 from lit_react.data.oracles import FileOracle, GoldOracle
+from lit_react.data.pool import Rows
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
-from lit_react.files import write_json, write_lines
+from lit_react.files import read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
 from lit_react.state import RunState
 from lit_react.tasks.base import TaskModule
@@ -62,6 +63,8 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
         UserError: the budget does not pay for them, the pool is too small, …
     """
     known = data.known_labels()["pool"]
+    if plan.oracle == "gold":
+        _check_gold(data.known_labels())
     given = np.flatnonzero(known >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
     drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known)
     rows = list(dict.fromkeys([*given.tolist(), *drawn.tolist()]))[: max(len(given), len(drawn))]
@@ -77,6 +80,13 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     return queries
 
 
+def _check_gold(known: dict[str, Rows]) -> None:
+    for split, labels in known.items():
+        if np.any(labels < 0):
+            row = int(np.argmax(labels < 0)) + 1
+            raise UserError(f"rounds.oracle: {split} row {row} has no gold label; leave it out, or ask people (file)")
+
+
 def run_rounds(
     plan: Rounds,
     *,
@@ -87,7 +97,6 @@ def run_rounds(
     make_trainer: MakeTrainer,
     acquisition: AcquisitionCallback,
     tracker: Tracker,
-    reopen: bool = False,
 ) -> RunState:
     """Run or resume.
 
@@ -100,7 +109,6 @@ def run_rounds(
         make_trainer: a fresh Trainer with fresh callbacks for a round's folder.
         acquisition: lives across the rounds.
         tracker: gets every round's numbers.
-        reopen: the budget or the stopping rules were changed: a finished run goes on from its last round.
 
     Returns:
         the state after the last round; `stopped` says why it ended.
@@ -110,9 +118,11 @@ def run_rounds(
         UserError: the state or the ledger is damaged, the ledger is of other data, …
     """
     folder, state = plan.folder, RunState.load(plan.folder)
-    if reopen:
-        state.reopen()
+    limits = {"budget": plan.budget, **vars(plan.stopping)}
     with _open_ledger(plan, data) as ledger:
+        state.reopen(limits)
+        if is_first_process() and state.rounds:
+            _publish(plan, state)
         acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
         if state.acquisition is not None:
             acquisition.load_state_dict(state.acquisition)
@@ -123,7 +133,7 @@ def run_rounds(
         for round in count(len(state.rounds)):
             _buy(plan, ledger, data, round)
             bought = [entry for entry in ledger.purchases() if entry["round"] == round]
-            tracker.bought(round, bought, acquisition.report.query, data)
+            tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
             L.seed_everything(round_seed, workers=True, verbose=False)
             data.seed = round_seed
@@ -134,9 +144,9 @@ def run_rounds(
             result = _fit_and_test(trainer, module, data, acquisition)
             spent_on_this_round = {"round": round, **_counts(ledger, data, round)}
             state.rounds.append(spent_on_this_round | result)
-            state.advance(acquisition.state_dict(), acquisition.report.stop)
+            state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
             if trainer.is_global_zero:
-                _save(folder, round, state, module, acquisition)
+                _save(plan, round, state, module, acquisition)
             tracker.round(state.rounds[-1])
             if state.stopped:
                 return state
@@ -159,7 +169,7 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
     known = data.known_labels()
     gold = GoldOracle(known)
     oracle = gold if plan.oracle == "gold" else FileOracle(plan.folder, data.text, data.class_names or [])
-    pending = ledger.pending()
+    pending = ledger.pending(round)
     if is_first_process():
         given = [query for query in pending if known[query.split][query.row] >= 0]
         asked = [query for query in pending if query not in given]
@@ -167,7 +177,7 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
             if queries:
                 ledger.answer(answering.label(round, queries), answering.annotator)
     wait_for_all()
-    if pending := ledger.pending():
+    if pending := ledger.pending(round):
         asked = ledger.asked(round)
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
@@ -205,20 +215,27 @@ def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, round: int, state: RunState, module: TaskModule, acquisition: AcquisitionCallback) -> None:
-    """Model and reports first, the state last: a crash in between repeats the round and nothing else."""
-    here = _round_folder(folder, round)
-    exported = here / "model"
-    shutil.rmtree(exported, ignore_errors=True)
-    module.export(exported)
+def _save(plan: Rounds, round: int, state: RunState, module: TaskModule, acquisition: AcquisitionCallback) -> None:
+    """Model and reports first, then the state: a crash before it repeats the round; what follows is made again."""
+    here = _round_folder(plan.folder, round)
+    shutil.rmtree(here / "model", ignore_errors=True)
+    module.export(here / "model")
     write_lines(here / "query.jsonl", acquisition.report.query)
     write_json(here / "test_report.json", module.test_report())
-    state.save(folder)
+    state.save(plan.folder)
+    _publish(plan, state)
+
+
+def _publish(plan: Rounds, state: RunState) -> None:
+    """What follows from the state, whatever a crash left: results, the link to the newest model, no older models."""
+    folder, last = plan.folder, len(state.rounds) - 1
     write_results(folder, state)
+    newest = _round_folder(folder, last) / "model"
     link = folder / ".model.partial"
     link.unlink(missing_ok=True)
-    link.symlink_to(exported.relative_to(folder))
+    link.symlink_to(newest.relative_to(folder))
     os.replace(link, folder / "model")
-    shutil.rmtree(here / "checkpoint", ignore_errors=True)
-    if round > 0:
-        shutil.rmtree(_round_folder(folder, round - 1) / "model", ignore_errors=True)
+    shutil.rmtree(_round_folder(folder, last) / "checkpoint", ignore_errors=True)
+    kept = 2 if plan.start == "warm" else 1  # a reopened round starts from the one before it
+    for round in range(last + 1 - kept):
+        shutil.rmtree(_round_folder(folder, round) / "model", ignore_errors=True)

@@ -22,21 +22,23 @@ class RunState:
         acquisition: the callback's state.
         stopped: why the run ended, None while it goes on.
         before_last: of a run that ended, the callback's state before its last round.
+        limits: the budget and the stopping rules that the last round knew.
     """
 
     rounds: list[dict[str, Any]] = field(default_factory=list)
     acquisition: dict[str, Any] | None = None
     stopped: str | None = None
     before_last: dict[str, Any] | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
 
-    def advance(self, acquisition: dict[str, Any], stopped: str | None) -> None:
+    def advance(self, acquisition: dict[str, Any], stopped: str | None, limits: dict[str, Any]) -> None:
         """The callback's state after one more round, and why the run ends here if it does."""
         self.before_last = self.acquisition if stopped else None
-        self.acquisition, self.stopped = acquisition, stopped
+        self.acquisition, self.stopped, self.limits = acquisition, stopped, limits
 
-    def reopen(self) -> None:
-        """Of a run that ended, forget the last round: it is fitted again, and then buys."""
-        if self.stopped:
+    def reopen(self, limits: dict[str, Any]) -> None:
+        """Under other limits, forget the last round of a run that ended: it is fitted again, and then may buy."""
+        if self.stopped and self.limits != limits:
             self.rounds.pop()
             self.acquisition, self.stopped, self.before_last = self.before_last, None, None
 

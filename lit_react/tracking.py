@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import netrc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
@@ -61,9 +63,14 @@ def wandb_logger(options: Wandb, folder: Path) -> WandbLogger | None:
 
 
 def _has_key() -> bool:
-    import wandb
-
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+    """Whether W&B would find a key without asking for one."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (FileNotFoundError, netrc.NetrcParseError):
+        return False
 
 
 def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> WandbLogger:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from test_fit import bought, rounds
 from tiny import command
 
@@ -16,11 +17,18 @@ def run(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_two_processes_buy_the_same_rows_as_one(tmp_path, news_csv, tiny_bert_without_dropout) -> None:
+FINE_TUNING: list[str] = []
+FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+
+
+@pytest.mark.parametrize("task", [FINE_TUNING, FROZEN], ids=["fine-tuning", "frozen"])
+def test_two_processes_buy_the_same_rows_as_one(task, tmp_path, news_csv, tiny_bert_without_dropout) -> None:
     even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
+    encoder = ["--model.pretrained", tiny_bert_without_dropout, "--model.max_length", "16"] if task else []
     for name, devices in (("one", ["--trainer.devices", "1"]), ("two", ["--trainer.devices", "2"])):
         strategy = ["--trainer.strategy", "ddp"] if name == "two" else []
-        run(command(news_csv, tiny_bert_without_dropout, tmp_path / name, *even, *devices, *strategy))
+        options = [*task, *encoder, *even, *devices, *strategy]
+        run(command(news_csv, tiny_bert_without_dropout, tmp_path / name, *options))
     assert bought(tmp_path / "two") == bought(tmp_path / "one")
     assert len(bought(tmp_path / "two")) == 52
     for one, two in zip(rounds(tmp_path / "one"), rounds(tmp_path / "two"), strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import command
 
 from lit_react.cli import main
@@ -109,7 +110,7 @@ def test_bad_input_is_one_clear_line(case: str, tmp_path, news_csv, tiny_bert, c
     folder = tmp_path / "run"
     line = fails(command(news_csv, tiny_bert, folder, *prepare(tmp_path)), capsys)
     assert expected in line
-    if case not in {"loss that is not finite", "unknown metric", "no gold label for the simulation"}:
+    if case not in {"loss that is not finite", "unknown metric"}:
         assert not folder.exists(), "nothing is written"
 
 
@@ -159,13 +160,28 @@ def test_a_corrupt_file_of_the_run(name: str, expected: str, tmp_path, news_csv,
     assert expected in fails(arguments, capsys)
 
 
-def test_a_ledger_of_other_data(tmp_path, news_csv, tiny_bert, capsys) -> None:
+@pytest.mark.parametrize(("old", "new"), [(" the ", " that "), (",tech", ",a-name-that-sorts-first")])
+def test_a_ledger_of_other_texts_or_other_class_names(old, new, tmp_path, news_csv, tiny_bert, capsys) -> None:
     source = tmp_path / "texts.csv"
-    source.write_text(news_csv.read_text())
+    text = news_csv.read_text().replace(",sports", ",tech").replace(",politics", ",tech")
+    source.write_text(text)
     arguments = command(source, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
     main(arguments)
-    source.write_text(source.read_text().replace(" the ", " that "))
+    source.write_text(text.replace(old, new))
+    assert text != source.read_text()
     assert "other data" in fails(arguments, capsys)
+
+
+def test_a_model_whose_classes_are_not_those_of_the_data(begun: list[str], tmp_path, capsys) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(ROWS)
+    options = [str(other) if word.endswith("news.csv") else word for word in begun[1:]]
+    assert "the model's are" in fails(["test", *options], capsys)
+
+
+def test_fit_does_not_take_a_checkpoint(begun: list[str], tmp_path, capsys) -> None:
+    torch.save({"hyper_parameters": {}}, tmp_path / "x.ckpt")
+    assert "rounds.folder" in fails([*begun, "--ckpt_path", str(tmp_path / "x.ckpt")], capsys)
 
 
 @pytest.mark.parametrize(

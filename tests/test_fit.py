@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,10 +107,56 @@ def test_a_finished_run_says_so_and_buys_nothing(finished: Path, news_csv, tiny_
     assert bought(finished) == before
 
 
-def test_a_raised_budget_goes_on_and_equals_a_run_that_had_it_from_the_start(tmp_path, news_csv, tiny_bert) -> None:
-    main(command(news_csv, tiny_bert, tmp_path / "raised", "--rounds.budget", "34"))
-    main(command(news_csv, tiny_bert, tmp_path / "raised", "--rounds.budget", "46"))
-    assert [entry["labeled"] for entry in rounds(tmp_path / "raised")] == [8, 14, 20, 26]
+@pytest.mark.parametrize("start", ["cold", "warm"])
+def test_a_raised_budget_goes_on_and_equals_a_run_that_had_it_from_the_start(
+    start, tmp_path, news_csv, tiny_bert
+) -> None:
+    for budget in ("34", "46"):
+        main(command(news_csv, tiny_bert, tmp_path / "raised", "--rounds.start", start, "--rounds.budget", budget))
+    main(command(news_csv, tiny_bert, tmp_path / "whole", "--rounds.start", start))
+    assert bought(tmp_path / "raised") == bought(tmp_path / "whole")
+    assert [e["metrics"] for e in rounds(tmp_path / "raised")] == [e["metrics"] for e in rounds(tmp_path / "whole")]
+
+
+def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
+    finished, tmp_path, news_csv, tiny_bert, monkeypatch
+):
+    import lit_react.rounds as module
+
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.budget", "34"))
+    with monkeypatch.context() as crash:
+        crash.setattr(module, "_fit_and_test", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            main(command(news_csv, tiny_bert, tmp_path / "run"))
+    main(command(news_csv, tiny_bert, tmp_path / "run"))
+    assert bought(tmp_path / "run") == bought(finished)
+
+
+def test_a_crash_between_asking_and_saving_asks_people_for_nothing_too_early(
+    tmp_path, news_csv, tiny_bert, monkeypatch
+):
+    from lit_react.state import RunState
+
+    frame = pd.read_csv(news_csv)
+    answers = dict(zip(frame["text"], frame["label"], strict=True))
+    frame[["text"]].to_csv(tmp_path / "unlabeled.csv", index=False)
+    names = ["--data.label_names", f"[{', '.join(sorted(frame['label'].unique()))}]"]
+    options = command(tmp_path / "unlabeled.csv", tiny_bert, tmp_path / "run", "--rounds.oracle", "file", *names)
+    options[options.index("--data.test_size") + 1] = "0"
+    main(options)
+    asked = tmp_path / "run" / "round_00" / "to_label.jsonl"
+    before = asked.read_text()
+    records = [json.loads(line) for line in before.splitlines()]
+    lines = [json.dumps({"id": record["id"], "label": answers[record["text"]]}) for record in records]
+    asked.with_name("labels.jsonl").write_text("\n".join(lines))
+    with monkeypatch.context() as crash:
+        crash.setattr(RunState, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            main(options)
+    main(options)
+    assert asked.read_text() == before
+    assert len((tmp_path / "run" / "round_01" / "to_label.jsonl").read_text().splitlines()) == 6
+    assert len(rounds(tmp_path / "run")) == 1
 
 
 def test_the_exported_model_is_read_by_a_plain_pipeline(finished: Path) -> None:
@@ -130,6 +177,27 @@ def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv
     for record in records:
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+
+
+def test_predict_with_an_exported_folder_needs_neither_run_nor_training_data(finished, tmp_path, news_csv) -> None:
+    shutil.copytree((finished / "model").resolve(), tmp_path / "exported")
+    (tmp_path / "new.csv").write_text("text,label\nthe match ended in a draw,no class of the model\n")
+    options = command(tmp_path / "gone.csv", tmp_path / "exported", tmp_path / "no-run")[1:]
+    out = tmp_path / "predictions.jsonl"
+    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+    assert set(json.loads(out.read_text())["probabilities"]) == set(pd.read_csv(news_csv)["label"])
+
+
+def test_an_exported_folder_that_is_named_comes_before_the_runs_own(finished, tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "other", "--rounds.stopping.max_rounds", "1"))
+    (tmp_path / "new.csv").write_text("text\nthe match ended in a draw\n")
+    found = []
+    for model in (tiny_bert, str(tmp_path / "other" / "model")):
+        options = command(news_csv, model, finished)[1:]
+        out = tmp_path / f"{len(found)}.jsonl"
+        main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+        found.append(json.loads(out.read_text())["probabilities"])
+    assert found[0] != found[1]
 
 
 def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, news_csv, tiny_bert, capsys) -> None:
@@ -236,6 +304,11 @@ def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) ->
     frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
     assert set(frame["pool/labeled"].dropna()) == {8, 14, 20, 26}
     assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
+
+
+def test_the_trainers_default_logger_writes_into_the_runs_folder(tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "true"))
+    assert set(pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")["pool/labeled"].dropna()) == {8, 14, 20, 26}
 
 
 def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:

@@ -7,12 +7,14 @@ from lit_react.errors import UserError
 from lit_react.files import write_atomically, write_json, write_lines
 from lit_react.state import RunState
 
+LIMITS = {"budget": 1.0}
+
 
 def make_state(rounds=2):
     state = RunState()
     for number in range(rounds):
         state.rounds.append({"round": number, "metrics": {"val/accuracy": number / 10}, "reward": None})
-        state.advance({"weights": torch.full((3,), float(number)), "values": [0.1] * number}, None)
+        state.advance({"weights": torch.full((3,), float(number)), "values": [0.1] * number}, None, LIMITS)
     return state
 
 
@@ -22,7 +24,7 @@ def test_a_folder_without_state_is_a_new_run(tmp_path):
 
 def test_a_saved_state_is_loaded_as_it_was(tmp_path):
     state = make_state()
-    state.advance(state.acquisition, "the budget is spent")
+    state.advance(state.acquisition, "the budget is spent", LIMITS)
     state.save(tmp_path)
     loaded = RunState.load(tmp_path)
     assert loaded.rounds == state.rounds
@@ -63,11 +65,11 @@ def test_a_damaged_state_is_told_and_how_to_go_on(tmp_path, damage):
 
 def test_a_reopened_run_is_where_it_was_before_its_last_round():
     state, longer = make_state(3), make_state(2)
-    state.advance(state.acquisition, None)
+    state.advance(state.acquisition, None, LIMITS)
     state = make_state(2)
     state.rounds.append({"round": 2})
-    state.advance({"weights": torch.ones(3) * 99}, "the budget is spent")
-    state.reopen()
+    state.advance({"weights": torch.ones(3) * 99}, "the budget is spent", LIMITS)
+    state.reopen({"budget": 2.0})
     assert state.rounds == longer.rounds
     assert state.stopped is None
     assert state.before_last is None
@@ -77,14 +79,22 @@ def test_a_reopened_run_is_where_it_was_before_its_last_round():
 def test_a_run_that_ended_in_its_first_round_is_reopened_as_a_new_one():
     state = RunState()
     state.rounds.append({"round": 0})
-    state.advance({"weights": torch.ones(3)}, "the target is reached")
-    state.reopen()
-    assert state == RunState()
+    state.advance({"weights": torch.ones(3)}, "the target is reached", LIMITS)
+    state.reopen({"budget": 2.0})
+    assert state == RunState(limits=LIMITS)
+
+
+def test_under_the_same_limits_a_run_that_ended_stays_so():
+    state = make_state(2)
+    state.advance(state.acquisition, "the budget is spent", LIMITS)
+    state.reopen(LIMITS)
+    assert state.stopped == "the budget is spent"
+    assert len(state.rounds) == 2
 
 
 def test_a_run_that_goes_on_is_not_reopened():
     state = make_state(2)
-    state.reopen()
+    state.reopen({"budget": 2.0})
     assert len(state.rounds) == 2
     assert state.acquisition is not None
 

@@ -63,14 +63,12 @@ class Decision:
         taken: indices of the options, in the order drawn.
         q: float32 [a], ensemble mean of Q(s, a), in points.
         probabilities: float32 [a], π(a|s); 0 for options that the evidence does not admit.
-        expected: Σ π(a|s) Q(s, a), in points.
         alpha: inverse temperature it was drawn with.
     """
 
     taken: list[int]
     q: Tensor
     probabilities: Tensor
-    expected: float
     alpha: float
 
 
@@ -151,16 +149,26 @@ class Agent:
             spent: share of the budget that is spent.
         """
         q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
-        advantage = q - q[:, options.prior].mean(dim=1, keepdim=True)
-        bound = advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False)
-        ready = len(self.replay_buffer) >= self.deviation_starts
-        admitted = options.prior | (bound > 0) if ready else options.prior
+        admitted = self._admitted(q[:, None], options.prior[None])[0]
         alpha, mean = self.alpha(spent), q.mean(0)
         logits = torch.where(admitted, alpha * mean, -torch.inf)
         probabilities = logits.softmax(0)
         gumbel = -torch.empty_like(logits).exponential_(generator=self.generator).log()
         taken = (logits + gumbel).topk(min(options.takes, int(admitted.sum()))).indices.tolist()
-        return Decision(taken, mean, probabilities, float((probabilities * mean).sum()), alpha)
+        return Decision(taken, mean, probabilities, alpha)
+
+    def _admitted(self, q: Tensor, prior: Tensor) -> Tensor:
+        """The options that may be taken, bool [b, a]: the prior's, and those that are better beyond doubt.
+
+        Args:
+            q: float32 [members, b, a].
+            prior: bool [b, a].
+        """
+        if len(self.replay_buffer) < self.deviation_starts:
+            return prior
+        of_prior = (q * prior).sum(-1, keepdim=True) / prior.sum(-1, keepdim=True).clamp(min=1)
+        advantage = q - of_prior
+        return prior | (advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False) > 0)
 
     # ---- learning -------------------------------------------------------------------------------------------
 
@@ -191,6 +199,7 @@ class Agent:
                     next_state=next_state,
                     next_options=options.features,
                     next_mask=options.mask,
+                    next_prior=options.prior,
                     next_takes=options.takes,
                     members=torch.rand(self.members, generator=self.generator) < 0.8,
                 )
@@ -201,8 +210,9 @@ class Agent:
     def learn(self) -> float | None:
         """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None before `learning_starts`.
 
-        The network chooses the next options, the target network values them (van Hasselt et al. 2016); the value
-        of taking several single samples is the mean of the best `next_takes`.
+        The network chooses the next options among those that may be taken (batch-constrained, Fujimoto et al. 2019),
+        the target network values them (van Hasselt et al. 2016); the value of taking several single samples is the
+        mean of the best `next_takes`.
         """
         if len(self.replay_buffer) < self.learning_starts:
             return None
@@ -212,9 +222,9 @@ class Agent:
             with torch.no_grad():
                 choosing = self.q_network(batch.next_state, batch.next_options, batch.next_mask)
                 valuing = self.target_network(batch.next_state, batch.next_options, batch.next_mask)
-                exists = batch.next_mask.any(-1)
-                ranks = torch.where(exists, choosing, -torch.inf).argsort(-1, descending=True).argsort(-1)
-                taken = (ranks < batch.next_takes[:, None]) & exists
+                allowed = batch.next_mask.any(-1) & self._admitted(choosing, batch.next_prior)
+                ranks = torch.where(allowed, choosing, -torch.inf).argsort(-1, descending=True).argsort(-1)
+                taken = (ranks < batch.next_takes[:, None]) & allowed
                 next_value = (valuing * taken).sum(-1) / taken.sum(-1).clamp(min=1)
                 td_target = batch.reward + batch.discount * next_value
             old_value = self.q_network(batch.state, batch.action[:, None], batch.action_mask[:, None])[..., 0]

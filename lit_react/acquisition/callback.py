@@ -41,7 +41,7 @@ class RoundReport:
     Attributes:
         metrics: validation metrics of the best weights.
         reward: of the previous purchase; None in the first round.
-        q: what the agent saw: `td_loss`, `q_mean`, `q_taken`, `expected`, `temperature` (α), `proposal`.
+        q: what the agent saw: `td_loss`, `q_mean`, `q_taken`, `temperature` (α), `proposal`, `proposals`.
         query: one dictionary per row asked for: row, cost, policy, Q-value and signals.
         stop: why nothing was asked for, or None.
         seconds: per phase, `score` and `select`.
@@ -107,12 +107,8 @@ class AcquisitionCallback(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Steps 1 to 5 of a round, on the device and in the precision of the fit."""
         load_best_weights(trainer, pl_module)
-        value = self._value(str(pl_module.monitor))
-        self.history.values.append(value)
-        self.report = RoundReport(dict(self._best))
-        reward = self._reward_of_last_purchase(value)
-        self.report.reward = reward
-        signals = None
+        self.history.values.append(self._value(str(pl_module.monitor)))
+        self.report = RoundReport(dict(self._best), reward=self._reward_of_last_purchase())
         self.report.stop = self._reason_to_stop()
         if self.report.stop is None:
             start = time.perf_counter()
@@ -121,7 +117,11 @@ class AcquisitionCallback(L.Callback):
             uncertainty = float(signals.entropy.mean()) / np.log(max(signals.num_classes, 2))
             self.report.stop = self.stopping.by_uncertainty(uncertainty)
         start = time.perf_counter()
-        self._learn_and_ask(trainer, signals if self.report.stop is None else None, reward)
+        if self.report.stop is None:
+            self._choose_and_ask(trainer, signals)
+        else:
+            self._learn_from_last_purchase(None, None)
+            self.purchase = None
         self.report.seconds["select"] = time.perf_counter() - start
 
     # ---- the steps ------------------------------------------------------------------------------------------
@@ -138,33 +138,25 @@ class AcquisitionCallback(L.Callback):
             raise UserError(f"acquisition.metric: {name!r} was not logged, known are {known}")
         return self._best[name]
 
-    def _reward_of_last_purchase(self, value: float) -> float | None:
+    def _reward_of_last_purchase(self) -> float | None:
         if self.purchase is None:
             return None
-        before, expected = self.history.values[-2], self.purchase.expected_value
-        return self.reward(Outcome(before, value, self.purchase.cost, expected))
+        before, after = self.history.values[-2:]
+        return self.reward(Outcome(before, after, self.purchase.cost, self.purchase.expected_value))
 
     def _reason_to_stop(self) -> str | None:
         unlabeled = self.pool.unlabeled_rows
         if len(unlabeled) == 0:
             return "every row of the pool is labeled"
-        already_asked = sum(query.cost for query in self.ledger.asked(self.round + 1))
-        if self.pool.costs[unlabeled].min() > (self.ledger.remaining + already_asked) * (1 + 1e-9):
+        if self.pool.costs[unlabeled].min() > self.ledger.left_for(self.round + 1) * (1 + 1e-9):
             return f"the budget of {self.budget:g} is spent"
         return self.stopping.by_metric(self.history.values)
 
-    def _learn_and_ask(self, trainer: L.Trainer, signals: PoolSignals | None, reward: float | None) -> None:
-        """Close the previous transition, learn, and unless the run ends choose the next query."""
+    def _choose_and_ask(self, trainer: L.Trainer, signals: PoolSignals) -> None:
+        """Proposals → features → Q → a draw within the budget → the ledger; a query that is there already stands."""
         generator = np.random.default_rng([self.seed, self.round])
-        asked = self.ledger.asked(self.round + 1)
-        left = self.ledger.remaining + sum(query.cost for query in asked)
+        asked, left = self.ledger.asked(self.round + 1), self.ledger.left_for(self.round + 1)
         spent = 1 - left / self.budget
-        if signals is None:
-            if self.purchase is not None and reward is not None:
-                self.agent.observe(self.purchase.state, self.purchase.action, reward, self.purchase.state, None)
-                self.report.q["td_loss"] = self._learn()
-            self.purchase = None
-            return
         payable = signals.select(self.pool.costs[signals.rows] <= left * (1 + 1e-9))
         k = min(self.query_size, len(payable))
         proposals = [
@@ -172,31 +164,35 @@ class AcquisitionCallback(L.Callback):
             for p in self.policy.proposals(payable, k, generator)
         ]
         features = FeatureMap(signals, self.history, self.pool.costs, spent, generator)
-        options = self.policy.options(proposals, features, k)
-        state = torch.from_numpy(features.state())
-        if self.purchase is not None and reward is not None:
-            self.agent.observe(self.purchase.state, self.purchase.action, reward, state, options)
-            self.report.q["td_loss"] = self._learn()
+        state, options = torch.from_numpy(features.state()), self.policy.options(proposals, features, k)
+        self._learn_from_last_purchase(state, options)
         decision = self.agent.decide(state, options, spent=spent)
-        queries = asked or self._queries(proposals, options, decision, left)
+        queries = asked or self._queries(proposals, decision, left)
         trainer.strategy.barrier()  # every process has read the ledger before one of them writes
         if not asked and trainer.is_global_zero:
             self.ledger.ask(self.round + 1, queries)
         trainer.strategy.barrier()
         rows = np.asarray([query.row for query in queries], dtype=np.int64)
-        self.purchase = Purchase(
-            state,
-            torch.from_numpy(features.batch(rows)),
-            sum(query.cost for query in queries),
-            self.history.values[-1] + decision.expected / POINTS,
-        )
-        self._describe(signals, queries, rows, decision, proposals)
+        action = torch.from_numpy(self.policy.describe(rows, features))
+        self.purchase = Purchase(state, action, sum(query.cost for query in queries), self._expected_value())
+        self._report_choice(signals, queries, rows, decision, proposals)
         self.history.remember(signals, len(self.pool))
 
-    def _learn(self) -> float | None:
-        return self.agent.learn() if self.policy.learns else None
+    def _expected_value(self) -> float:
+        """What the metric reaches anyway: its present value and the mean gain of the policy's purchases so far."""
+        values = self.history.values
+        return values[-1] + (float(np.mean(np.diff(values))) if len(values) > 1 else 0.0)
 
-    def _queries(self, proposals: list[Proposal], options: Options, decision: Decision, left: float) -> list[Query]:
+    def _learn_from_last_purchase(self, state: Tensor | None, options: Options | None) -> None:
+        """Complete its transition with what it led to, None where the run ends; update the Q-network."""
+        if self.purchase is None or self.report.reward is None:
+            return
+        last = self.purchase
+        next_state = last.state if state is None else state
+        self.agent.observe(last.state, last.action, self.report.reward, next_state, options)
+        self.report.q["td_loss"] = self.agent.learn() if self.policy.learns else None
+
+    def _queries(self, proposals: list[Proposal], decision: Decision, left: float) -> list[Query]:
         """The rows of the options taken, within the budget."""
         chosen = [(int(row), index) for index in decision.taken for row in proposals[index].rows]
         rows = affordable(np.asarray([row for row, _ in chosen], dtype=np.int64), self.pool.costs, left)
@@ -212,7 +208,7 @@ class AcquisitionCallback(L.Callback):
             for row in rows
         ]
 
-    def _describe(
+    def _report_choice(
         self, signals: PoolSignals, queries: list[Query], rows: Rows, decision: Decision, proposals: list[Proposal]
     ) -> None:
         positions = np.searchsorted(signals.rows, rows)
@@ -220,14 +216,11 @@ class AcquisitionCallback(L.Callback):
             "temperature": decision.alpha,
             "q_mean": float(decision.q.mean()) / POINTS,
             "q_taken": float(decision.q[decision.taken].mean()) / POINTS,
-            "expected": decision.expected / POINTS,
             "proposal": queries[0].policy,
-            "proposals": {
-                p.name: round(float(q) / POINTS, 6)
-                for p, q in zip(proposals, decision.q, strict=True)
-                if self.policy.takes(2) == 1
-            },
         }
+        if self.policy.whole_batches:
+            values = (decision.q / POINTS).tolist()
+            self.report.q["proposals"] = {p.name: round(q, 6) for p, q in zip(proposals, values, strict=True)}
         self.report.query = [
             {
                 "row": query.row,

@@ -14,7 +14,8 @@ class Outcome:
         value_before: V(s), the validation metric before the purchase.
         value_after: V(s'), the validation metric of the next fit.
         cost: Σ c_i of the purchase, in cost units.
-        expected_value: Σ π(a|s) (V(s) + Q(s, a)), the metric that the policy expected before it chose.
+        expected_value: the estimate of Σ π(s'|s) V(s') before the purchase: V(s) plus the mean gain of the policy's
+            purchases so far.
     """
 
     value_before: float
@@ -50,8 +51,8 @@ class PrintedReward(GainReward):
     """`V(s') − V(s) − γ Σ π(s'|s) V(s') − λ Σ c_i`, as seed 1 prints it.
 
     The sum is the metric that the policy expected, a level and not a gain: with a metric near 0.8 the reward is near
-    −0.8 whatever was bought, and what tells one purchase from another is a small remainder. That is why `GainReward`
-    is the default.
+    −0.7 whatever was bought, and what tells one purchase from another is a small remainder. That is why `GainReward`
+    is the default (figures: README).
 
     Args:
         gamma: γ, weight of the expected metric.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import lightning as L
@@ -21,7 +20,7 @@ from lit_react.tasks.base import TaskModule
 
 @torch.inference_mode()
 def collect_signals(
-    trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], needs: frozenset[str]
+    trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], num_rows: int, needs: frozenset[str]
 ) -> dict[str, NDArray[Any]]:
     """Run the module over a loader in the Trainer's precision and on its device.
 
@@ -30,31 +29,37 @@ def collect_signals(
     Args:
         trainer: gives device, precision and progress bar; may be in the middle of a fit.
         module: its `signals` is called in eval mode.
-        loader: batches with `row`; together they name each row once.
+        loader: batches with `row`; together they name each of 0 … num_rows - 1 once.
+        num_rows: rows of the table.
         needs: extra signals, see `TaskModule.signals`.
 
     Returns:
-        `row` int64 [n], ascending, and one array [n, …] per signal in that order.
+        one array [num_rows, …] per signal, by row.
     """
     was_training = module.training
     module.eval()
-    parts: dict[str, list[NDArray[Any]]] = defaultdict(list)
+    arrays: dict[str, NDArray[Any]] = {}
+    mine: list[NDArray[np.int64]] = []
     quiet = trainer.progress_bar_callback is None or not trainer.is_global_zero
     for batch in tqdm(loader, desc="Scoring the pool", leave=False, disable=quiet):
         on_device = trainer.strategy.batch_to_device(batch)
         with trainer.precision_plugin.forward_context():
             found = module.signals(on_device, needs)
-        parts["row"].append(batch["row"].numpy())
+        mine.append(batch["row"].numpy())
         for name, tensor in found.items():
-            parts[name].append(tensor.cpu().numpy())
+            values = tensor.cpu().numpy()
+            if name not in arrays:
+                arrays[name] = np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype)
+            arrays[name][mine[-1]] = values
     module.train(was_training)
-    arrays = {name: np.concatenate(chunks) for name, chunks in parts.items()}
     if trainer.world_size > 1:
-        shares: list[dict[str, NDArray[Any]]] = [{}] * trainer.world_size
-        distributed.all_gather_object(shares, arrays)
-        arrays = {name: np.concatenate([share[name] for share in shares if share]) for name in shares[0]}
-    order = np.argsort(arrays["row"])
-    return {name: values[order] for name, values in arrays.items()}
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *mine])
+        shares: list[Any] = [None] * trainer.world_size
+        distributed.all_gather_object(shares, (rows, {name: values[rows] for name, values in arrays.items()}))
+        for rows, share in shares:
+            for name, values in share.items():
+                arrays.setdefault(name, np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype))[rows] = values
+    return arrays
 
 
 def score_pool(
@@ -70,15 +75,15 @@ def score_pool(
         needs: extra signals, see `TaskModule.signals`.
     """
     loader = pool.scoring_loader(batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
-    found = collect_signals(trainer, module, loader, needs)
+    found = collect_signals(trainer, module, loader, len(pool), needs)
     unlabeled, labeled = pool.unlabeled_rows, pool.labeled_rows
+    of_labeled = {name: found[name][labeled] for name in ("probabilities", "embeddings")}
+    of_unlabeled = {name: found.pop(name)[unlabeled] for name in list(found)}  # one copy at a time
     return PoolSignals(
         rows=unlabeled,
-        probabilities=found["probabilities"][unlabeled],
-        embeddings=found["embeddings"][unlabeled],
         labeled_rows=labeled,
         labels=pool.labels[labeled],
-        labeled_probabilities=found["probabilities"][labeled],
-        labeled_embeddings=found["embeddings"][labeled],
-        **{name: found[name][unlabeled] for name in needs},
+        labeled_probabilities=of_labeled["probabilities"],
+        labeled_embeddings=of_labeled["embeddings"],
+        **of_unlabeled,
     )

@@ -29,7 +29,7 @@ class Cost(ABC):
 
         Args:
             table: n rows of the pool or of the validation split.
-            num_tokens: int64 [n], tokens of each text, special ones included; None unless `needs_tokens`.
+            num_tokens: int64 [n], tokens of each encoded text, special ones included; None unless `needs_tokens`.
 
         Returns:
             float64 [n], finite and above 0, relative to `table`.
@@ -61,7 +61,7 @@ class ConstantCost(Cost):
 
 
 class TokenCost(Cost):
-    """A label costs by the length of its text; a text without tokens costs as one token.
+    """A label costs by the length of its text as the model reads it (cut at `model.max_length`), at least one token.
 
     Args:
         price: cost of one token.

@@ -177,6 +177,11 @@ class PoolDataModule(L.LightningDataModule):
         """int64 [m], bought class ids of the validation rows; -1 where not bought."""
         return np.full(len(self._validation_table), -1, dtype=np.int64)
 
+    @cached_property
+    def _test_table(self) -> EncodedTable:
+        assert self.splits.test is not None, "asked for where there is one"
+        return self.task.encode(self.splits.test)
+
     @property
     def validation_split(self) -> datasets.Dataset:
         """The validation rows."""
@@ -208,8 +213,9 @@ class PoolDataModule(L.LightningDataModule):
         return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]["text"]
 
     def fingerprint(self) -> str:
-        """Names the texts and order of pool and validation split: what the ledger's rows refer to."""
-        return f"{text_digest(self.splits.pool)}-{text_digest(self.validation_split)}"
+        """Names what the ledger's rows and class ids refer to: texts, their order, the names of the classes."""
+        names = self.class_names or []
+        return f"{text_digest(self.splits.pool, *names)}-{text_digest(self.validation_split)}"
 
     def initial_rows(self, generator: np.random.Generator, known: Rows) -> Rows:
         """The first rows to label, int64 [initial_size], relative to the pool.
@@ -239,7 +245,8 @@ class PoolDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The labeled rows of the pool, shuffled by `seed` and epoch, in batches of similar length."""
         rows = self.pool.labeled_rows
-        sampler = ShuffledBuckets(self.pool.table.lengths[rows], self.batch_size, seed=self.seed, **self._processes())
+        shares = self._processes() if self.task.shares_batches else {}
+        sampler = ShuffledBuckets(self.pool.table.lengths[rows], self.batch_size, seed=self.seed, **shares)
         dataset = RowsOf(self.pool.table, rows, self.pool.labels[rows])
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=whole)
 
@@ -256,7 +263,7 @@ class PoolDataModule(L.LightningDataModule):
         """
         if self.splits.test is None:
             raise UserError("data.test: there is no test split; name a file, or carve one with data.test_size")
-        table = self.task.encode(self.splits.test)
+        table = self._test_table
         labels = np.asarray(self.splits.test["label"][:], dtype=np.int64)
         return self._in_order(table, np.arange(len(table)), labels)
 
@@ -265,7 +272,7 @@ class PoolDataModule(L.LightningDataModule):
         """What `predict` labels: the rows of `predict`, or all rows of the pool."""
         if self.predict is None:
             return self.splits.pool
-        return load_source(self.predict, text_column=self.text_column, label_column=self.label_column).pool
+        return load_source(self.predict, text_column=self.text_column, label_column="").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The rows of `predict_split`."""

@@ -39,6 +39,9 @@ class EncodedTable(Protocol):
 class TextEncoder(Protocol):
     """What a task tells the data: how its texts are encoded."""
 
+    shares_batches: bool
+    """Whether the processes of a distributed fit share each batch, or each fits all of it."""
+
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Encode a split's `text` column; done once per split, before any weights are trained."""
         ...

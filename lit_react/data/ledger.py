@@ -126,7 +126,8 @@ class Ledger:
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (fingerprint,))
         elif meta.get("fingerprint") != fingerprint:
             raise UserError(
-                f"{self.path}: this ledger was bought for other data; give the data as it was, or another folder"
+                f"{self.path}: this ledger was bought for other data (texts, their order or the names of the labels); "
+                "give the data as it was, or another folder"
             )
         if self.read_only:
             return
@@ -227,9 +228,9 @@ class Ledger:
                 elif found["label"] != int(label):
                     raise ValueError(f"{split} row {row} has label {found['label']}, now {label} was given")
 
-    def pending(self) -> list[Query]:
-        """Return what was asked and not answered, in the order of asking."""
-        return self._queries("label IS NULL")
+    def pending(self, round: int) -> list[Query]:
+        """Return what was asked for a round and is not answered, in the order of asking."""
+        return self._queries("round = ? AND label IS NULL", int(round))
 
     def asked(self, round: int) -> list[Query]:
         """Return what was asked in one round, answered or not, in the order of asking."""
@@ -263,10 +264,10 @@ class Ledger:
         """Cost of all that was asked, answered or not."""
         return math.fsum(cost for (cost,) in self._select("SELECT cost FROM purchases"))
 
-    @property
-    def remaining(self) -> float:
-        """What is left of the budget, never below 0."""
-        return max(0.0, self.budget - self.spent)
+    def left_for(self, round: int) -> float:
+        """What is left of the budget for the query of a round, never below 0; later rounds' queries don't count."""
+        earlier = self._select("SELECT cost FROM purchases WHERE round < ?", int(round))
+        return max(0.0, self.budget - math.fsum(cost for (cost,) in earlier))
 
     def purchases(self) -> list[dict[str, Any]]:
         """Return the whole table, one dict a purchase, in the order of asking."""

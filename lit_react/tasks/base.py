@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,6 +12,7 @@ import datasets
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -18,8 +20,17 @@ from transformers import get_scheduler
 
 from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.errors import UserError
+from lit_react.files import write_json
 
 Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
+
+
+CARD = "lit_react.json"
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a run exported its model to this folder."""
+    return (folder / CARD).is_file()
 
 
 class TaskModule(L.LightningModule):
@@ -32,12 +43,15 @@ class TaskModule(L.LightningModule):
         label_names: name of each class id; None: those of the checkpoint.
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
-            learning rate driven by the task's metric) divides the rate by 10 after two epochs without gain.
+            learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
         warmup: share of the steps in which the learning rate rises from 0; not for `plateau`.
     """
 
     monitor: str
     """Name of the validation metric that early stopping, checkpoints and the reward read; higher is better."""
+
+    shares_batches = True
+    """Whether the processes of a distributed fit share each batch, or each fits all of it."""
 
     example_input_array: Any = None
 
@@ -53,6 +67,7 @@ class TaskModule(L.LightningModule):
             raise UserError(f"model.warmup: {warmup} is not a share of the steps, expected 0 <= warmup < 1")
         self.label_names = label_names
         self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
+        self._plateau: ReduceLROnPlateau | None = None
 
     def fresh(self) -> Self:
         """A copy of the recipe for one round; the optimiser's factory, which knows the whole parser, is shared."""
@@ -78,13 +93,37 @@ class TaskModule(L.LightningModule):
             `probabilities` float32 [b, C], `embeddings` float16 [b, d], and one entry for each of `needs`.
         """
 
-    @abstractmethod
     def export(self, folder: Path) -> None:
-        """Write the fine-tuned model for use without this package (`save_pretrained`) and for `predict`."""
+        """Write the fine-tuned model, and a card that names the task and the labels in the order of the class ids."""
+        self._export_weights(folder)
+        write_json(folder / CARD, {"task": type(self).__name__, "labels": self.names})
+
+    def restore(self, folder: Path) -> None:
+        """Take weights and labels from a folder that `export` wrote.
+
+        Raises:
+            UserError: another task's model lies there, or none.
+        """
+        if not is_export(folder):
+            raise UserError(f"{folder}: no {CARD} there, expected a model that a run exported")
+        card = json.loads((folder / CARD).read_text())
+        if card["task"] != type(self).__name__:
+            raise UserError(f"{folder}: a {card['task']} lies there, expected a {type(self).__name__} (--model)")
+        self.label_names = card["labels"]
+        self._restore_weights(folder)
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Name of each class id."""
 
     @abstractmethod
-    def restore(self, folder: Path) -> None:
-        """Take the weights from here that `export` wrote."""
+    def _export_weights(self, folder: Path) -> None:
+        """Write the weights, with `save_pretrained` where a plain transformers class can read them."""
+
+    @abstractmethod
+    def _restore_weights(self, folder: Path) -> None:
+        """Take the weights that `_export_weights` wrote."""
 
     def test_report(self) -> dict[str, Any]:
         """Results of the last test that are no scalars (per-class F1, confusion matrix), as plain lists."""
@@ -94,13 +133,19 @@ class TaskModule(L.LightningModule):
         """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""
         optimizer = self.optimizer(self._parameter_groups())
         if self.lr_scheduler == "plateau":
-            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)  # the second bad epoch
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": self.monitor}}
+            self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)
+            return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         schedule: LRScheduler = get_scheduler(
             self.lr_scheduler, optimizer, num_warmup_steps=int(self.warmup * steps), num_training_steps=steps
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _after_validation(self, value: Tensor) -> None:
+        """Tell the plateau schedule the monitored metric: after each validation, be it by epochs or by steps."""
+        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        if self._plateau is not None and fitting:
+            self._plateau.step(float(value))
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]

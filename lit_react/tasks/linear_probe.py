@@ -31,6 +31,8 @@ class LinearProbe(Classifier):
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
     """
 
+    shares_batches = False  # the line search reads the loss: all processes must see the same one
+
     def __init__(
         self,
         pretrained: str = MINILM,
@@ -42,7 +44,7 @@ class LinearProbe(Classifier):
         optimizer: OptimizerCallable = lambda p: torch.optim.LBFGS(  # noqa: E731
             p, max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-5
         )
-        super().__init__(pretrained, label_names, max_length, optimizer, "plateau", 0.0, class_weights)
+        super().__init__(pretrained, label_names, max_length, optimizer, "constant_with_warmup", 0.0, class_weights)
         self.l2 = l2
 
     def configure_model(self) -> None:
@@ -85,21 +87,18 @@ class LinearProbe(Classifier):
             found["mutual_information"] = torch.zeros(len(batch["row"]))
         return found
 
-    def export(self, folder: Path) -> None:
-        """The encoder and tokenizer by `save_pretrained`, the head in `head.safetensors` (weight, bias)."""
-        encoder = load_model(AutoModel, self.pretrained)
-        encoder.config.id2label = dict(enumerate(self.names))
-        encoder.config.label2id = {name: index for index, name in enumerate(self.names)}
-        encoder.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in self.head.state_dict().items()},
-            folder / "head.safetensors",
-        )
+    def _export_weights(self, folder: Path) -> None:
+        """The encoder and tokenizer in `encoder/`, the head (weight, bias) in `head.safetensors`.
 
-    def restore(self, folder: Path) -> None:
-        """Take encoder and head from the exported folder."""
-        self.pretrained, self.label_names = str(folder), None
-        self.label_names = self.names
+        No class of transformers has this head (mean pooling, unit length, linear), so no `pipeline` reads the folder;
+        `predict` does.
+        """
+        load_model(AutoModel, self.pretrained).save_pretrained(folder / "encoder")
+        self.tokenizer.save_pretrained(folder / "encoder")
+        head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
+        save_file(head, folder / "head.safetensors")
+
+    def _restore_weights(self, folder: Path) -> None:
+        self.pretrained = str(folder / "encoder")
         self.configure_model()
         self.head.load_state_dict(load_file(folder / "head.safetensors"))

@@ -115,6 +115,7 @@ class Classifier(TaskModule):
         """Log `val/accuracy`, `val/macro_f1`, `val/ece`."""
         scalars, _ = self.val_metrics.compute()
         self.log_dict(scalars, prog_bar=True)
+        self._after_validation(scalars[self.monitor])
 
     def test_step(self, batch: Batch, _: int) -> None:
         """Loss and metrics under `test/`."""
@@ -241,15 +242,13 @@ class TextClassification(Classifier):
             module.eval()
         return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
 
-    def export(self, folder: Path) -> None:
+    def _export_weights(self, folder: Path) -> None:
         """`save_pretrained` of model and tokenizer: `pipeline("text-classification", folder)` reads it."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def restore(self, folder: Path) -> None:
-        """Start from the exported folder instead of from the pretrained checkpoint."""
-        self.pretrained, self.label_names = str(folder), None
-        self.label_names = self.names
+    def _restore_weights(self, folder: Path) -> None:
+        self.pretrained = str(folder)
 
 
 def _last_token(states: Tensor, attention_mask: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def test_queries_come_back_in_asking_order_with_all_they_hold(ledger):
     later = [query(1, policy="margin", q_value=0.25)]
     ledger.ask(0, first)
     ledger.ask(1, later)
-    assert ledger.pending() == first + later
+    assert ledger.pending(0) == first
+    assert ledger.pending(1) == later
     assert ledger.asked(0) == first
     assert ledger.asked(1) == later
     assert ledger.asked(2) == []
@@ -60,7 +61,7 @@ def test_labels_come_ascending_by_row_up_to_a_round_and_per_split(ledger):
     assert rows.dtype == labels.dtype == np.int64
     assert [part.tolist() for part in ledger.labeled("pool", 2)] == [[1, 7], [2, 1]]
     assert [part.tolist() for part in ledger.labeled("validation", 2)] == [[5], [0]]
-    assert [q.row for q in ledger.pending()] == [3]
+    assert [q.row for q in ledger.pending(0)] == [3]
 
 
 def test_nothing_labeled_gives_empty_int64_arrays(ledger):
@@ -71,7 +72,7 @@ def test_nothing_labeled_gives_empty_int64_arrays(ledger):
 
 def test_asked_rows_are_spent_money_before_they_are_answered(ledger):
     ledger.ask(0, [query(0, cost=2.5), query(1, cost=0.5)])
-    assert (ledger.spent, ledger.remaining) == (3.0, 7.0)
+    assert (ledger.spent, ledger.left_for(0), ledger.left_for(1)) == (3.0, 10.0, 7.0)
 
 
 def test_numpy_numbers_are_accepted_and_stored_as_numbers(ledger):
@@ -94,7 +95,7 @@ def test_a_row_is_never_bought_twice(ledger):
         ledger.ask(1, [query(2), query(1)])
     with pytest.raises(ValueError, match="asked twice"):
         ledger.ask(1, [query(3), query(3)])
-    assert [q.row for q in ledger.pending()] == [1]
+    assert [q.row for q in ledger.pending(0)] == [1]
     ledger.ask(1, [query(1, split="validation")])  # another table's row
 
 
@@ -118,7 +119,7 @@ def test_a_wrong_query_is_refused_and_nothing_of_its_batch_is_recorded(ledger, w
 def test_a_budget_made_of_float_sums_can_be_spent_to_the_last_unit(path):
     with opened(path, budget=0.3) as ledger:
         ledger.ask(0, [query(row, cost=0.1) for row in range(3)])
-        assert ledger.remaining == 0
+        assert ledger.left_for(1) == 0
         with pytest.raises(ValueError, match="exceeds the budget"):
             ledger.ask(0, [query(3, cost=1e-6)])
 
@@ -144,7 +145,7 @@ def test_a_wrong_answer_is_refused_and_no_other_answer_with_it(ledger, labels, m
     ledger.answer({("pool", 1): 2}, "ann")
     with pytest.raises(ValueError, match=message):
         ledger.answer(labels, "bob")
-    assert [q.row for q in ledger.pending()] == [2, 3]
+    assert [q.row for q in ledger.pending(0)] == [2, 3]
 
 
 def test_times_are_utc_and_the_annotator_is_kept(ledger):
@@ -163,7 +164,7 @@ def test_everything_is_there_when_opened_again(path):
         digest = ledger.digest()
     with opened(path, budget=20.0) as ledger:
         assert ledger.digest() == digest
-        assert ledger.remaining == 19.0
+        assert ledger.left_for(1) == 19.0
 
 
 def test_writes_are_synced_to_the_disk_in_wal_mode(ledger):
@@ -261,7 +262,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 def test_a_reader_sees_committed_rows_and_cannot_write(ledger, path):
     with opened(path, read_only=True) as reader:
         ledger.ask(0, [query(1)])
-        assert reader.pending() == [query(1)]
+        assert reader.pending(0) == [query(1)]
         assert reader.digest() == ledger.digest()
         with pytest.raises(UserError, match="readonly"):
             reader.ask(0, [query(2)])
@@ -295,7 +296,7 @@ try:
 except UserError as error:
     sys.exit(f"error: {error}")
 if what == "read":
-    print([query.row for query in ledger.pending()])
+    print([query.row for query in ledger.pending(0)])
 elif what == "ask and be killed":
     ledger.ask(0, [Query("pool", 5, 1.0, "initial"), Query("pool", 2, 1.0, "initial")])
     os.kill(os.getpid(), signal.SIGKILL)
@@ -355,7 +356,7 @@ def played(path, steps):
                     ledger.answer(answers, "gold")
             rows_now, labels_now = ledger.labeled("pool", 3)
             assert dict(zip(rows_now.tolist(), labels_now.tolist(), strict=True)) == labels
-            assert {q.row for q in ledger.pending()} == bought.keys() - labels.keys()
+            assert {q.row for round in range(4) for q in ledger.pending(round)} == bought.keys() - labels.keys()
             assert ledger.spent == pytest.approx(sum(bought.values()))
             assert ledger.spent <= 5.0 * (1 + 1e-9)
         return ledger.digest()

@@ -1,3 +1,5 @@
+import json
+
 import lightning as L
 import numpy as np
 import pytest
@@ -92,11 +94,14 @@ def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
     module = data.task.fresh()
     fit(module, data)
     module.export(tmp_path)
-    encoder, tokenizer = AutoModel.from_pretrained(tmp_path).eval(), AutoTokenizer.from_pretrained(tmp_path)
+    encoder, tokenizer = (
+        AutoModel.from_pretrained(tmp_path / "encoder").eval(),
+        AutoTokenizer.from_pretrained(tmp_path / "encoder"),
+    )
     head = load_file(tmp_path / "head.safetensors")
     with torch.no_grad():
         tokens = tokenizer(data.text("pool", 7), truncation=True, max_length=16, return_tensors="pt")
         mean = torch.nn.functional.normalize(encoder(**tokens)[0].mean(1), dim=-1)
         own = (mean @ head["weight"].T + head["bias"]).softmax(-1)[0]
     assert np.allclose(own, probabilities(module, data)[7], atol=1e-5)
-    assert encoder.config.id2label == dict(enumerate(NAMES))
+    assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}

@@ -190,7 +190,7 @@ def test_balanced_class_weights_by_hand(make, data):
 
 def test_biases_and_norms_do_not_decay(make):
     module = ready(make(optimizer=adamw(weight_decay=0.3), lr_scheduler="plateau"))
-    optimizer = module.configure_optimizers()["optimizer"]
+    optimizer = module.configure_optimizers()
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decay) == len(list(module.parameters()))
     for name, parameter in module.named_parameters():
@@ -222,7 +222,15 @@ def test_the_learning_rate_rises_from_zero_and_follows_its_schedule(make, data, 
     assert rates.seen == pytest.approx([1e-3 * share for share in expected], abs=1e-9)
 
 
-def test_plateau_divides_the_rate_after_two_epochs_without_gain(make, data):
+def test_plateau_goes_by_validations_where_they_come_by_steps(make, data):
+    rates = Rates()
+    data.batch_size = 12  # two steps per epoch, a validation after every third step
+    by_steps = {"val_check_interval": 3, "check_val_every_n_epoch": None}
+    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau"), data, rates, epochs=6, **by_steps)
+    assert rates.seen == pytest.approx([1e-6] * 9 + [1e-7] * 3, rel=1e-6, abs=0)
+
+
+def test_plateau_divides_the_rate_after_two_validations_without_gain(make, data):
     rates = Rates()
     data.batch_size = 24  # one step per epoch
     fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau"), data, rates, epochs=6)

@@ -37,9 +37,11 @@ class Policy(ABC):
 
     Attributes:
         learns: whether there is a choice to learn.
+        whole_batches: whether a proposal is a whole query, and not a part of one.
     """
 
     learns = True
+    whole_batches = True
 
     @abstractmethod
     def strategies(self) -> Iterable[str]:
@@ -63,9 +65,13 @@ class Policy(ABC):
             generator: the round's.
         """
 
+    def describe(self, rows: Rows, features: FeatureMap) -> NDArray[np.float32]:
+        """Features of rows that are bought together, float32 [k, F], as the policy's options are described."""
+        return features.batch(rows)
+
     def options(self, proposals: list[Proposal], features: FeatureMap, k: int) -> Options:
         """The proposals as the agent sees them."""
-        described = [torch.from_numpy(features.batch(proposal.rows)) for proposal in proposals]
+        described = [torch.from_numpy(self.describe(proposal.rows, features)) for proposal in proposals]
         width = max(len(d) for d in described)
         padded = torch.zeros(len(described), width, described[0].shape[1])
         mask = torch.zeros(len(described), width, dtype=torch.bool)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lit_react.acquisition.agent import Options
 from lit_react.acquisition.features import FeatureMap
 from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
-from lit_react.acquisition.signals import PoolSignals
+from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import STRATEGIES
 
 
@@ -24,6 +25,8 @@ class QSamples(Policy):
         candidates: options per decision.
         prior: the rule to start from.
     """
+
+    whole_batches = False
 
     def __init__(self, candidates: int = 256, prior: str = "facility_location") -> None:
         self.candidates, self.prior = candidates, check_strategy(prior, "acquisition.policy.prior")
@@ -47,8 +50,12 @@ class QSamples(Policy):
             for i in range(len(rows))
         ]
 
+    def describe(self, rows: Rows, features: FeatureMap) -> NDArray[np.float32]:
+        """Each row alone, as each is an option of its own."""
+        return features.singles(rows)
+
     def options(self, proposals: list[Proposal], features: FeatureMap, k: int) -> Options:
         """As in `Policy.options`, described in one pass."""
-        described = torch.from_numpy(features.singles(np.concatenate([p.rows for p in proposals])))
+        described = torch.from_numpy(self.describe(np.concatenate([p.rows for p in proposals]), features))
         mask = torch.ones(len(proposals), 1, dtype=torch.bool)
         return Options(described[:, None], mask, torch.tensor([p.prior for p in proposals]), self.takes(k))
