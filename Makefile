@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench-pool bench-selection clean
+.PHONY: help demo test test-slow lint format bench-pool bench-selection table-deviation clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench-pool: $(VENV)/dev  ## pool scoring against a bare PyTorch loop
 
 bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a million texts
 	$(BIN)/python scripts/benchmarks/selection.py
+
+table-deviation: $(VENV)/dev  ## what it costs to leave the prior rule early (frozen TREC-6, 4 seeds)
+	$(BIN)/python scripts/tables/deviation.py
 
 clean:  ## remove the environment and the caches, not the runs
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

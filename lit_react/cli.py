@@ -211,8 +211,7 @@ def _of_class(cls: type) -> dict[str, str]:
 def _show(folder: Path, state: RunState) -> None:
     """Table, picture, folder."""
     console = Console()
-    if not console.is_terminal:
-        console.width = 120
+    console.width = max(console.width, 110)  # a narrower table would be cut
     console.print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
     picture = folder / "learning_curve.png"
     learning_curve(state.rounds, picture, title=str(folder))

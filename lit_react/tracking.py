@@ -123,7 +123,7 @@ class Tracker:
             "pool/cost": entry["cost"],
             "acquisition/reward": entry["reward"],
             **{f"acquisition/{name}": value for name, value in entry["q"].items()},
-            **{f"round/{name}": value for name, value in entry["metrics"].items()},
+            **{name if name.startswith("test/") else f"round/{name}": v for name, v in entry["metrics"].items()},
             **{f"round/seconds_{name}": value for name, value in entry["seconds"].items()},
         }
         plain = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}

@@ -8,10 +8,10 @@ from rich import box
 from rich.table import Table
 
 COLUMNS = (
-    ("val acc", "val/accuracy"),
-    ("val F1", "val/macro_f1"),
-    ("test acc", "test/accuracy"),
-    ("test F1", "test/macro_f1"),
+    ("val\nacc", "val/accuracy"),
+    ("val\nF1", "val/macro_f1"),
+    ("test\nacc", "test/accuracy"),
+    ("test\nF1", "test/macro_f1"),
 )
 PHASES = ("fit", "score", "select", "test")
 
@@ -22,7 +22,7 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
     for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
-    table.add_column(f"{' + '.join(PHASES)} (s)", justify="right", no_wrap=True)
+    table.add_column("seconds:\n" + " + ".join(PHASES), justify="right", no_wrap=True)
     for entry in rounds:
         metrics, seconds = entry["metrics"], entry["seconds"]
         table.add_row(
