@@ -246,7 +246,8 @@ def main(args: ArgsType = None) -> None:
             args=args,
         )
     except LabelsPending as pending:
-        print(pending)
+        if is_first_process():
+            print(pending)
     except (UserError, MisconfigurationException, ValueError) as error:
         wrong = _user_error(error)
         if wrong is None:
