@@ -12,15 +12,6 @@ from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 STATE, SAMPLE = len(STATE_FEATURES), len(SAMPLE_FEATURES)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are faster on one thread, by far so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def make_agent(**options):
     return Agent(**{"hidden": 8, "updates_per_round": 60, "learning_rate": 3e-3} | options)
 
