@@ -108,7 +108,7 @@ class Agent:
         doubt: float = 3.0,
         learning_starts: int = 1,
         deviation_starts: int = 20,
-        updates_per_round: int = 100,
+        updates_per_round: int = 50,
         batch_size: int = 32,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
