@@ -24,10 +24,10 @@ demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minu
 	$(BIN)/python -m lit_react fit --config configs/bbc_news.yaml
 
 test: $(VENV)/dev  ## install, then run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # a thread per worker
 
 test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
