@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
@@ -150,6 +151,8 @@ def run_rounds(
             tracker.round(state.rounds[-1])
             if state.stopped:
                 return state
+            del module, trainer
+            gc.collect()  # they refer to each other; their tensors shall not wait for the next collection
     raise AssertionError("unreachable: only a reason to stop ends the rounds")
 
 
