@@ -141,6 +141,8 @@ def run_rounds(
             module = recipe.fresh()
             if plan.start == "warm" and round > 0:
                 module.restore(_round_folder(folder, round - 1) / "model")
+            if is_first_process():  # what a killed fit of this round left
+                shutil.rmtree(_round_folder(folder, round) / "checkpoint", ignore_errors=True)
             trainer = make_trainer(_round_folder(folder, round), acquisition)
             result = _fit_and_test(trainer, module, data, acquisition)
             spent_on_this_round = {"round": round, **_counts(ledger, data, round)}
