@@ -229,6 +229,7 @@ def main(args: ArgsType = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
+    warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_float32_matmul_precision("high")
