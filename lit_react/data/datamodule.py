@@ -124,14 +124,16 @@ class PoolDataModule(L.LightningDataModule):
         if len(pool_rows) == 0:
             raise UserError(
                 f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
-                f"validation_size {carve_validation}"
+                f"validation_size {carve_validation}; lower data.test_size or data.validation_size"
             )
         if len(test_rows):
             test = pool.select(np.sort(test_rows))
             if not source.label_names:
                 raise self._unnamed_labels()
             if min(test["label"][:]) < 0:
-                raise UserError(f"data.test_size: {self.source} has rows without label, give data.test instead")
+                raise UserError(
+                    f"data.test_size: {self.source} has rows without label; give data.test, or set data.test_size 0"
+                )
         if len(validation_rows):
             validation = pool.select(np.sort(validation_rows))
         return Source(

@@ -111,9 +111,11 @@ class FileOracle(Oracle):
     def pending_message(self, round: int, answered: int, asked: int) -> str:
         """Name the file to fill and how much of it is missing, in one line."""
         folder = self._round(round)
+        labels = folder / "labels.jsonl"
+        copy = "" if labels.exists() else f"copy {folder / 'to_label.jsonl'} to {labels}, "
         return (
-            f"round {round}: {answered} of {asked} labels are there; copy {folder / 'to_label.jsonl'} to "
-            f"{folder / 'labels.jsonl'}, fill in the missing {asked - answered}, then run the same command again"
+            f"round {round}: {answered} of {asked} labels are there; {copy}"
+            f"fill in the missing {asked - answered} in {labels}, then run the same command again"
         )
 
     def _round(self, round: int) -> Path:

@@ -245,6 +245,7 @@ class TextClassification(Classifier):
     def _export_weights(self, folder: Path) -> None:
         """`save_pretrained` of model and tokenizer: `pipeline("text-classification", folder)` reads it."""
         self.model.save_pretrained(folder)
+        self.tokenizer.model_max_length = self.max_length  # a pipeline with truncation=True cuts where `predict` does
         self.tokenizer.save_pretrained(folder)
 
     def _restore_weights(self, folder: Path) -> None:
