@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -81,9 +82,9 @@ class Classifier(TaskModule):
         key = text_digest(table, weights_digest(encoder), str(self.max_length))
         return embed(encoder, tokens, cache=cache_folder(), key=key).features
 
+    @abstractmethod
     def logits(self, batch: Batch) -> Tensor:
         """[b, C], in the precision of the forward pass."""
-        raise NotImplementedError
 
     def on_train_start(self) -> None:
         """Class weights from the labels bought so far; a class without a label has weight 0."""
