@@ -1,221 +1,16 @@
-"""The commands: `fit` runs the rounds; `validate`, `test` and `predict` use the newest model of the run's folder."""
+"""The command line: Lightning's commands (`fit`, `validate`, `test`, `predict`) and those beside them."""
 
 from __future__ import annotations
 
-import copy
-import logging
 import sys
-import warnings
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING
 
-import lightning as L
-import torch
-import transformers
-import yaml
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
-from rich.console import Console
+from lit_react.commands import COMMANDS, run_command
+from lit_react.errors import UserError
+from lit_react.one_line import cause
 
-from lit_react import __version__
-from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.callback import AcquisitionCallback
-from lit_react.acquisition.policies import QProposals
-from lit_react.acquisition.rewards import GainReward
-from lit_react.data.costs import ConstantCost
-from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.ledger import Ledger
-from lit_react.errors import LabelsPending, UserError
-from lit_react.experiments.plots import learning_curve
-from lit_react.experiments.tables import rounds_table
-from lit_react.files import write_atomically
-from lit_react.prediction import PredictionWriter
-from lit_react.processes import is_first_process
-from lit_react.rounds import Rounds, first_queries, run_rounds
-from lit_react.run_config import check_same_run
-from lit_react.state import RunState
-from lit_react.tasks import TaskModule, TextClassification
-from lit_react.tasks.base import is_export
-from lit_react.tracking import Tracker, Wandb, wandb_logger
-
-TRAINER_DEFAULTS = {
-    "max_epochs": 10,
-    "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
-    "logger": False,
-    "enable_model_summary": False,
-}
-
-
-class OneLineParser(LightningArgumentParser):
-    """Wrong options end the command with one line and exit code 2."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what `main` prints."""
-        raise UserError(" ".join(str(message).split())) from ex
-
-
-class ReactCLI(LightningCLI):
-    """LightningCLI with the groups `rounds`, `acquisition`, `wandb`, and a `fit` that runs all rounds."""
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """As LightningCLI, but a config that is no YAML is named."""
-        words = sys.argv[1:] if args is None else args
-        if isinstance(words, list):
-            for option, path in pairwise(words):
-                if option == "--config" and Path(path).is_file():
-                    _check_yaml(Path(path))
-        super().parse_arguments(parser, args)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Groups beside `trainer`, `model` and `data`, and what links them."""
-        parser.add_class_arguments(Rounds, "rounds")
-        parser.add_lightning_class_args(AcquisitionCallback, "acquisition")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        parser.add_class_arguments(Wandb, "wandb")
-        parser.add_lightning_class_args(PredictionWriter, "predictions")
-        parser.set_defaults(
-            {
-                "model": _of_class(TextClassification),
-                "data.cost": _of_class(ConstantCost),
-                "acquisition.policy": _of_class(QProposals),
-                "acquisition.agent": _of_class(Agent),
-                "acquisition.reward": _of_class(GainReward),
-                "early_stopping.monitor": "val/accuracy",
-                "early_stopping.mode": "max",
-                "early_stopping.patience": 5,
-            }
-        )
-
-    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """The Trainer of `validate`, `test` and `predict`; `fit` builds its own, one per round."""
-        return self._new_trainer(callbacks=[self._get(self.config_init, "predictions")], logger=False, **kwargs)
-
-    def _new_trainer(self, *, callbacks: list[L.Callback], logger: Any, **kwargs: Any) -> L.Trainer:
-        """A Trainer of the config's options; its callbacks are fresh copies, for a used one remembers its last fit."""
-        options = {**self._get(self.config_init, "trainer"), **kwargs}
-        own = options.pop("callbacks") or []
-        options.pop("logger", None)
-        fresh = copy.deepcopy({**options, "callbacks": own if isinstance(own, list) else [own]})
-        fresh["callbacks"] += callbacks
-        if fresh["enable_progress_bar"] is None:
-            fresh["enable_progress_bar"] = sys.stderr.isatty()
-        if fresh["enable_progress_bar"] and not any(isinstance(c, ProgressBar) for c in fresh["callbacks"]):
-            fresh["callbacks"].append(RichProgressBar(leave=False))
-        return L.Trainer(**fresh | {"use_distributed_sampler": False}, logger=logger)
-
-    # ---- fit ------------------------------------------------------------------------------------------------
-
-    def fit(self, model: TaskModule, datamodule: PoolDataModule, **_: Any) -> None:
-        """Run or resume the rounds; then a table and a picture."""
-        if self._get(self.config, "ckpt_path"):
-            raise UserError("ckpt_path: fit goes on from its folder (rounds.folder), not from a checkpoint")
-        plan: Rounds = self._get(self.config_init, "rounds")
-        seed = int(self._get(self.config, "seed_everything"))
-        config = self._parser("fit").dump(self.config["fit"], skip_none=False)
-        check_same_run(plan.folder, config)
-        model.label_names = datamodule.class_names
-        datamodule.connect(model)
-        first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
-        if is_first_process():
-            write_atomically(plan.folder / "config.yaml", config.encode())
-        loggers = self._loggers(plan.folder)
-        tracker = Tracker(loggers)
-        tracker.config(plan.folder / "config.yaml")
-        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
-
-        def make_trainer(folder: Path, acquisition: AcquisitionCallback) -> L.Trainer:
-            stopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))
-            checkpoint = ModelCheckpoint(
-                folder / "checkpoint", "best", monitor=model.monitor, mode="max", save_weights_only=True
-            )
-            return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers)
-
-        try:
-            state = run_rounds(
-                plan,
-                seed=seed,
-                first=first,
-                data=datamodule,
-                recipe=model,
-                make_trainer=make_trainer,
-                acquisition=acquisition,
-                tracker=tracker,
-            )
-            if is_first_process():
-                _show(plan.folder, state)
-        finally:
-            names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
-            tracker.finish([plan.folder / name for name in names])
-
-    def _loggers(self, folder: Path) -> list[Logger]:
-        own = self._get(self.config_init, "trainer").get("logger")
-        own = CSVLogger(folder, name="logs", version="") if own is True else own
-        loggers = list(own) if isinstance(own, list) else [own] if isinstance(own, Logger) else []
-        wandb = wandb_logger(self._get(self.config_init, "wandb"), folder)
-        return loggers + ([wandb] if wandb else [])
-
-    # ---- validate, test, predict ----------------------------------------------------------------------------
-
-    def before_validate(self) -> None:
-        """The newest model, and the validation labels that the run bought."""
-        self._use_newest_model()
-        plan: Rounds = self._get(self.config_init, "rounds")
-        path = plan.folder / "ledger.sqlite"
-        if not path.exists():
-            raise UserError(f"{path}: no such file, validate needs a run's labels; run fit first")
-        with Ledger(path, budget=plan.budget, fingerprint=self.datamodule.fingerprint(), read_only=True) as ledger:
-            self.datamodule.reveal("validation", *ledger.labeled("validation", 0))
-
-    def before_test(self) -> None:
-        """The newest model."""
-        self._use_newest_model()
-
-    def before_predict(self) -> None:
-        """The newest model, and the texts for the writer."""
-        self._use_newest_model(names_must_match=False)
-        self._get(self.config_init, "predictions").texts = self.datamodule.predict_split["text"]
-
-    def _use_newest_model(self, names_must_match: bool = True) -> None:
-        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
-        self.datamodule.connect(self.model)
-        given, newest = Path(self.model.pretrained), self._get(self.config_init, "rounds").folder / "model"
-        if is_export(given):
-            self.model.restore(given)
-        elif self._get(self.config, "ckpt_path"):
-            self.model.label_names = self.datamodule.class_names
-        elif newest.exists():
-            self.model.restore(newest)
-        else:
-            raise UserError(f"{newest}: no such model; run fit first or give an exported folder as --model.pretrained")
-        if names_must_match and self.model.names != self.datamodule.class_names:
-            raise UserError(
-                f"data.source: its labels are {self.datamodule.class_names}, the model's are {self.model.names}"
-            )
-
-
-def _check_yaml(path: Path) -> None:
-    try:
-        yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file: {error}") from error
-
-
-def _of_class(cls: type) -> dict[str, str]:
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}"}
-
-
-def _show(folder: Path, state: RunState) -> None:
-    """Table, picture, folder."""
-    console = Console()
-    console.width = max(console.width, 110)  # a narrower table would be cut
-    console.print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
-    picture = folder / "learning_curve.png"
-    learning_curve(state.rounds, picture, title=str(folder))
-    print(f"learning curve: {picture}\nmodel: {folder / 'model'}\nrun folder: {folder}")
+if TYPE_CHECKING:
+    from lightning.pytorch.cli import ArgsType
 
 
 def main(args: ArgsType = None) -> None:
@@ -224,41 +19,17 @@ def main(args: ArgsType = None) -> None:
     Args:
         args: the command line; None: that of the process.
     """
-    logging.basicConfig(format="%(message)s")
-    for noisy in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
-    warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.set_float32_matmul_precision("high")
+    words = sys.argv[1:] if args is None else args
     try:
-        ReactCLI(
-            model_class=TaskModule,
-            subclass_mode_model=True,
-            datamodule_class=PoolDataModule,
-            parser_class=OneLineParser,
-            parser_kwargs={"prog": "lit_react", "version": __version__},
-            save_config_callback=None,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            trainer_defaults=TRAINER_DEFAULTS,
-            args=args,
-        )
-    except LabelsPending as pending:
-        if is_first_process():
-            print(pending)
-    except (UserError, MisconfigurationException, ValueError) as error:
-        wrong = _user_error(error)
+        if isinstance(words, list) and words and words[0] in COMMANDS:
+            run_command(words[0], words[1:])
+        else:
+            from lit_react.lightning_cli import run_lightning  # seconds of imports
+
+            run_lightning(args)
+    except (UserError, ValueError) as error:
+        wrong = cause(error, UserError)
         if wrong is None:
             raise
         print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def _user_error(error: BaseException | None) -> BaseException | None:
-    """What the user gave wrong, where that is what an exception comes from: jsonargparse wraps it in a ValueError."""
-    while error is not None and not isinstance(error, UserError | MisconfigurationException):
-        error = error.__cause__ or error.__context__
-    return error

@@ -6,7 +6,8 @@ import gc
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -120,7 +121,7 @@ def run_rounds(
     """
     folder, state = plan.folder, RunState.load(plan.folder)
     limits = {"budget": plan.budget, **vars(plan.stopping)}
-    with _open_ledger(plan, data) as ledger:
+    with _open_ledger(plan, data) as ledger, _short_collections():
         state.reopen(limits)
         if is_first_process() and state.rounds:
             _publish(plan, state)
@@ -156,6 +157,17 @@ def run_rounds(
             del module, trainer
             gc.collect()  # they refer to each other; their tensors shall not wait for the next collection
     raise AssertionError("unreachable: only a reason to stop ends the rounds")
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Inside, garbage collections leave out what was there before: modules, parsers, …, a million objects."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _round_folder(folder: Path, round: int) -> Path:

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
+from lit_react.acquisition.pretrained import PretrainedPolicy
+from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.data.sources import Source, load_source
 
@@ -90,6 +93,40 @@ def make_signals(
         head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
         mutual_information=rng.random(unlabeled).astype(np.float32),
     )
+
+
+def random_policy(seed: int = 0, members: int = 3, hidden: int = 8, spread: float = 1.0) -> PretrainedPolicy:
+    """A policy of random weights, whose members do not agree; values spread over some points."""
+    generator = torch.Generator().manual_seed(seed)
+    network = QNetwork(len(STATE_FEATURES), len(SAMPLE_FEATURES), members=members, hidden=hidden, generator=generator)
+    inputs = torch.rand(64, len(network.mean), generator=generator)
+    network.standardise(inputs)
+    for parameter in network.parameters():
+        parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+    every = torch.ones(1, len(inputs), 1, dtype=torch.bool)
+    features = [len(STATE_FEATURES), len(SAMPLE_FEATURES)]
+    state, samples = inputs.split(features, dim=1)
+    with torch.no_grad():
+        values = network(state[:1], samples[None, :, None], every)
+        network.weights[-1].data.mul_(spread / values.std(-1)[..., None])
+    expected = torch.randn(len(STATE_FEATURES) + 1, generator=generator)
+    return PretrainedPolicy(network, expected, {"sources": {}, "seed": seed})
+
+
+def linear_policy(feature: str, slope: float, members: int = 3, expected: float = 0.0) -> PretrainedPolicy:
+    """A policy whose members all value a batch at `slope` times the mean of a sample feature (below 4)."""
+    network = QNetwork(
+        len(STATE_FEATURES), len(SAMPLE_FEATURES), members=members, hidden=2, generator=torch.Generator()
+    )
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    first, second, last = (weight.data for weight in network.weights)
+    first[:, len(STATE_FEATURES) + SAMPLE_FEATURES.index(feature)] = torch.tensor([1.0, -1.0])
+    second[:] = torch.eye(2)
+    last[:] = slope * torch.tensor([[1.0], [-1.0]])
+    gain = torch.zeros(len(STATE_FEATURES) + 1)
+    gain[-1] = expected
+    return PretrainedPolicy(network, gain, {"sources": {}})
 
 
 def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list[str]:

@@ -1,11 +1,16 @@
-"""The table of a run's rounds."""
+"""Tables: of a run's rounds for the terminal, and of a comparison for Markdown, LaTeX, HTML and the terminal."""
 
 from __future__ import annotations
 
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import rich.table
 from rich import box
-from rich.table import Table
+from rich.text import Text
 
 COLUMNS = (
     ("val\nacc", "val/accuracy"),
@@ -14,11 +19,32 @@ COLUMNS = (
     ("test\nF1", "test/macro_f1"),
 )
 PHASES = ("fit", "score", "select", "test")
+ROWS_OF_A_PAGE = 40
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+    "|": r"\textbar{}",
+    "±": r"\ensuremath{\pm}",
+    "−": r"\ensuremath{-}",
+    "≤": r"\ensuremath{\le}",
+    "≥": r"\ensuremath{\ge}",
+    "×": r"\ensuremath{\times}",
+    "→": r"\ensuremath{\rightarrow}",
+    "–": "--",
+    "…": r"\dots{}",
+    "“": "``",
+    "”": "''",
+}
 
 
-def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
+def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = rich.table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
@@ -35,3 +61,136 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> Table:
             " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in PHASES),
         )
     return table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a table.
+
+    Args:
+        text: a number as it is shown, or a name.
+        spread: shown smaller after it, `± 1.2` or an interval.
+        bold: the best of its column.
+    """
+
+    text: str
+    spread: str = ""
+    bold: bool = False
+
+
+def number(value: float, *, digits: int = 1, spread: float = math.nan, signed: bool = False) -> Entry:
+    """A number, a dash where there is none; with a real minus sign, and without a negative zero."""
+    if not math.isfinite(value):
+        return Entry("–")
+    rounded = round(value, digits) + 0.0
+    text = f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")
+    return Entry(text, "" if math.isnan(spread) else f"± {spread:.{digits}f}")
+
+
+def probability(value: float) -> Entry:
+    """A p-value with two digits that tell something."""
+    if not math.isfinite(value):
+        return Entry("–")
+    return Entry("< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}")
+
+
+def interval(ends: tuple[float, float], digits: int = 2) -> Entry:
+    """`lower … upper`, a dash where there is none."""
+    low, high = (number(end, digits=digits, signed=True).text for end in ends)
+    return Entry("–" if low == "–" else f"{low} … {high}")
+
+
+def as_latex(text: str) -> str:
+    """Plain text with everything that LaTeX would read otherwise escaped."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report; the first column is text, the others are numbers.
+
+    Args:
+        name: of the LaTeX label and the HTML anchor.
+        caption: what it shows, in one sentence.
+        header: one per column.
+        rows: as many entries as the header; a string is an entry without ornament.
+        note: how the numbers came about.
+        focus: text of the first column of the row that stands out.
+    """
+
+    name: str
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Entry | str]]
+    note: str = ""
+    focus: str = ""
+
+    def entries(self) -> list[list[Entry]]:
+        """All rows, every place an `Entry`."""
+        return [[Entry(entry) if isinstance(entry, str) else entry for entry in row] for row in self.rows]
+
+    def markdown(self) -> str:
+        """A table of GitHub's Markdown under its caption."""
+
+        def cell(entry: Entry) -> str:
+            text = f"{entry.text} {entry.spread}".strip().replace("|", "\\|")
+            return f"**{text}**" if entry.bold else text
+
+        lines = [[name.replace("|", "\\|") for name in self.header], ["---", *["---:"] * (len(self.header) - 1)]]
+        lines += [[cell(entry) for entry in row] for row in self.entries()]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join(part for part in (f"**{self.caption}**", table, self.note) if part)
+
+    def latex(self) -> str:
+        """A booktabs table: shrunk to the width of the text, or over several pages.
+
+        Needs the packages booktabs, graphicx and longtable.
+        """
+
+        def cell(entry: Entry) -> str:
+            text = rf"\textbf{{{as_latex(entry.text)}}}" if entry.bold else as_latex(entry.text)
+            return text + (rf"\,{{\scriptsize {as_latex(entry.spread)}}}" if entry.spread else "")
+
+        caption = rf"\caption{{{as_latex(self.caption)}.}}\label{{tab:{self.name}}}"
+        note = [rf"\par\smallskip\parbox{{\textwidth}}{{\footnotesize {as_latex(self.note)}}}"] if self.note else []
+        columns = f"{{@{{}}l{'r' * (len(self.header) - 1)}@{{}}}}"
+        head = [r"\toprule", " & ".join(as_latex(name) for name in self.header) + r" \\", r"\midrule"]
+        body = [" & ".join(cell(entry) for entry in row) + r" \\" for row in self.entries()]
+        if len(body) > ROWS_OF_A_PAGE:
+            lines = [r"{\small", rf"\begin{{longtable}}{columns}", caption + r" \\", *head, r"\endhead", r"\bottomrule"]
+            return "\n".join([*lines, r"\endfoot", *body, r"\end{longtable}}", *note])
+        lines = [r"\begin{table}[t]", r"\centering", caption, r"\sbox0{\small\setlength{\tabcolsep}{4pt}%"]
+        lines += [rf"\begin{{tabular}}{columns}", *head, *body, r"\bottomrule", r"\end{tabular}}%"]
+        fit = r"\ifdim\wd0>\textwidth\resizebox{\textwidth}{!}{\usebox0}\else\usebox0\fi"
+        return "\n".join([*lines, fit, *note, r"\end{table}"])
+
+    def html(self) -> str:
+        """A `figure` with the table, which scrolls sideways where the page is narrow."""
+
+        def cell(entry: Entry, tag: str) -> str:
+            opening = f'<{tag} class="best">' if entry.bold else f"<{tag}>"
+            spread = f" <small>{html.escape(entry.spread)}</small>" if entry.spread else ""
+            return f"{opening}{html.escape(entry.text)}{spread}</{tag}>"
+
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.header)
+        lines = [f'<figure id="{html.escape(self.name)}"><figcaption>{html.escape(self.caption)}</figcaption>']
+        lines += [f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>']
+        for first, *others in self.entries():
+            opening = '<tr class="focus">' if first.text == self.focus else "<tr>"
+            lines.append(f"{opening}{cell(first, 'th')}{''.join(cell(entry, 'td') for entry in others)}</tr>")
+        lines.append("</tbody></table></div>")
+        if self.note:
+            lines.append(f'<p class="note">{html.escape(self.note)}</p>')
+        return "\n".join([*lines, "</figure>"])
+
+    def terminal(self) -> rich.table.Table:
+        """The table for the terminal, without its note."""
+        table = rich.table.Table(
+            title=self.caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
+        )
+        for column, name in enumerate(self.header):
+            table.add_column(name, justify="right" if column else "left", no_wrap=column == 0)
+        for row in self.entries():
+            texts = [Text(f"{entry.text} {entry.spread}".strip(), "bold" if entry.bold else "") for entry in row]
+            table.add_row(*texts, style="cyan" if row[0].text == self.focus else None)
+        return table

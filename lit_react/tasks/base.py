@@ -53,6 +53,9 @@ class TaskModule(L.LightningModule):
     shares_batches = True
     """Whether the processes of a distributed fit share each batch, or each fits all of it."""
 
+    shared_by_rounds: tuple[str, ...] = ("optimizer", "tokenizer")
+    """Attributes that a round's copy has from the recipe: no fit changes them, and they are slow to copy."""
+
     example_input_array: Any = None
 
     def __init__(
@@ -70,8 +73,9 @@ class TaskModule(L.LightningModule):
         self._plateau: ReduceLROnPlateau | None = None
 
     def fresh(self) -> Self:
-        """A copy of the recipe for one round; the optimiser's factory, which knows the whole parser, is shared."""
-        return copy.deepcopy(self, {id(self.optimizer): self.optimizer})
+        """A copy of the recipe for one round."""
+        shared = [vars(self)[name] for name in self.shared_by_rounds if name in vars(self)]
+        return copy.deepcopy(self, {id(part): part for part in shared})
 
     @abstractmethod
     def encode(self, table: datasets.Dataset) -> EncodedTable:

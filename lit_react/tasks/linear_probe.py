@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +15,11 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AutoModel
 
-from lit_react.data.encoding import Batch, EncodedTable, FeatureTable, cache_folder, tokenize
-from lit_react.tasks.pretrained import load_config, load_model
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize
+from lit_react.tasks.pretrained import load_config, load_model, weights_digest
 from lit_react.tasks.text_classification import MINILM, Classifier
 
 
@@ -61,9 +67,15 @@ class LinearProbe(Classifier):
         return self.optimizer(self.parameters())
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Embeddings, in a memory-mapped file named after weights and texts."""
+        """Embeddings, in a memory-mapped file named after weights and texts; the same as `embed` gives."""
         tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        return FeatureTable(self.embed(table), tokens.lengths)
+        key = text_digest(table, self.encoder_digest, str(self.max_length))
+        return embed(load_model(AutoModel, self.pretrained), tokens, cache=cache_folder(), key=key)
+
+    @cached_property
+    def encoder_digest(self) -> str:
+        """Names the encoder's weights; a round's copy knows it from the recipe."""
+        return weights_digest(load_model(AutoModel, self.pretrained))
 
     def logits(self, batch: Batch) -> Tensor:
         """[b, C]; in float32 whatever the precision, it costs nothing."""
@@ -72,8 +84,30 @@ class LinearProbe(Classifier):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Mean cross-entropy plus the penalty."""
-        loss = super().training_step(batch, index)
-        return loss + self.l2 / (2 * len(batch["labels"])) * self.head.weight.square().sum()
+        return super().training_step(batch, index) + self._penalty(batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the batch for the line search."""
+        self._batch = batch
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """The fit: its many evaluations of the loss go without Lightning's hooks and logs, then one goes with them."""
+
+        def evaluate() -> Tensor:
+            optimizer.zero_grad()
+            cross_entropy = F.cross_entropy(self.logits(self._batch), self._batch["labels"], self._weight)
+            loss = cross_entropy + self._penalty(self._batch)
+            loss.backward()
+            return loss
+
+        optimizer.step(evaluate)
+        assert optimizer_closure is not None, "Lightning gives one"
+        optimizer_closure()
+
+    def _penalty(self, batch: Batch) -> Tensor:
+        return self.l2 / (2 * len(batch["labels"])) * self.head.weight.square().sum()
 
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """The head's view; without dropout `mutual_information` is 0."""
@@ -91,14 +125,41 @@ class LinearProbe(Classifier):
         """The encoder and tokenizer in `encoder/`, the head (weight, bias) in `head.safetensors`.
 
         No class of transformers has this head (mean pooling, unit length, linear), so no `pipeline` reads the folder;
-        `predict` does.
+        `predict` does. The encoder's weights are never fitted: all runs link to one file in the cache.
         """
-        load_model(AutoModel, self.pretrained).save_pretrained(folder / "encoder")
-        self.tokenizer.save_pretrained(folder / "encoder")
+        encoder = folder / "encoder"
+        encoder.mkdir(parents=True, exist_ok=True)
+        for file in self._cached_encoder().iterdir():
+            _link_or_copy(file, encoder / file.name)
+        self.tokenizer.save_pretrained(encoder)
         head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
 
+    def _cached_encoder(self) -> Path:
+        """A folder in the cache with the encoder as `save_pretrained` writes it, its files read-only."""
+        config = hashlib.sha256(load_config(self.pretrained).to_json_string().encode()).hexdigest()[:8]
+        folder = cache_folder() / f"encoder-{self.encoder_digest}-{config}"
+        if not folder.exists():
+            partial = folder.with_suffix(f".{os.getpid()}.partial")
+            load_model(AutoModel, self.pretrained).save_pretrained(partial)
+            for file in partial.iterdir():
+                file.chmod(0o444)
+            try:
+                partial.rename(folder)
+            except OSError:  # another process was faster
+                shutil.rmtree(partial)
+        return folder
+
     def _restore_weights(self, folder: Path) -> None:
         self.pretrained = str(folder / "encoder")
+        vars(self).pop("encoder_digest", None)
         self.configure_model()
         self.head.load_state_dict(load_file(folder / "head.safetensors"))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import lightning as L
 import numpy as np
@@ -105,3 +106,31 @@ def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
         own = (mean @ head["weight"].T + head["bias"]).softmax(-1)[0]
     assert np.allclose(own, probabilities(module, data)[7], atol=1e-5)
     assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_exports_share_one_file_of_weights_where_they_can(links, data, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError("another file system")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    for name in ("a", "b"):
+        module = data.task.fresh()
+        module.configure_model()
+        module.export(tmp_path / name)
+    first, second = (tmp_path / name / "encoder" / "model.safetensors" for name in ("a", "b"))
+    assert (first.stat().st_ino == second.stat().st_ino) == links
+    for folder in cache_folder().glob("encoder-*"):
+        shutil.rmtree(folder)
+    AutoModel.from_pretrained(second.parent)  # does without the cache
+    data.task.fresh().restore(tmp_path / "a")
+
+
+def test_the_line_search_evaluates_the_loss_that_is_logged(data, tiny_bert):
+    module = LinearProbe(tiny_bert, NAMES, max_length=16, class_weights="balanced")
+    trainer = fit(module, data)
+    batch = next(iter(data.train_dataloader()))
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(module.logits(batch), batch["labels"], module._weight)
+    assert torch.isclose(trainer.callback_metrics["train/loss"], loss, atol=1e-6)

@@ -1,0 +1,46 @@
+"""Commands beside Lightning's: each is a function, and its arguments are its options."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+
+from lit_react.one_line import OneLineParser
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command's function is, so that it is imported when it is used.
+
+    Args:
+        function: `module:name`; its keyword-only arguments are options, others without default are positional.
+        summary: for the list of commands.
+    """
+
+    function: str
+    summary: str
+
+
+COMMANDS = {
+    "compare": Command("lit_react.experiments.grid:compare", "Run strategies x data sets x seeds, a fit for each."),
+    "report": Command(
+        "lit_react.experiments.report:report", "Tables, figures and significance of a comparison's runs."
+    ),
+    "simulate": Command("lit_react.simulation.simulate:simulate", "Train the acquisition policy in simulation."),
+}
+"""All commands by name."""
+
+
+def run_command(name: str, words: list[str]) -> None:
+    """Parse the words after the command's name, which may begin with `--config FILE`, and call the function."""
+    module, function_name = COMMANDS[name].function.split(":")
+    function = getattr(import_module(module), function_name)
+    description = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    parser = OneLineParser(prog=f"lit_react {name}", description=description)
+    parser.add_argument("--config", action="config", help="YAML file of options; several are merged in their order.")
+    positional = any(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(function).parameters.values())
+    parser.add_function_arguments(function, as_positional=positional)
+    options = parser.instantiate(parser.parse_args(words)).as_dict()
+    del options["config"]
+    function(**options)

@@ -1,0 +1,263 @@
+"""The numbers of a comparison: the cells of a grid brought into one shape, and what follows from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from lit_react.errors import UserError
+from lit_react.experiments import statistics
+from lit_react.experiments.results import Cell
+
+METRICS = {"accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "ece": "test/ece"}
+CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
+ADAPTIVE = ("albl", "tailor", "static", "contextual")
+SEED = 20  # of the resamples
+COLD = 128  # labels up to which a round counts as cold
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which strategies the report speaks of.
+
+    Args:
+        focus: the one that is compared with every other.
+        reference: the one that the focus may be equivalent to; None if the grid has none.
+        baseline: the one whose last accuracy sets the target of label efficiency; None if the grid has none.
+        fixed: the fixed rules, of which the best on a data set is the mark there.
+    """
+
+    focus: str
+    reference: str | None
+    baseline: str | None
+    fixed: list[str]
+
+
+def choose_roles(
+    strategies: list[str], focus: str, reference: str, baseline: str, fixed: list[str] | None = None
+) -> Roles:
+    """The roles of those strategies that the grid has.
+
+    Raises:
+        UserError: the focus or a fixed rule is not in the grid.
+    """
+    known = ", ".join(strategies)
+    if focus not in strategies:
+        raise UserError(f"focus: {focus} has no finished run, expected one of {known}")
+    for name in fixed or []:
+        if name not in strategies:
+            raise UserError(f"fixed: {name} has no finished run, expected some of {known}")
+    others = [name for name in strategies if name not in (focus, reference, *ADAPTIVE)]
+    return Roles(
+        focus=focus,
+        reference=reference if reference in strategies and reference != focus else None,
+        baseline=baseline if baseline in strategies else None,
+        fixed=sorted(set(fixed)) if fixed else others,
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two strategies differ in area under the curve, in points, over the pairs (data set, seed) of both.
+
+    Args:
+        first: a strategy.
+        second: another one.
+        pairs: how many.
+        sets: on how many data sets.
+        mean: of first − second.
+        wins: share of the pairs that the first wins.
+        p: of the Wilcoxon signed-rank test.
+        adjusted: p after Holm's adjustment over the family that was asked about.
+        paired: 95 % interval, pairs resampled.
+        clustered: 95 % interval, data sets resampled with all their pairs.
+    """
+
+    first: str
+    second: str
+    pairs: int
+    sets: int
+    mean: float
+    wins: float
+    p: float
+    adjusted: float
+    paired: tuple[float, float]
+    clustered: tuple[float, float]
+
+    def reversed(self) -> Difference:
+        """The same, seen from the second strategy."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            mean=-self.mean,
+            wins=1 - self.wins,
+            paired=(-self.paired[1], -self.paired[0]),
+            clustered=(-self.clustered[1], -self.clustered[0]),
+        )
+
+
+def tidy_points(cells: list[Cell]) -> tuple[pd.DataFrame, int]:
+    """Test metrics in points, a row per data set, strategy, seed and label count.
+
+    Most cells of a data set have the same label counts; those are taken. A cell with others is read off there,
+    linearly between its rounds and with its last value after them.
+
+    Returns:
+        the frame, and how many cells had to be read off.
+
+    Raises:
+        UserError: a cell has no test accuracy.
+    """
+    counts = [tuple(round["labeled"] for round in cell.rounds) for cell in cells]
+    schedules = {
+        data: max(chosen.items(), key=lambda item: (item[1], len(item[0]), item[0]))[0]
+        for data in {cell.data for cell in cells}
+        if (chosen := Counter(count for cell, count in zip(cells, counts, strict=True) if cell.data == data))
+    }
+    frames, read_off = [], 0
+    for cell, count in zip(cells, counts, strict=True):
+        schedule = schedules[cell.data]
+        read_off += count != schedule
+        columns: dict[str, object] = {"labels": schedule}
+        for name, metric in METRICS.items():
+            if all(metric in round["metrics"] for round in cell.rounds):
+                values = [100 * round["metrics"][metric] for round in cell.rounds]
+                columns[name] = values if count == schedule else np.interp(schedule, count, values)
+            elif name == "accuracy":
+                place = f"{cell.data}/{cell.strategy}/seed_{cell.seed:02d}"
+                raise UserError(f"{place}: a round without {metric}, expected runs with a test split")
+        frames.append(pd.DataFrame(columns).assign(data=cell.data, strategy=cell.strategy, seed=cell.seed))
+    return pd.concat(frames).set_index(["data", "strategy", "seed", "labels"]).sort_index(), read_off
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the tables and figures read.
+
+    Args:
+        points: see `tidy_points`, without the strategy `full`.
+        roles: of the strategies.
+        ceilings: per data set, the mean last accuracy of `full` in points; empty where it did not run.
+        read_off: cells with label counts of their own.
+        apart: data sets that are left out, as no seed is common to all strategies there.
+    """
+
+    points: pd.DataFrame
+    roles: Roles
+    ceilings: dict[str, float]
+    read_off: int
+    apart: list[str]
+
+    @cached_property
+    def data(self) -> list[str]:
+        """Names of the data sets."""
+        return sorted(self.points.index.unique("data"))
+
+    @cached_property
+    def strategies(self) -> list[str]:
+        """All, the best by mean area under the curve first, those that miss a data set last."""
+        means = self.means()
+        complete = means[self.complete(means)].mean()
+        rest = sorted(set(self.points.index.unique("strategy")) - set(complete.index))
+        return [*sorted(complete.index, key=lambda name: (-round(complete[name], statistics.DIGITS), name)), *rest]
+
+    def has(self, metric: str) -> bool:
+        """Whether every cell has it."""
+        return metric in self.points and bool(self.points[metric].notna().all())
+
+    def scores(self, metric: str = "accuracy", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
+        """Area under the curve, the mean over the rounds within the label counts: (data, seed) × strategy."""
+        labels = self.points.index.get_level_values("labels")
+        chosen = self.points.loc[(labels > above) & (labels <= up_to), metric]
+        return chosen.groupby(["data", "seed", "strategy"]).mean().unstack("strategy").sort_index()
+
+    def paired(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """The rows of those seeds that all strategies of a data set have in common."""
+        parts = [part.loc[part.loc[:, part.notna().any()].notna().all(axis=1)] for _, part in scores.groupby("data")]
+        return pd.concat(parts) if parts else scores
+
+    def means(self, metric: str = "accuracy", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
+        """Mean over the common seeds of `scores`: data × strategy."""
+        return self.paired(self.scores(metric, above, up_to)).groupby("data").mean()
+
+    def complete(self, means: pd.DataFrame) -> list[str]:
+        """The strategies that have every data set; only they have a mean and a rank over data sets."""
+        return sorted(means.columns[means.notna().all()]) if len(means) else []
+
+    def best_fixed(self, means: pd.DataFrame) -> pd.Series:
+        """Per data set, the mean of the fixed rule that is best there; NaN without one."""
+        return means.reindex(columns=self.roles.fixed).max(axis=1)
+
+    def differences(self, metric: str = "accuracy") -> list[Difference]:
+        """Of all pairs of strategies, in the order of `strategies`, Holm's adjustment over all of them."""
+        scores = self.scores(metric)
+        found = [difference(scores, first, second) for first, second in combinations(sorted(scores.columns), 2)]
+        rank = {name: place for place, name in enumerate(self.strategies)}
+        turned = [pair if rank[pair.first] < rank[pair.second] else pair.reversed() for pair in found if pair]
+        return adjust(sorted(turned, key=lambda pair: (rank[pair.first], rank[pair.second])))
+
+
+def difference(scores: pd.DataFrame, first: str, second: str) -> Difference | None:
+    """The difference over the pairs that both have, not adjusted; None if there are none."""
+    both = scores[[first, second]].dropna()
+    if both.empty:
+        return None
+    differences = (both[first] - both[second]).to_numpy()
+    sets = both.index.get_level_values("data").tolist()
+    p = statistics.wilcoxon(differences)
+    return Difference(
+        first=first,
+        second=second,
+        pairs=len(differences),
+        sets=len(set(sets)),
+        mean=float(differences.mean()),
+        wins=statistics.win_share(differences),
+        p=p,
+        adjusted=p,
+        paired=statistics.bootstrap_interval(differences, np.random.default_rng(SEED)),
+        clustered=statistics.bootstrap_interval(differences, np.random.default_rng(SEED), clusters=sets),
+    )
+
+
+def adjust(family: list[Difference]) -> list[Difference]:
+    """Holm's adjustment over these pairs."""
+    adjusted = statistics.holm([pair.p for pair in family])
+    return [replace(pair, adjusted=float(p)) for pair, p in zip(family, adjusted, strict=True)]
+
+
+def without_common_seed(cells: list[Cell]) -> list[str]:
+    """Data sets on which no seed was finished by all the strategies that are there."""
+    seeds: dict[str, dict[str, set[int]]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.data, {}).setdefault(cell.strategy, set()).add(cell.seed)
+    return sorted(data for data, by_strategy in seeds.items() if not set.intersection(*by_strategy.values()))
+
+
+def compare_grid(
+    cells: list[Cell], focus: str, reference: str, baseline: str, fixed: list[str] | None = None
+) -> Comparison:
+    """The comparison of a grid's cells; for the roles, see `choose_roles`.
+
+    Raises:
+        UserError: an unknown focus or fixed rule; no seed is common to the strategies of any data set; or a cell
+            has no test accuracy.
+    """
+    compared = [cell for cell in cells if cell.strategy != CEILING]
+    apart = without_common_seed(compared)
+    compared = [cell for cell in compared if cell.data not in apart]
+    if not compared:
+        raise UserError("no data set has a seed that all its strategies have finished, expected one at least")
+    strategies = sorted({cell.strategy for cell in compared})
+    roles = choose_roles(strategies, focus, reference, baseline, fixed)
+    points, read_off = tidy_points(compared)
+    full = [cell for cell in cells if cell.strategy == CEILING]
+    last: dict[str, list[float]] = {cell.data: [] for cell in full}
+    for cell in full:
+        last[cell.data].append(100 * cell.rounds[-1]["metrics"][METRICS["accuracy"]])
+    return Comparison(points, roles, {data: float(np.mean(values)) for data, values in last.items()}, read_off, apart)

@@ -1,0 +1,161 @@
+"""Figures over labels: learning curves of each data set, and what a strategy gains on the baseline."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from lit_react.experiments.comparison import Comparison
+
+GREY = "#b3b3b3"
+BAND = 0.18  # opacity
+PANELS = 4  # in a row
+NAMES = {"accuracy": "test accuracy, %", "macro_f1": "test macro-F1, %"}
+
+
+def highlights(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Line styles of the strategies that stand out, in colours that colour-blind people tell apart (Okabe and Ito)."""
+    roles, means = comparison.roles, comparison.means()
+    fixed = [name for name in comparison.complete(means) if name in roles.fixed and name != roles.baseline]
+    best = max(fixed, key=lambda name: float(means[name].mean()), default=None)
+    styles: dict[str, dict[str, Any]] = {}
+    for name, colour, dashes, width in (
+        (roles.focus, "#D55E00", "-", 2.2),
+        (roles.reference, "#0072B2", (0, (5, 1.5)), 1.7),
+        (best, "#009E73", (0, (6, 1.5, 1.5, 1.5)), 1.7),
+        (roles.baseline, "#000000", (0, (1.2, 1.2)), 1.7),
+    ):
+        if name is not None and name not in styles:
+            styles[name] = {"color": colour, "linestyle": dashes, "linewidth": width}
+    return styles
+
+
+def style_axes(axes: Axes, labels: list[int]) -> None:
+    """Labels on a logarithmic axis, ticks at some of the counts; a light grid, no frame."""
+    axes.set_xscale("log")
+    ticks: list[int] = []
+    for count in sorted(set(labels)):
+        if not ticks or count >= 1.45 * ticks[-1]:
+            ticks.append(count)
+    if len(ticks) > 1 and labels[-1] != ticks[-1]:
+        ticks[-1] = labels[-1]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#888888")
+    axes.tick_params(color="#888888", labelsize=8)
+
+
+def learning_curves(comparison: Comparison, metric: str = "accuracy") -> Figure:
+    """A panel per data set: means over seeds, and a band of ± one standard error around those that stand out."""
+    styles, sets = highlights(comparison), comparison.data
+    columns = min(PANELS, len(sets))
+    rows = -(-len(sets) // columns)
+    size = (max(2.9 * columns, 5.5), 2.25 * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, data in zip(panels, sets, strict=False):
+        _draw_curves(axes, comparison.points[metric].loc[data].unstack("strategy"), styles)
+        axes.set_title(data, fontsize=10, fontweight="bold", loc="left")
+    for axes in panels[len(sets) :]:
+        axes.remove()
+    figure.supxlabel("labels in the training set (logarithmic)", fontsize=9)
+    figure.supylabel(NAMES[metric], fontsize=9)
+    lines = {line.get_label(): line for axes in panels[: len(sets)] for line in axes.get_lines()}
+    ordered = [name for name in [*styles, "other strategies"] if name in lines]
+    handles = [lines[name] for name in ordered]
+    figure.legend(handles, ordered, loc="outside upper center", ncols=5, frameon=False, fontsize=9, handlelength=3)
+    return figure
+
+
+def _draw_curves(axes: Axes, curves: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> None:
+    """Labels × strategies, over seeds: grey lines first, those that stand out above them, the focus on top."""
+    by_labels = curves.groupby("labels")
+    means, errors = by_labels.mean(), by_labels.sem()
+    labels = means.index.to_numpy()
+    marker = "o" if len(labels) == 1 else ""
+    others = [name for name in curves if name not in styles]
+    for name in others:
+        label = "other strategies"
+        axes.plot(labels, means[name], color=GREY, linewidth=0.8, marker=marker, markersize=3, label=label)
+    for order, (name, style) in enumerate(reversed(styles.items()), start=3):
+        if name in curves:
+            axes.plot(labels, means[name], marker=marker, markersize=4, zorder=order, label=name, **style)
+            low, high = means[name] - errors[name], means[name] + errors[name]
+            axes.fill_between(labels, low, high, color=style["color"], alpha=BAND, linewidth=0, zorder=order - 1)
+    style_axes(axes, labels.tolist())
+
+
+def gains(comparison: Comparison) -> pd.DataFrame | None:
+    """Accuracy − that of the baseline, (data, labels) × strategies, at the label counts that all data sets have.
+
+    None without a baseline that has all data sets, or with fewer than two such counts.
+    """
+    complete = comparison.complete(comparison.means())
+    if comparison.roles.baseline not in complete:
+        return None
+    common = comparison.paired(comparison.scores()).index
+    curves = comparison.points["accuracy"].unstack("strategy")[complete]
+    keep = pd.MultiIndex.from_arrays([curves.index.get_level_values(name) for name in ("data", "seed")]).isin(common)
+    means = curves[keep].groupby(["data", "labels"]).mean()
+    shared = reduce(np.intersect1d, [part.index.unique("labels") for _, part in means.groupby("data")])
+    if len(shared) < 2:
+        return None
+    chosen = means[means.index.get_level_values("labels").isin(shared)]
+    return chosen.sub(chosen[comparison.roles.baseline], axis=0)
+
+
+def spread_out(values: np.ndarray, gap: float) -> np.ndarray:
+    """Nearby places at least `gap` apart and in the same order, on average where they were."""
+    order = np.argsort(values, kind="stable")
+    placed = values[order].astype(float)
+    for place in range(1, len(placed)):
+        placed[place] = max(placed[place], placed[place - 1] + gap)
+    result = np.empty_like(placed)
+    result[order] = placed + (values[order] - placed).mean()
+    return result
+
+
+def gain_curves(comparison: Comparison, gained: pd.DataFrame) -> Figure:
+    """What each strategy gains on the baseline, mean over data sets, named at its end."""
+    styles = highlights(comparison)
+    by_labels = gained.groupby("labels")
+    means, errors = by_labels.mean(), by_labels.sem()
+    labels = means.index.to_numpy()
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name in sorted(means, key=lambda name: name in styles):
+        style = styles.get(name, {"color": GREY, "linewidth": 1.0})
+        axes.plot(labels, means[name], zorder=4 if name in styles else 2, **style)
+    focus = comparison.roles.focus
+    if focus in means:
+        low, high = means[focus] - errors[focus], means[focus] + errors[focus]
+        axes.fill_between(labels, low, high, color=styles[focus]["color"], alpha=BAND, linewidth=0)
+    style_axes(axes, labels.tolist())
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ends = means.iloc[-1].to_numpy()
+    for name, end, place in zip(means, ends, spread_out(ends, 0.042 * (high - low)), strict=True):
+        axes.annotate(
+            name,
+            (labels[-1], end),
+            (labels[-1] * (labels[-1] / labels[0]) ** 0.035, place),
+            color=styles.get(name, {"color": "#666666"})["color"],
+            fontsize=9,
+            fontweight="bold" if name in styles else "normal",
+            verticalalignment="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1},
+        )
+    axes.set_xlabel("labels in the training set (logarithmic)")
+    axes.set_ylabel(f"test accuracy − {comparison.roles.baseline}, points")
+    return figure

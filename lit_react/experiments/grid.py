@@ -1,0 +1,158 @@
+"""`compare`: the grid data x strategy x seed, a run of `fit` for each cell, finished cells left alone."""
+
+from __future__ import annotations
+
+import sys
+from collections import ChainMap
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import lazy_instance
+from tqdm import tqdm
+
+from lit_react.acquisition.policies.base import check_strategy
+from lit_react.errors import UserError
+from lit_react.experiments.executors import Executor, LocalExecutor
+from lit_react.experiments.jobs import LOG, Job
+
+Options = dict[str, Any]
+
+
+def compare(
+    *,
+    folder: Path,
+    configs: list[str],
+    data: dict[str, Options | None],
+    strategies: dict[str, Options | None],
+    seeds: int | list[int],
+    options: Options | None = None,
+    executor: Executor = lazy_instance(LocalExecutor),  # noqa: B008
+) -> None:
+    """Run each strategy on each data set with each seed; the same command goes on where it was stopped.
+
+    A cell is a run of `fit` in `folder/<data>/<strategy>/seed_XX`, with its output in `output.log` there. Options are
+    those of `fit`, by dotted name (`rounds.budget: 320`); in their values and in the configs' names, `{data}`,
+    `{strategy}` and `{seed}` stand for those of the cell. The exit code is 1 if a cell failed (the others are run all
+    the same), 130 after Ctrl-C.
+
+    Args:
+        folder: of the grid.
+        configs: of `fit`, merged in their order for each cell.
+        data: name → options of `fit`, or nothing where a config `…/{data}.yaml` has them.
+        strategies: name → options of `fit`, or nothing for the fixed rule of that name.
+        seeds: how many, from 0, or which.
+        options: of `fit`, for all cells; those of data and strategy are stronger.
+        executor: `LocalExecutor` (workers) or `RayExecutor` (address).
+    """
+    numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
+    jobs = plan(folder, configs, data, strategies, numbers, options or {})
+    for job in jobs:
+        job.check_record()
+    todo = [job for job in jobs if job.result() is None]
+    try:
+        failed = _run(todo, len(jobs), executor) if todo else []
+    except KeyboardInterrupt:
+        print(f"{folder}: stopped, the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    for line in failed:
+        print(line, file=sys.stderr)
+    print(f"{folder}: {len(jobs) - len(failed)} of {len(jobs)} cells finished, {len(todo) - len(failed)} of them now")
+    if failed:
+        sys.exit(1)
+
+
+def plan(
+    folder: Path,
+    configs: list[str],
+    data: dict[str, Options | None],
+    strategies: dict[str, Options | None],
+    seeds: list[int],
+    options: Options,
+) -> list[Job]:
+    """The cells, all of the first seed before those of the second, so that a grid that is cut short is balanced.
+
+    Raises:
+        UserError: there are none; an unknown strategy, or a config that cannot be read.
+    """
+    _check_axes(data, strategies, seeds)
+    contents: dict[str, Options] = {}
+    jobs = []
+    for seed, strategy, data_name in product(seeds, strategies, data):  # neighbours embed different texts
+        cell = {"data": data_name, "strategy": strategy, "seed": str(seed)}
+        special = strategies[strategy] if strategies[strategy] is not None else _fixed(strategy)
+        given = dotted(options) | dotted(data[data_name] or {}) | dotted(special or {})
+        own = {"seed_everything": seed, **{name: _filled(value, cell) for name, value in given.items()}}
+        paths = tuple(_filled(path, cell) for path in configs)
+        contents |= {path: dotted(_read_config(path)) for path in paths if path not in contents}
+        asked = dict(ChainMap(own, *(contents[path] for path in reversed(paths))))
+        jobs.append(Job(folder / data_name / strategy / f"seed_{seed:02d}", paths, own, asked))
+    return jobs
+
+
+def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]) -> None:
+    for axis, names in (("data", list(data)), ("strategies", list(strategies)), ("seeds", seeds)):
+        if not names:
+            raise UserError(f"{axis}: none given, expected one or more")
+        for name in names:
+            if Path(str(name)).name != str(name):
+                raise UserError(f"{axis}: {name!r} is no name for a folder, expected one without slashes")
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds: expected different numbers from 0 on, got {seeds}")
+
+
+def dotted(tree: dict[str, Any], prefix: str = "") -> Options:
+    """A nested mapping as one of dotted names."""
+    flat: Options = {}
+    for name, value in tree.items():
+        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _fixed(strategy: str) -> Options:
+    name = check_strategy(strategy, "strategies")
+    return {"acquisition.policy": "Fixed", "acquisition.policy.strategy": name}
+
+
+def _filled(value: Any, cell: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_filled(entry, cell) for entry in value]
+    if isinstance(value, str):
+        for name, text in cell.items():
+            value = value.replace(f"{{{name}}}", text)
+    return value
+
+
+def _read_config(path: str) -> Options:
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"configs: {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"configs: {path} has no options, expected a YAML mapping")
+    return content
+
+
+def _run(todo: list[Job], total: int, executor: Executor) -> list[str]:
+    """A line for each cell that failed."""
+    failed = []
+    bar = tqdm(total=total, initial=total - len(todo), unit="cell", file=sys.stderr)
+    with bar, closing(executor.run(todo)) as outcomes:
+        for job, wrong in outcomes:
+            if wrong is not None:
+                failed.append(f"failed: {job.name}: {wrong} ({job.folder / LOG})")
+            bar.set_postfix_str(f"{job.name} {_score(job)}", refresh=False)
+            bar.update()
+    return failed
+
+
+def _score(job: Job) -> str:
+    """Area under the learning curve of test accuracy, in percent."""
+    result = job.result()
+    if result is None:
+        return "failed"
+    area = result["aulc"].get("test/accuracy")
+    return "" if area is None else f"{100 * area:.1f}"

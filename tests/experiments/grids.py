@@ -1,0 +1,68 @@
+"""Grids of made-up results, as a comparison writes them."""
+
+import json
+
+import numpy as np
+
+LABELS = (20, 40, 60, 80, 100, 128, 160, 200, 260)
+
+
+def write_cell(folder, labels, accuracy, stopped="the budget is spent", metrics=("accuracy", "macro_f1", "ece")):
+    """`result.json` of one run; accuracy as shares, one per label count; stopped None for a run that goes on."""
+    others = {"macro_f1": lambda value: 0.97 * value, "ece": lambda value: 0.3 * (1 - value)}
+    rounds = [
+        {
+            "round": number,
+            "labeled": count,
+            "validation": 100,
+            "cost": count + 100.0,
+            "metrics": {f"test/{name}": others.get(name, lambda value: value)(value) for name in metrics},
+            "reward": None,
+            "q": {},
+            "seconds": {"fit": 1.0},
+        }
+        for number, (count, value) in enumerate(zip(labels, accuracy, strict=True))
+    ]
+    folder.mkdir(parents=True)
+    results = {"version": "0.2.0", "stopped": stopped, "aulc": {}, "rounds": rounds}
+    (folder / "result.json").write_text(json.dumps(results))
+
+
+def write_grid(folder, effects, sets=3, seeds=3, noise=0.01, labels=LABELS, data_seed=0, spread=0.0):
+    """A run per data set, strategy and seed.
+
+    Seeds of a data set share their noise in part, as runs from the same initial labels do. `effects` are in points, by
+    strategy; `spread` is the standard deviation in points of a strategy's own luck on a data set.
+    """
+    generator = np.random.default_rng(data_seed)
+    counts = np.array(labels)
+    for number in range(sets):
+        top, rate = generator.uniform(0.75, 0.97), generator.uniform(0.3, 0.9)
+        curve = top - (top - 0.35) * (counts / counts[0]) ** -rate
+        luck = {name: generator.normal(0, spread) for name in effects}
+        for seed in range(seeds):
+            shared = generator.normal(0, noise, len(counts))
+            for name, effect in effects.items():
+                own = generator.normal(0, noise, len(counts))
+                growth = (effect + luck[name]) / 100 * (1 - counts[0] / counts) ** 0.5
+                accuracy = np.clip(curve + growth + shared + own, 0, 0.999)
+                write_cell(folder / f"set_{number:02d}" / name / f"seed_{seed:02d}", labels, accuracy.tolist())
+    return folder
+
+
+FOURTEEN = {
+    "policy": 3.0,
+    "facility_location": 3.0,
+    "badge": 2.2,
+    "margin": 2.0,
+    "cal": 1.6,
+    "typiclust": 0.8,
+    "density": 1.2,
+    "prob_cover": 0.4,
+    "coreset": -0.5,
+    "entropy": 0.6,
+    "least_confidence": 0.5,
+    "bald": 0.9,
+    "albl": 1.0,
+    "random": 0.0,
+}

@@ -1,0 +1,278 @@
+"""A grid: cells that are finished stay, cells that fail are told, cells that were cut short go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny import command
+
+from lit_react.cli import main
+from lit_react.commands import COMMANDS
+from lit_react.errors import UserError
+from lit_react.experiments.executors import DIED, Executor, LocalExecutor, Outcomes, RayExecutor
+from lit_react.experiments.grid import plan
+from lit_react.experiments.jobs import Job, run_job
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+
+
+class Here(Executor):
+    """This process, one cell after the other."""
+
+    def run(self, jobs: list[Job]) -> Outcomes:
+        for job in jobs:
+            with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):  # pytest has put others there
+                outcome = run_job(job)
+            yield job, outcome
+
+
+def write(folder: Path, news_csv: Path, tiny_bert: str, **changes: Any) -> str:
+    """A grid of one data set and two strategies in a folder; the path of its configuration."""
+    words = command(news_csv, tiny_bert, folder)[1:]
+    options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    base = {"data": {"test_size": 30}, "seed_everything": 5}
+    small = {"trainer.max_epochs": 1, "rounds.budget": 34, "data.source": str(news_csv), "data.split_seed": "{seed}"}
+    grid = {
+        "folder": str(folder / "grid"),
+        "configs": [str(folder / "base.yaml")],
+        "options": {name: options[name] for name in options if name.startswith(("data", "acq", "model", "tr"))} | small,
+        "data": {"news": None},
+        "strategies": {"margin": None, "either": {"acquisition.policy": "QSamples"}},
+        "seeds": 1,
+    }
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid | changes, sort_keys=False))
+    return str(folder / "grid.yaml")
+
+
+def compare(*words: str) -> int:
+    """The exit code."""
+    try:
+        main(["compare", *words])
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    return 0
+
+
+def result(cell: Path) -> dict[str, Any]:
+    return json.loads((cell / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert: str) -> Path:
+    """The folder of a grid of two finished cells."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = write(folder, news_csv, tiny_bert)
+    assert compare("--config", config, "--executor", f"{__name__}.Here") == 0
+    return folder
+
+
+def test_each_cell_is_a_run_with_its_own_strategy_and_output(finished: Path) -> None:
+    for strategy, policy in (("margin", "Fixed"), ("either", "QSamples")):
+        cell = finished / "grid" / "news" / strategy / "seed_00"
+        assert "budget" in result(cell)["stopped"]
+        config = yaml.safe_load((cell / "config.yaml").read_text())
+        assert config["acquisition"]["policy"]["class_path"].endswith(policy)
+        assert (config["seed_everything"], config["data"]["split_seed"]) == (0, 0)
+        assert config["wandb"]["mode"] == "disabled"
+        assert "test" in (cell / "output.log").read_text(), "the table of the run"
+
+
+def test_finished_cells_are_left_alone(finished: Path, capfd) -> None:
+    times = {path: path.stat().st_mtime_ns for path in finished.rglob("grid/**/*")}
+    assert compare("--config", str(finished / "grid.yaml")) == 0  # a worker process would take seconds to begin
+    assert "2 of 2 cells finished, 0 of them now" in capfd.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("grid/**/*")} == times
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"options": {"data.initial_size": 9}}, "data.initial_size"),
+        ({"strategies": {"margin": {"acquisition.policy": "QSamples"}}}, "acquisition.policy = 'Fixed'"),
+    ],
+)
+def test_results_of_other_options_are_not_taken_for_these(finished: Path, change, expected, capsys) -> None:
+    grid = yaml.safe_load((finished / "grid.yaml").read_text())
+    for name, value in change.items():
+        grid[name] |= value
+    (finished / "changed.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+    assert compare("--config", str(finished / "changed.yaml")) == 2
+    line = capsys.readouterr().err
+    assert expected in line
+    assert "news/margin/seed_00" in line
+    assert line.count("\n") == 1
+
+
+def test_a_changed_config_file_is_noticed(finished: Path, tmp_path, capsys) -> None:
+    grid = yaml.safe_load((finished / "grid.yaml").read_text())
+    (tmp_path / "base.yaml").write_text("trainer: {gradient_clip_val: 1.0}")
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid | {"configs": [str(tmp_path / "base.yaml")]}))
+    assert compare("--config", str(tmp_path / "grid.yaml")) == 2
+    assert "trainer.gradient_clip_val = None, now it is 1.0" in capsys.readouterr().err
+
+
+def test_where_and_how_fast_cells_compute_may_change(finished: Path) -> None:
+    grid = yaml.safe_load((finished / "grid.yaml").read_text())
+    grid["options"]["data.eval_batch_size"] = 7
+    (finished / "slower.yaml").write_text(yaml.safe_dump(grid))
+    assert compare("--config", str(finished / "slower.yaml")) == 0
+
+
+def test_a_cell_that_fails_does_not_stop_the_others_and_can_be_mended(tmp_path, news_csv, tiny_bert, capfd) -> None:
+    missing = tmp_path / "missing.csv"
+    data = {"broken": {"data.source": str(missing)}, "news": None}
+    config = write(tmp_path, news_csv, tiny_bert, data=data, strategies={"margin": None})
+    words = ["--config", config, "--executor", f"{__name__}.Here"]
+    assert compare(*words) == 1
+    out, err = capfd.readouterr()
+    assert "1 of 2 cells finished" in out
+    (line,) = [line for line in err.splitlines() if line.startswith("failed: ")]
+    log = tmp_path / "grid" / "broken" / "margin" / "seed_00" / "output.log"
+    assert line.startswith("failed: broken/margin/seed_00: error: ")
+    assert "missing.csv" in line
+    assert str(log) in line
+    assert "missing.csv" in log.read_text()
+    missing.write_text(news_csv.read_text())
+    assert compare(*words) == 0
+    assert "2 of 2 cells finished, 1 of them now" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"strategies": {"margins": None}}, "margins"),
+        ({"strategies": {"a/b": {}}}, "a/b"),
+        ({"seeds": 0}, "seeds"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"data": {}}, "data"),
+        ({"configs": ["no_{data}.yaml"]}, "no_news.yaml"),
+        ({"executor": {"class_path": "LocalExecutor", "init_args": {"workers": 0}}}, "executor.workers"),
+        ({"executor": "Somewhere"}, "Somewhere"),
+        ({"sedes": 3}, "sedes"),
+    ],
+)
+def test_a_wrong_grid_is_one_line_before_anything_runs(change, expected, tmp_path, news_csv, tiny_bert, capsys) -> None:
+    assert compare("--config", write(tmp_path, news_csv, tiny_bert, **change)) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    assert expected in line
+    assert not (tmp_path / "grid").exists()
+
+
+def test_all_cells_of_a_seed_come_before_those_of_the_next(tmp_path) -> None:
+    (tmp_path / "x.yaml").write_text("data: {batch_size: 3}")
+    jobs = plan(
+        tmp_path,
+        [f"{tmp_path}/{{data}}.yaml"],
+        {"x": {"data": {"text_column": "of_{data}"}}},
+        {"margin": None, "own": {"acquisition.policy.file": "without_{data}/{strategy}_{seed}"}},
+        [0, 11],
+        {"data.text_column": "weaker"},
+    )
+    assert [job.name for job in jobs] == [f"x/{s}/seed_{n:02d}" for n in (0, 11) for s in ("margin", "own")]
+    assert jobs[3].options["acquisition.policy.file"] == "without_x/own_11"
+    assert jobs[3].asked["data.text_column"] == "of_x"
+    assert jobs[3].asked["data.batch_size"] == 3
+
+
+class Deadly(Job):
+    """Its process dies."""
+
+    def arguments(self) -> list[str]:
+        os._exit(1)
+
+
+class Wrong(Job):
+    """Does not get far."""
+
+    def arguments(self) -> list[str]:
+        raise ValueError("nothing\nto run")
+
+
+def test_the_death_of_a_worker_is_the_end_of_one_cell(tmp_path) -> None:
+    jobs = [kind(tmp_path / str(i), (), {}, {}) for i, kind in enumerate((Deadly, Wrong))]
+    outcomes = {int(job.folder.name): outcome for job, outcome in LocalExecutor(workers=1).run(jobs)}
+    assert outcomes == {0: DIED, 1: "error: ValueError: nothing to run"}
+
+
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, news_csv, tiny_bert, capfd) -> None:
+    config = write(tmp_path, news_csv, tiny_bert, executor={"class_path": "LocalExecutor", "init_args": {"workers": 1}})
+    words = [sys.executable, "-m", "lit_react", "compare", "--config", config]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first, second = (tmp_path / "grid" / "news" / name / "seed_00" for name in ("margin", "either"))
+    while not (second / "ledger.sqlite").exists():
+        assert process.poll() is None, (first / "output.log").read_text()
+        time.sleep(0.02)
+    process.send_signal(end)
+    assert process.wait(timeout=20) == code
+    before = (first / "state.pt").stat().st_mtime_ns
+    assert compare("--config", config, "--executor", f"{__name__}.Here") == 0
+    assert "2 of 2 cells finished, 1 of them now" in capfd.readouterr().out
+    assert (first / "state.pt").stat().st_mtime_ns == before
+    for cell in (first, second):
+        twin = finished / cell.relative_to(tmp_path)
+        assert [r["metrics"] for r in result(cell)["rounds"]] == [r["metrics"] for r in result(twin)["rounds"]]
+
+
+def test_ray_runs_a_cell(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    config = write(tmp_path, news_csv, tiny_bert, strategies={"margin": None}, executor={"class_path": "RayExecutor"})
+    assert compare("--config", config) == 0
+    cell = Path("grid") / "news" / "margin" / "seed_00"
+    assert result(tmp_path / cell)["aulc"] == result(finished / cell)["aulc"]
+
+
+def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install \"lit-react\[ray\]\""):
+        next(RayExecutor().run([Job(tmp_path, (), {}, {})]))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("compare/*.yaml") if path.stem != "base"))
+def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    over = [] if name == "policy" else [CONFIGS / "compare" / "policy.yaml"]
+    grid: dict[str, Any] = {}
+    for path in (*over, CONFIGS / "compare" / f"{name}.yaml"):
+        grid |= yaml.safe_load(path.read_text())
+        assert f"configs/compare/{path.name}" in path.read_text().split("\n\n")[0], "the command that runs it"
+    options = grid.get("options") or {}
+    jobs = plan(Path(grid["folder"]), grid["configs"], grid["data"], grid["strategies"], [0], options)
+    assert {job.folder.parts[1] for job in jobs} == {name}, "a folder of its own"
+
+
+def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    grid = yaml.safe_load((CONFIGS / "compare" / "policy.yaml").read_text())
+    strategies = {"policy": grid["strategies"]["policy"]}
+    for job in plan(tmp_path, grid["configs"], grid["data"], strategies, [0], grid.get("options") or {}):
+        with pytest.raises(SystemExit) as stopped:
+            main([*job.arguments(), "--print_config"])
+        assert not stopped.value.code, job.name
+
+
+def test_help_lists_all_commands(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+    assert all(f"\n    {name} " in listed for name in ("fit", "validate", "test", "predict"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_its_options(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert not stopped.value.code
+    assert "--config" in capsys.readouterr().out

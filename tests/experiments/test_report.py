@@ -1,0 +1,426 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+from grids import LABELS, write_cell, write_grid
+from matplotlib.figure import Figure
+
+from lit_react.errors import UserError
+from lit_react.experiments.comparison import Comparison, choose_roles, compare_grid
+from lit_react.experiments.curves import spread_out
+from lit_react.experiments.pages import Picture, Section, as_html
+from lit_react.experiments.pairs import equivalence, focus_differences, lost_sets, penalty_table, sets_table
+from lit_react.experiments.report import make_sections, missing_runs, remarks, report
+from lit_react.experiments.results import load_grid
+from lit_react.experiments.standings import aulc_table, efficiency_table, labels_needed, summary_table, targets
+from lit_react.experiments.tables import Entry, Table, as_latex, interval, number, probability
+
+FOUR = {"policy": 3.0, "facility_location": 3.0, "badge": 1.0, "random": 0.0}
+FLAT = {"policy": 0.5, "badge": 0.6, "random": 0.4}
+
+
+def write_flat(folder, means, sets=("a",), seeds=2):
+    """A grid of level curves, the value of each strategy given."""
+    for data in sets:
+        for name, value in means.items():
+            for seed in range(seeds):
+                write_cell(folder / data / name / f"seed_{seed:02d}", (100, 200), (value, value))
+    return folder
+
+
+def read(folder, **roles) -> Comparison:
+    options = {"focus": "policy", "reference": "facility_location", "baseline": "random"} | roles
+    return compare_grid(load_grid(folder).cells, **options)
+
+
+def column(table, name):
+    place = list(table.header).index(name)
+    return {row[0].text: row[place].text for row in table.entries()}
+
+
+def bold(table, name):
+    place = list(table.header).index(name)
+    return {row[0].text for row in table.entries() if row[place].bold}
+
+
+# ---- the grid
+
+
+def test_unfinished_runs_are_named_and_left_out(tmp_path):
+    write_flat(tmp_path, FLAT)
+    write_cell(tmp_path / "a" / "badge" / "seed_02", (100,), (0.5,), stopped=None)
+    (tmp_path / "a" / "random" / "seed_02").mkdir()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "a" / "random" / "notes").mkdir()
+    grid = load_grid(tmp_path)
+    assert len(grid.cells) == 6
+    assert grid.unfinished == ["a/badge/seed_02", "a/random/seed_02"]
+    assert missing_runs(grid) == grid.unfinished
+
+
+def test_runs_that_others_have_are_missing(tmp_path):
+    write_flat(tmp_path, FLAT, sets=("a", "b"))
+    shutil.rmtree(tmp_path / "b" / "badge" / "seed_01")
+    write_cell(tmp_path / "a" / "full" / "seed_07", (3000,), (0.9,))
+    assert missing_runs(load_grid(tmp_path)) == ["b/badge/seed_01"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_no_finished_run_is_an_error(tmp_path, begun):
+    if begun:
+        write_cell(tmp_path / "a" / "badge" / "seed_00", (100,), (0.5,), stopped=None)
+    with pytest.raises(UserError, match=r"expected finished runs in .*result\.json"):
+        report(tmp_path)
+
+
+def test_unknown_strategies_are_an_error(tmp_path):
+    write_flat(tmp_path, FLAT)
+    with pytest.raises(UserError, match="focus: agent has no finished run, expected one of badge, policy, random"):
+        report(tmp_path, focus="agent")
+    with pytest.raises(UserError, match="fixed: coreset has no finished run"):
+        report(tmp_path, fixed=["coreset"])
+
+
+def test_runs_without_a_test_split_are_an_error(tmp_path):
+    write_cell(tmp_path / "a" / "policy" / "seed_00", (100,), (0.5,), metrics=())
+    with pytest.raises(UserError, match=r"a/policy/seed_00: a round without test/accuracy"):
+        report(tmp_path)
+
+
+# ---- roles and scores
+
+
+def test_fixed_rules_are_all_but_focus_reference_and_adaptive_ones():
+    names = ["albl", "badge", "contextual", "facility_location", "policy", "random", "static", "tailor"]
+    assert choose_roles(names, "policy", "facility_location", "random").fixed == ["badge", "random"]
+    assert choose_roles(names, "policy", "none", "none", ["badge", "facility_location"]).fixed == [
+        "badge",
+        "facility_location",
+    ]
+    assert choose_roles(names, "policy", "policy", "random").reference is None
+
+
+def test_scores_are_means_over_the_rounds_of_a_regime(tmp_path):
+    write_cell(tmp_path / "a" / "policy" / "seed_00", (64, 128, 192, 256), (0.1, 0.3, 0.5, 0.7))
+    comparison = read(tmp_path)
+    assert comparison.scores().loc[("a", 0), "policy"] == pytest.approx(40)
+    assert comparison.scores(up_to=128).loc[("a", 0), "policy"] == pytest.approx(20)
+    assert comparison.scores(above=128).loc[("a", 0), "policy"] == pytest.approx(60)
+
+
+def test_other_label_counts_are_read_off_at_those_of_most_runs(tmp_path):
+    write_flat(tmp_path, FLAT)
+    shutil.rmtree(tmp_path / "a" / "policy" / "seed_01")
+    write_cell(tmp_path / "a" / "policy" / "seed_01", (50, 150), (0.4, 0.6))
+    comparison = read(tmp_path)
+    assert comparison.read_off == 1
+    assert comparison.points.loc[("a", "policy", 1), "accuracy"].to_dict() == pytest.approx({100: 50, 200: 60})
+
+
+def test_only_seeds_that_all_have_are_averaged_and_pairs_take_all_they_share(tmp_path):
+    write_flat(tmp_path, FLAT, seeds=3)
+    shutil.rmtree(tmp_path / "a" / "random" / "seed_02")
+    shutil.rmtree(tmp_path / "a" / "policy" / "seed_02")
+    write_cell(tmp_path / "a" / "policy" / "seed_02", (100, 200), (0.9, 0.9))
+    comparison = read(tmp_path)
+    assert comparison.means().loc["a", "policy"] == pytest.approx(50), "not seed 2, which random lacks"
+    pairs = {frozenset((pair.first, pair.second)): pair for pair in comparison.differences()}
+    assert pairs[frozenset(("policy", "badge"))].pairs == 3
+    assert pairs[frozenset(("policy", "random"))].pairs == 2
+
+
+def test_a_data_set_without_a_common_seed_is_left_out(tmp_path):
+    write_flat(tmp_path, FLAT, sets=("a", "b"), seeds=2)
+    shutil.rmtree(tmp_path / "b" / "badge" / "seed_00")
+    shutil.rmtree(tmp_path / "b" / "random" / "seed_01")
+    comparison = read(tmp_path)
+    assert comparison.data == ["a"]
+    assert "common to all strategies there: b." in " ".join(remarks(comparison))
+    shutil.rmtree(tmp_path / "a")
+    with pytest.raises(UserError, match="no data set has a seed that all its strategies have finished"):
+        read(tmp_path)
+
+
+def test_a_strategy_without_all_data_sets_has_no_mean(tmp_path):
+    write_flat(tmp_path, FLAT, sets=("a", "b"))
+    shutil.rmtree(tmp_path / "b" / "badge")
+    table = summary_table(read(tmp_path))
+    assert column(table, "AULC") == {"policy": "50.0", "random": "40.0", "badge": "–"}
+    assert column(table, "rank") == {"policy": "1.0", "random": "2.0", "badge": "–"}
+    assert column(table, "worst regret")["policy"] == "10.0", "badge is the best fixed rule of a"
+
+
+# ---- tables
+
+
+def test_standings_by_hand(tmp_path):
+    write_flat(tmp_path / "grid", FLAT, sets=("a",))
+    write_flat(tmp_path / "grid", {"policy": 0.7, "badge": 0.5, "random": 0.6}, sets=("b",))
+    comparison = read(tmp_path / "grid")
+    assert comparison.strategies == ["policy", "badge", "random"]
+    table = aulc_table(comparison, "accuracy", "aulc", "all rounds", 0, np.inf)
+    assert column(table, "a") == {
+        "policy": "50.0",
+        "badge": "60.0",
+        "random": "40.0",
+        "best fixed, in hindsight": "60.0",
+        "best fixed, picked on other seeds": "60.0",
+    }
+    assert column(table, "mean")["best fixed, in hindsight"] == "60.0"
+    assert column(table, "rank") == column(table, "rank") | {"policy": "1.5", "badge": "2.0", "random": "2.5"}
+    assert column(table, "regret") == column(table, "regret") | {"policy": "10.0", "badge": "10.0", "random": "20.0"}
+    assert bold(table, "a") == {"badge"}
+    assert bold(table, "b") == {"policy"}
+    assert lost_sets(comparison) == ["a"]
+    assert column(sets_table(comparison), "which") == {"a": "badge", "b": "random"}
+    assert column(sets_table(comparison), "difference") == {"a": "−10.00", "b": "+10.00"}
+
+
+def test_targets_come_from_full_where_it_ran(tmp_path):
+    write_grid(tmp_path, FOUR, sets=2)
+    write_cell(tmp_path / "set_00" / "full" / "seed_00", (3000,), (0.8,))
+    comparison = read(tmp_path)
+    wanted = targets(comparison)
+    last = comparison.points["accuracy"].xs(("set_01", "random"))[:, LABELS[-1]].mean()
+    assert wanted.to_dict() == pytest.approx({"set_00": 0.95 * 80, "set_01": 0.95 * last})
+    assert "full" not in comparison.strategies
+    note = efficiency_table(comparison).note
+    assert "all labels (set_00); elsewhere the accuracy of random after its last round" in note
+
+
+def test_labels_to_a_target_that_is_not_reached_are_more_than_the_last(tmp_path):
+    for name, curve in {"policy": (0.5, 0.9), "random": (0.5, 0.7), "badge": (0.86, 0.9)}.items():
+        write_cell(tmp_path / "a" / name / "seed_00", (100, 200), curve)
+    write_cell(tmp_path / "a" / "full" / "seed_00", (1000,), (0.9,))
+    comparison = read(tmp_path)
+    table = efficiency_table(comparison)
+    assert column(table, "a") == {"target, %": "85.5", "policy": "189", "random": "> 200", "badge": "≤ 100"}
+    assert bold(table, "a") == {"badge"}
+    assert labels_needed(comparison, targets(comparison)).loc["random", "a"] == np.inf
+
+
+def test_without_a_reference_there_is_no_target(tmp_path):
+    write_flat(tmp_path, FLAT)
+    assert efficiency_table(read(tmp_path, baseline="nobody")) is None
+
+
+# ---- differences
+
+
+def test_a_known_effect_is_found_and_none_is_not(tmp_path):
+    comparison = read(write_grid(tmp_path, FOUR, sets=6, seeds=5, noise=0.006))
+    against = {pair.second: pair for pair in focus_differences(comparison, comparison.differences())}
+    assert against["random"].adjusted < 0.001
+    assert against["badge"].adjusted < 0.001
+    assert 1 < against["random"].mean < 3.5
+    assert against["random"].paired[0] > 0
+    assert against["random"].clustered[0] > 0
+    assert against["facility_location"].adjusted > 0.05
+    assert against["facility_location"].paired[0] < 0 < against["facility_location"].paired[1]
+    text = equivalence(comparison)
+    assert "over 30 pairs" in text
+    assert text.count("equivalent") >= 1
+    assert lost_sets(comparison) == []
+
+
+def test_names_and_order_of_strategies_and_seeds_do_not_matter(tmp_path):
+    one, other = write_grid(tmp_path / "one", FOUR, sets=3, seeds=4), tmp_path / "other"
+    seeds, names = {0: 2, 1: 0, 2: 3, 3: 1}, {"badge": "zebra"}
+    for cell in load_grid(one).cells:
+        old = one / cell.data / cell.strategy / f"seed_{cell.seed:02d}"
+        strategy = names.get(cell.strategy, cell.strategy)
+        shutil.copytree(old, other / cell.data / strategy / f"seed_{seeds[cell.seed]:02d}")
+    first, second = read(one), read(other)
+    assert [names.get(name, name) for name in first.strategies] == second.strategies
+    for pair, same in zip(first.differences(), second.differences(), strict=True):
+        assert (names.get(pair.first, pair.first), names.get(pair.second, pair.second)) == (same.first, same.second)
+        for attribute in ("mean", "wins", "p", "adjusted"):
+            assert getattr(pair, attribute) == pytest.approx(getattr(same, attribute))
+        if "badge" not in (pair.first, pair.second):  # a new name may turn a pair round, and its resamples with it
+            assert pair.paired == pytest.approx(same.paired)
+            assert pair.clustered == pytest.approx(same.clustered)
+    pd.testing.assert_frame_equal(first.means().rename(columns=names)[sorted(second.strategies)], second.means())
+
+
+def test_penalties_count_significant_rounds(tmp_path):
+    write_flat(tmp_path, FLAT, sets=("a", "b"))
+    table = penalty_table(read(tmp_path))
+    assert column(table, "random") == {"badge": "2.0", "policy": "2.0", "random": "", "mean penalty": "1.33"}
+    assert column(table, "badge")["mean penalty"] == "0.00"
+
+
+# ---- entries
+
+
+def test_numbers_as_they_are_shown():
+    assert number(-1.26) == Entry("−1.3")
+    assert number(-0.04, signed=True) == Entry("0.0")
+    assert number(0.5, signed=True, spread=0.25, digits=2) == Entry("+0.50", "± 0.25")
+    assert number(float("nan")) == Entry("–")
+    assert interval((-0.5, 1)) == Entry("−0.50 … +1.00")
+    assert interval((np.nan, np.nan)) == Entry("–")
+    assert [probability(p).text for p in (0.0002, 0.0123, 0.5, np.nan)] == ["< 0.001", "0.012", "0.50", "–"]
+
+
+AWKWARD = Table("t", "50 % of a_b", ["name", "x|y"], [["a_b & c", Entry("1.0", "± 0.1", bold=True)], ["<b>", "2"]])
+
+
+def test_latex_reads_nothing_but_text():
+    assert as_latex(r"a_b & 5 % {#1} $x$ \y ~ ^") == (
+        r"a\_b \& 5 \% \{\#1\} \$x\$ \textbackslash{}y \textasciitilde{} \textasciicircum{}"
+    )
+    lines = AWKWARD.latex().splitlines()
+    assert r"a\_b \& c & \textbf{1.0}\,{\scriptsize \ensuremath{\pm} 0.1} \\" in lines
+    assert r"\ensuremath{<}b\ensuremath{>} & 2 \\" in lines
+    assert AWKWARD.latex().isascii()
+
+
+def test_long_latex_tables_run_over_pages():
+    long = Table("t", "long", ["a", "b"], [["x", "1"]] * 60)
+    assert r"\begin{longtable}{@{}lr@{}}" in long.latex()
+    assert "table}[t]" not in long.latex()
+
+
+def test_markdown_keeps_its_columns():
+    lines = [line for line in AWKWARD.markdown().splitlines() if line.startswith("|")]
+    assert lines[0] == r"| name | x\|y |"
+    assert lines[2] == "| a_b & c | **1.0 ± 0.1** |"
+
+
+def test_html_is_escaped():
+    assert "<th>&lt;b&gt;</th><td>2</td>" in AWKWARD.html()
+
+
+def test_labels_at_the_ends_of_curves_keep_apart():
+    values = np.array([1.0, 0.0, 0.05, 0.04])
+    placed = spread_out(values, 0.2)
+    assert np.diff(np.sort(placed)).min() >= 0.2 - 1e-12
+    assert np.argsort(placed).tolist() == np.argsort(values).tolist()
+    assert placed.mean() == pytest.approx(values.mean())
+
+
+# ---- the whole
+
+
+class Page(HTMLParser):
+    """Tags that are open, and every address."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check_page(text):
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    return page
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = write_grid(tmp_path_factory.mktemp("grid"), FOUR, sets=3, seeds=3)
+    shutil.rmtree(folder / "set_02" / "badge" / "seed_02")
+    report(folder)
+    return folder / "report"
+
+
+def test_all_files_are_written_and_named(written):
+    names = {path.name for path in written.iterdir()}
+    pictures = {"curves", "curves_macro_f1", "gains", "aulc", "focus", "pairs"}
+    pages = {"report.md", "report.tex", "report.html"}
+    assert names == pages | {f"{name}.{kind}" for name in pictures for kind in ("png", "svg")}
+    text = (written / "report.md").read_text()
+    assert set(re.findall(r"\]\((\w+)\.png\)", text)) == pictures
+    assert "Missing runs: 1 (begun: 0): set_02/badge/seed_02" in text
+    assert "8 of 9 pairs" in text
+    for name in pictures:
+        assert min(matplotlib.image.imread(written / f"{name}.png").shape[:2]) > 250
+
+
+def test_the_page_needs_nothing_from_outside(written):
+    page = check_page((written / "report.html").read_text())
+    assert page.tags.count("img") == 6
+    assert page.tags.count("table") >= 9
+
+
+def test_latex_environments_are_closed(written):
+    text = (written / "report.tex").read_text()
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") >= 8
+    assert not re.search(r"(?<!\\)_", text)
+    assert text.isascii()
+
+
+def test_a_second_report_is_the_same_and_the_report_is_no_data_set(written):
+    before = {path.name: path.read_bytes() for path in written.iterdir()}
+    report(written.parent)
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
+
+
+def test_the_terminal_shows_the_summary_and_the_files(written, capsys):
+    report(written.parent)
+    out = capsys.readouterr().out
+    assert "worst" in out
+    assert str(written / "report.html") in out
+    assert str(written / "curves.png") in out
+
+
+@pytest.mark.parametrize(
+    ("means", "sets", "seeds"),
+    [
+        (FLAT, ("a",), 1),
+        ({"policy": 0.5, "random": 0.5}, ("a", "b"), 1),
+        ({"policy": 0.5, "facility_location": 0.5}, ("a", "b"), 2),
+        ({"policy": 0.5}, ("a",), 2),
+    ],
+    ids=["one run each", "ties", "no fixed rule", "one strategy"],
+)
+@pytest.mark.filterwarnings("error")
+def test_small_grids_leave_out_what_needs_more(tmp_path, means, sets, seeds):
+    write_flat(tmp_path, means, sets=sets, seeds=seeds)
+    grid, comparison = load_grid(tmp_path), read(tmp_path)
+    sections = make_sections(grid, comparison)
+    check_page(as_html("small", sections))
+    text = " ".join(block for section in sections for block in section.blocks if isinstance(block, str))
+    tables = {table.name for section in sections for table in section.tables()}
+    assert ("One data set: no clustered interval" in text) == (len(sets) == 1 and len(means) > 1)
+    assert ("pairs" in tables) == (len(means) > 1)
+    assert ("penalty" in tables) == (seeds > 1 and len(means) > 1)
+    assert "Fixed rules" in text or "no regret" in text
+    json.dumps([table.markdown() for section in sections for table in section.tables()])
+
+
+def test_a_grid_without_macro_f1_and_calibration(tmp_path):
+    for name in ("policy", "random"):
+        write_cell(tmp_path / "a" / name / "seed_00", (100, 200), (0.4, 0.5), metrics=("accuracy",))
+    sections = make_sections(load_grid(tmp_path), read(tmp_path))
+    assert "No run has test/ece." in sections[-2].blocks
+    assert "curves_macro_f1" not in {picture.name for section in sections for picture in section.pictures()}
+
+
+def test_pictures_of_the_same_numbers_are_the_same_bytes():
+    def draw():
+        figure = Figure()
+        figure.subplots().plot([1, 2])
+        return Picture("p", "a caption", figure)
+
+    assert draw().svg == draw().svg
+    assert Section("title", ["text", draw()]).tables() == []
