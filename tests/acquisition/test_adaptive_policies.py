@@ -1,0 +1,342 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_fit import bought, rounds
+from tiny import command, make_signals
+
+from lit_react.acquisition.policies import ALBL, TAILOR, Schedule
+from lit_react.acquisition.policies.bandit import DEFAULT_ARMS
+from lit_react.acquisition.policies.tailor import class_worth
+from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.cli import main
+from lit_react.errors import UserError
+from lit_react.state import RunState
+
+ARMS = ["margin", "entropy", "random"]
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def labeled_signals(labels, predicted, classes=2, rows=None):
+    """Signals whose labeled rows have these labels and predictions, on 40 unlabeled rows."""
+    rows = np.arange(100, 100 + len(labels)) if rows is None else np.asarray(rows)
+    base = make_signals(classes=classes)
+    return replace(
+        base,
+        labeled_rows=rows,
+        labels=np.asarray(labels),
+        labeled_probabilities=np.eye(classes, dtype=np.float32)[np.asarray(predicted)],
+        labeled_embeddings=np.zeros((len(labels), base.embeddings.shape[1]), dtype=np.float32),
+    )
+
+
+def moved(signals, order):
+    """The same labeled rows under other numbers: row `rows[i]` becomes `order[i]`, which may not ascend."""
+    ascending = np.argsort(order)
+    return replace(
+        signals,
+        labeled_rows=np.asarray(order)[ascending],
+        labels=signals.labels[ascending],
+        labeled_probabilities=signals.labeled_probabilities[ascending],
+    )
+
+
+# ---- a schedule
+
+
+@pytest.mark.parametrize(("labels", "rule"), [(0, "typiclust"), (8, "typiclust"), (9, "margin"), (10, "margin")])
+def test_the_schedule_changes_its_rule_once_there_are_three_labels_per_class(labels, rule):
+    signals = make_signals(labeled=labels, classes=3)
+    policy = Schedule(then="margin", until_labels_per_class=3)
+    (proposal,) = policy.proposals(signals, 5, generator())
+    assert (proposal.name, proposal.prior) == (rule, True)
+    assert proposal.rows.tolist() == STRATEGIES[rule](signals, 5, generator()).tolist()
+
+
+def test_a_schedule_needs_what_both_its_rules_need():
+    assert Schedule(first="bald", then="badge").needs() == {"mutual_information", "head_inputs"}
+
+
+# ---- ALBL
+
+
+def test_exp4p_weights_of_two_rounds_are_those_of_a_hand_computation():
+    """Three arms, p_min 0.1, ln(3/0.3) = 2.302585, √(2.302585 / (3·10)) = 0.277043."""
+    policy = ALBL(ARMS, p_min=0.1, delta=0.3, horizon=10)
+    assert policy.probabilities() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    policy.credit(0, 0.8)
+    # ŷ = (2.4, 0, 0), v̂ = 3 each: log w = 0.05 · (2.4 + 0.831129, 0.831129, 0.831129)
+    assert policy.log_weights == pytest.approx([0.161556, 0.041556, 0.041556], abs=1e-6)
+    # w ∝ (1.127497, 1, 1), so p = 0.7 · (0.360511, 0.319745, 0.319745) + 0.1
+    p = policy.probabilities()
+    assert p == pytest.approx([0.352358, 0.323821, 0.323821], abs=1e-6)
+    policy.credit(2, 0.5)
+    # v̂ = (2.838023, 3.088126, 3.088126), ŷ = (0, 0, 1.544063)
+    steps = [0.05 * 0.277043 * 2.838023, 0.05 * 0.277043 * 3.088126, 0.05 * (0.277043 * 3.088126 + 1.544063)]
+    assert policy.log_weights == pytest.approx(np.add([0.161556, 0.041556, 0.041556], steps), abs=1e-6)
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), max_size=300), p_min=st.floats(0.001, 1 / 3 - 1e-6)
+)
+def test_each_arm_keeps_its_least_probability(steps, p_min):
+    policy = ALBL(ARMS, p_min=p_min)
+    for arm, reward in steps:
+        policy.credit(arm, reward)
+    assert policy.probabilities().min() >= p_min * (1 - 1e-9)
+    assert policy.probabilities().sum() == pytest.approx(1)
+
+
+def test_extreme_weights_stay_finite():
+    policy = ALBL(ARMS, p_min=0.01)
+    policy.log_weights = np.array([4000.0, 5000.0, -5000.0])
+    assert policy.probabilities() == pytest.approx([0.01, 0.98, 0.01])
+
+
+def test_a_row_counts_by_the_inverse_of_the_chance_it_had():
+    policy = ALBL(ARMS, p_min=0.1)
+    signals = make_signals()  # 40 unlabeled rows
+    (proposal,) = policy.proposals(signals, 4, generator())
+    margin, entropy, _ = policy.batches(signals, 4, generator(1))
+    only_margin = np.setdiff1d(margin, entropy)[0]
+    neither = np.setdiff1d(signals.rows, np.concatenate([margin, entropy]))[0]
+    by_margin, by_both = 1 / 3 + 1 / 3 * 4 / 40, 2 / 3 + 1 / 3 * 4 / 40
+    policy.remember(np.array([only_margin]), ["margin"])
+    assert policy.chances == pytest.approx([by_margin])
+    policy.remember(np.array([neither]), ["random"])
+    assert policy.chances[-1] == pytest.approx(1 / 3 * 4 / 40)
+    policy.remember(np.array([only_margin]), ["entropy"])  # a round run again, in which the proposals were others
+    assert policy.chances[-1] == pytest.approx(by_both)
+    assert len(proposal.rows) == 4
+
+
+def test_the_reward_is_the_weighted_accuracy_of_all_that_was_queried():
+    policy = ALBL(ARMS)
+    policy.rows, policy.chances = np.array([102, 100, 103]), np.array([0.5, 0.1, 0.25])
+    signals = labeled_signals(labels=[0, 1, 1, 0], predicted=[0, 0, 1, 1])  # rows 100, 101, 102, 103
+    assert policy.weighted_accuracy(signals) == pytest.approx((2 + 10) / (2 + 10 + 4))
+
+
+def test_only_the_arm_that_bought_is_paid_and_only_once():
+    policy = ALBL(ARMS)
+    policy.proposals(make_signals(), 2, generator())
+    policy.remember(np.array([101, 100]), ["entropy", "entropy"])
+    signals = labeled_signals([0, 1], [0, 1])
+    policy.observe(signals)
+    weights = policy.log_weights
+    assert weights[1] > weights[0] == weights[2]
+    policy.observe(signals)
+    assert np.array_equal(policy.log_weights, weights)
+
+
+def test_albl_draws_its_arms_with_their_probabilities():
+    policy, signals = ALBL(ARMS, p_min=0.1), make_signals()
+    policy.log_weights = np.log([6.0, 1.0, 1.0])
+    names = [policy.proposals(signals, 3, generator(seed))[0].name for seed in range(600)]
+    shares = [names.count(name) / len(names) for name in ARMS]
+    assert shares == pytest.approx(policy.probabilities(), abs=0.06)
+
+
+def test_albl_comes_to_prefer_the_arm_whose_labels_make_the_model_right():
+    policy, rng = ALBL(ARMS, horizon=300), generator(1)
+    everything = np.arange(48)
+    for _ in range(300):
+        (proposal,) = policy.proposals(make_signals(), 3, rng)
+        policy.remember(proposal.rows, [proposal.name])
+        right = rng.random(48) < {"margin": 0.3, "entropy": 0.9, "random": 0.3}[proposal.name]
+        policy.observe(labeled_signals(np.zeros(48, dtype=int), np.where(right, 0, 1), rows=everything))
+    assert policy.probabilities()[1] > 0.7
+
+
+# ---- TAILOR
+
+
+def test_a_label_is_worth_the_less_the_more_there_are_and_a_majority_costs():
+    assert class_worth(np.array([0, 0, 1, 2, 2]), 4) == pytest.approx([1 / 2, 1, 1 / 2, 1])
+    assert class_worth(np.array([0, 0, 0, 1, 2]), 3) == pytest.approx([-1 / 3, 1, 1])
+    assert class_worth(np.array([0, 1]), 2) == pytest.approx([1, 1]), "half is no majority"
+    assert class_worth(np.empty(0, dtype=np.int64), 2) == pytest.approx([1, 1])
+
+
+def test_the_posterior_of_two_rounds_is_that_of_a_hand_computation():
+    policy = TAILOR(ARMS, gamma=0.9)
+    signals = labeled_signals([0, 1, 1, 0, 1], [0] * 5)  # rows 100 … 104
+    policy.observe(signals)
+    assert policy.found is None, "nothing was bought yet"
+    policy.remember(np.array([104, 100, 101]), ["entropy", "margin", "entropy"])
+    policy.observe(signals)
+    assert policy.found == pytest.approx(np.array([[1.9, 0.9], [0.9, 2.9], [0.9, 0.9]]))
+    policy.remember(np.array([103, 102]), ["random", "margin"])
+    policy.observe(signals)
+    assert policy.found == pytest.approx(np.array([[1.71, 1.81], [0.81, 2.61], [1.81, 0.81]]))
+    policy.observe(signals)
+    assert policy.found == pytest.approx(np.array([[1.71, 1.81], [0.81, 2.61], [1.81, 0.81]])), "once per purchase"
+
+
+def test_samples_are_drawn_as_often_as_an_arm_looks_best():
+    """Two classes: θ·v = v_0 θ_0 + v_1 (1 − θ_0), with θ_0 of Dir(a + 1) a Beta variable."""
+    policy = TAILOR(["margin", "random"])
+    policy.found = np.array([[1.0, 5.0], [3.0, 2.0]])
+    signals = labeled_signals([0, 0, 0, 1], [0] * 4)  # worth: −1/3 and 1, so the smaller θ_0 wins
+    drawn = policy.draw(signals, 20_000, generator(0))
+    rng = generator(1)
+    expected = np.mean(rng.beta(2, 6, 200_000) < rng.beta(4, 3, 200_000))
+    assert np.mean(drawn == 0) == pytest.approx(expected, abs=0.01)
+
+
+@given(seed=st.integers(0, 50), n=st.integers(1, 30), k=st.integers(1, 12))
+def test_tailor_takes_each_arms_next_row_for_each_sample(seed, n, k):
+    signals, k = make_signals(seed, unlabeled=n), min(k, n)
+    policy = TAILOR(ARMS)
+    proposals = policy.proposals(signals, k, generator(seed))
+    assert policy.takes(k) == len(proposals) == k
+    assert all(p.prior and len(p.rows) == 1 for p in proposals)
+    rows = [int(p.rows[0]) for p in proposals]
+    assert len(set(rows)) == k
+    assert set(rows) <= set(signals.rows.tolist())
+    batches = dict(zip(ARMS, policy.batches(signals, k, generator(seed)), strict=True))
+    for i, proposal in enumerate(proposals):
+        assert rows[i] == next(row for row in batches[proposal.name].tolist() if row not in rows[:i])
+
+
+def test_tailor_comes_to_prefer_the_arm_that_finds_rare_classes():
+    policy, rng = TAILOR(ARMS), generator(1)
+    rare = {"margin": 0.05, "entropy": 0.4, "random": 0.05}
+    labels, drawn = [0, 0, 0, 0], []
+    for _ in range(40):
+        signals = labeled_signals(labels, [0] * len(labels))
+        policy.observe(signals)
+        names = [p.name for p in policy.proposals(signals, 10, rng)]
+        policy.remember(np.arange(100 + len(labels), 110 + len(labels)), names)
+        labels += [int(rng.random() < rare[name]) for name in names]
+        drawn += names
+    assert drawn[200:].count("entropy") > 0.7 * 200
+
+
+# ---- both
+
+
+def plain(state):
+    return {name: value.tolist() if torch.is_tensor(value) else value for name, value in state.items()}
+
+
+@given(order=st.permutations(range(100, 106)), predicted=st.lists(st.integers(0, 1), min_size=6, max_size=6))
+def test_rows_under_other_numbers_teach_the_same(order, predicted):
+    signals = labeled_signals([0, 1, 1, 0, 1, 1], predicted)
+    names = ["margin", "margin", "entropy", "random"]
+    one, other = TAILOR(ARMS), TAILOR(ARMS)
+    one.remember(np.array([105, 100, 101, 103]), names)
+    other.remember(np.array([order[5], order[0], order[1], order[3]]), names)
+    one.observe(signals)
+    other.observe(moved(signals, order))
+    assert np.array_equal(one.found, other.found)
+    accuracies = []
+    for rows, seen in [(np.array([104, 102]), signals), (np.array([order[4], order[2]]), moved(signals, order))]:
+        policy = ALBL(ARMS)
+        policy.rows, policy.chances = rows, np.array([0.2, 0.7])
+        accuracies.append(policy.weighted_accuracy(seen))
+    assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.parametrize("kind", [ALBL, TAILOR])
+def test_a_saved_memory_goes_on_as_the_first_one_and_is_not_touched_by_it(kind):
+    signals, policy = make_signals(), kind(ARMS)
+    proposals = policy.proposals(signals, 4, generator())
+    policy.remember(signals.labeled_rows[:4], [(proposals * 4)[i].name for i in range(4)])
+    before, kept = policy.state_dict(), plain(policy.state_dict())
+    copy = kind(ARMS)
+    copy.load_state_dict(before)
+    for each in (policy, copy):
+        each.observe(signals)
+        each.proposals(signals, 4, generator(1))
+    assert plain(policy.state_dict()) == plain(copy.state_dict()) != kept
+    untouched = kind(ARMS)
+    untouched.load_state_dict(before)
+    assert plain(untouched.state_dict()) == kept
+
+
+@pytest.mark.parametrize("kind", [ALBL, TAILOR])
+def test_the_default_arms_propose_on_any_pool(kind):
+    policy = kind()
+    assert list(policy.strategies()) == list(DEFAULT_ARMS)
+    assert policy.needs() == {"head_inputs"}
+    assert not policy.learns
+    assert sum(len(p.rows) for p in policy.proposals(make_signals(unlabeled=3), 3, generator())) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ALBL(["magic"]), "acquisition.policy.strategies: unknown strategy 'magic'"),
+        (lambda: TAILOR(["margin", "margin"]), "acquisition.policy.strategies: expected different names, got margin"),
+        (lambda: TAILOR([]), "acquisition.policy.strategies: expected different names, got none"),
+        (lambda: ALBL(ARMS, p_min=0.4), r"acquisition.policy.p_min: expected 0 < p_min <= 1/3 arms, got 0.4"),
+        (lambda: ALBL(ARMS, horizon=0), "a horizon of 1 or more"),
+        (lambda: TAILOR(ARMS, gamma=1.1), "acquisition.policy.gamma: expected a number from 0 to 1, got 1.1"),
+        (lambda: Schedule(first="magic"), "acquisition.policy.first: unknown strategy 'magic'"),
+        (lambda: Schedule(then="magic"), "acquisition.policy.then: unknown strategy 'magic'"),
+    ],
+)
+def test_wrong_options_are_refused(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+# ---- in a run
+
+
+def memory(folder):
+    return plain(RunState.load(folder).acquisition["policy"])
+
+
+@pytest.mark.parametrize("policy", ["ALBL", "TAILOR"])
+def test_a_run_killed_after_asking_equals_an_unbroken_one(policy, tmp_path, news_csv, tiny_bert, monkeypatch):
+    """Killed when round 1 has written its query into the ledger but not its state: round 1 is run again."""
+    chosen = ["--acquisition.policy", policy, "--acquisition.policy.strategies", "[margin, typiclust, random]"]
+    main(command(news_csv, tiny_bert, tmp_path / "whole", *chosen))
+    save = RunState.save
+
+    def die_in_round_1(state, folder):
+        if len(state.rounds) == 2:
+            raise KeyboardInterrupt
+        save(state, folder)
+
+    with monkeypatch.context() as crash:
+        crash.setattr(RunState, "save", die_in_round_1)
+        with pytest.raises(KeyboardInterrupt):
+            main(command(news_csv, tiny_bert, tmp_path / "run", *chosen))
+    assert len(bought(tmp_path / "run")) == 28 + 6 + 6, "the second query was asked for, its labels were not used"
+    main(command(news_csv, tiny_bert, tmp_path / "run", *chosen))
+    assert bought(tmp_path / "run") == bought(tmp_path / "whole")
+    assert [e["metrics"] for e in rounds(tmp_path / "run")] == [e["metrics"] for e in rounds(tmp_path / "whole")]
+    assert memory(tmp_path / "run") == memory(tmp_path / "whole")
+
+
+def test_a_standing_query_is_credited_to_the_arm_that_the_ledger_names(tmp_path, news_csv, tiny_bert, monkeypatch):
+    """The round run again draws another arm, as after a fit that does not repeat to the last bit."""
+    options = ["--acquisition.policy", "ALBL", "--acquisition.policy.strategies", "[margin, typiclust, random]"]
+    options = command(news_csv, tiny_bert, tmp_path / "run", *options, "--rounds.stopping.max_rounds", "2")
+    with monkeypatch.context() as crash:
+        crash.setattr(ALBL, "probabilities", lambda policy: np.array([1.0, 0.0, 0.0]))
+        crash.setattr(RunState, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            main(options)
+    asked = [entry for entry in bought(tmp_path / "run") if entry[3] == 1]
+    assert {entry[4] for entry in asked} == {"margin"}
+    with monkeypatch.context() as other_draw:
+        other_draw.setattr(ALBL, "probabilities", lambda policy: np.array([0.0, 0.5, 0.5]))
+        main(options)
+    assert memory(tmp_path / "run")["rows"] == [entry[1] for entry in asked]
+    assert memory(tmp_path / "run")["drawn"] == 0
+
+
+def test_a_scheduled_run_changes_its_rule_on_the_way(tmp_path, news_csv, tiny_bert):
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.policy", "Schedule"))
+    rules = {entry[3]: entry[4] for entry in bought(tmp_path / "run") if entry[3] > 0}
+    assert rules == {1: "typiclust", 2: "cluster_margin", 3: "cluster_margin"}, "8, 14 and 20 labels of 4 classes"
