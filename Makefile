@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench-pool bench-selection table-deviation clean
+.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy table-policy table-policy-short \
+	table-ablations clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,8 +42,19 @@ bench-pool: $(VENV)/dev  ## pool scoring against a bare PyTorch loop
 bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a million texts
 	$(BIN)/python scripts/benchmarks/selection.py
 
-table-deviation: $(VENV)/dev  ## what it costs to leave the prior rule early (frozen TREC-6, 4 seeds)
-	$(BIN)/python scripts/tables/deviation.py
+policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (about an hour)
+	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
+
+table-policy: $(VENV)/dev  ## 17 strategies x 11 data sets x 10 seeds, and the report (an afternoon)
+	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml
+	$(BIN)/python -m lit_react report runs/policy
+
+table-policy-short: $(VENV)/dev  ## 4 strategies x 3 data sets x 3 seeds, and the report (minutes)
+	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml --config configs/compare/policy_short.yaml
+	$(BIN)/python -m lit_react report runs/policy_short
+
+table-ablations: policy  ## what of the policy's training matters
+	$(BIN)/python scripts/tables/ablations.py
 
 clean:  ## remove the environment and the caches, not the runs
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """Every shipped configuration works: parsed whole, and run with a tiny model on tiny data."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +9,20 @@ import pytest
 import yaml
 from test_fit import rounds
 
+from lit_react.acquisition.pretrained import SHIPPED
 from lit_react.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 BASES = {"frozen.yaml": ["bbc_news.yaml"]}
 """Fragments, and what they are merged over."""
+FITS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "simulate.yaml")
 
 
 def merged(name: str) -> list[str]:
     return [word for part in [*BASES.get(name, []), name] for word in ("--config", str(CONFIGS / part))]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", FITS)
 def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     small = {
         "rounds.folder": tmp_path / "run",
@@ -42,11 +45,23 @@ def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", FITS)
 def test_shipped_configs_begin_with_the_command_that_runs_them(name: str) -> None:
     header = (CONFIGS / name).read_text().split("\n\n")[0]
     assert f"configs/{name}" in header
     assert "python -m lit_react fit --config" in header
+
+
+def test_the_shipped_simulation_is_the_one_of_the_shipped_policy(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["simulate", "--config", str(CONFIGS / "simulate.yaml"), "--print_config"])
+    assert not stopped.value.code
+    config = yaml.safe_load(capsys.readouterr().out)
+    card = json.loads((SHIPPED / "policy.json").read_text())
+    assert (card["seed"], card["strategies"]) == (config["seed"], list(config["strategies"]))
+    assert card["sources"].keys() == config["sources"].keys()
+    assert card["training"] == config["training"]
+    assert card["episodes"] | {"workers": None} == config["episodes"]
 
 
 def test_print_config_prints_a_config_that_can_be_read_again(tmp_path, capsys) -> None:

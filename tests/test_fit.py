@@ -65,10 +65,20 @@ def test_the_reward_is_the_gain_of_the_metric_less_the_weighted_cost(finished: P
         assert after["reward"] == pytest.approx(gain - 1e-4 * 6)
 
 
-def test_an_untrained_network_buys_what_facility_location_buys(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
+def test_an_untrained_network_buys_what_facility_location_buys(tmp_path, news_csv, tiny_bert) -> None:
     fixed = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "facility_location"]
     main(command(news_csv, tiny_bert, tmp_path / "fixed", *fixed))
-    assert bought(tmp_path / "fixed") == bought(finished)
+    main(command(news_csv, tiny_bert, tmp_path / "untrained", "--acquisition.agent.pretrained", "null"))
+    assert bought(tmp_path / "fixed") == bought(tmp_path / "untrained")
+
+
+def test_the_shipped_network_leaves_facility_location_where_no_doubt_is_asked_for(
+    tmp_path, news_csv, tiny_bert
+) -> None:
+    eager = ["--acquisition.agent.doubt", "0", "--acquisition.agent.alpha_start", "1000"]
+    main(command(news_csv, tiny_bert, tmp_path / "eager", *eager))
+    proposals = [entry["q"].get("proposal") for entry in rounds(tmp_path / "eager")[:-1]]
+    assert set(proposals) != {"facility_location"}
 
 
 def test_the_same_seed_buys_the_same_rows_and_another_seed_others(

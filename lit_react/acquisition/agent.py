@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
+from lit_react.acquisition.guard import Guard
+from lit_react.acquisition.pretrained import SHIPPED, PretrainedPolicy
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.replay import ReplayBuffer, Transition
 
@@ -75,43 +78,46 @@ class Decision:
 class Agent:
     """Learns Q(s, a) from transitions and draws from `softmax(α Q)`.
 
-    The policy begins at the prior rule and deviates on evidence only: beside the prior's options it admits those
-    whose advantage over the prior, less `doubt` standard deviations of the ensemble, is positive, and none before
-    `deviation_starts` transitions.
+    The policy begins at the prior rule and leaves it on evidence only: beside the prior's options it admits those
+    whose advantage over the prior, less `doubt` standard deviations of the ensemble, is positive; none before
+    `deviation_starts` transitions, and none while the guard is closed since leaving the prior did not pay.
 
     Args:
+        pretrained: `shipped`, the network that comes with the package; a folder that `simulate` wrote; None: a network
+            that knows nothing.
         gamma: discount γ.
         n_step: rewards summed before bootstrapping.
         alpha_start: inverse temperature α per point while no budget is spent …
         alpha_end: … and when it is spent; in between linear.
         doubt: standard deviations of the ensemble that an advantage must exceed.
         learning_starts: transitions before the first update.
-        deviation_starts: transitions before another option than the prior's may be taken. The default lets a run of
-            ordinary length keep to the prior; lower it for a network that was trained on other runs.
-        updates_per_round: gradient steps per round.
+        deviation_starts: transitions before another option than the prior's may be taken; None: 0 with a pretrained
+            network, else 20, more than a run of ordinary length has.
+        updates_per_round: gradient steps per round; 0: the network stays as it is.
         batch_size: transitions per gradient step.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         tau: the target network's step towards the network after each update.
-        members: size of the ensemble.
-        hidden: width of the hidden layers.
+        members: size of the ensemble; a pretrained network has its own.
+        hidden: width of the hidden layers; a pretrained network has its own.
         capacity: transitions kept.
         seed: of the network's weights and of the bootstrap.
     """
 
     def __init__(
         self,
-        gamma: float = 0.9,
+        pretrained: str | None = "shipped",
+        gamma: float = 0.7,
         n_step: int = 1,
-        alpha_start: float = 1.0,
-        alpha_end: float = 10.0,
-        doubt: float = 3.0,
+        alpha_start: float = 10.0,
+        alpha_end: float = 50.0,
+        doubt: float = 2.0,
         learning_starts: int = 1,
-        deviation_starts: int = 20,
-        updates_per_round: int = 50,
+        deviation_starts: int | None = None,
+        updates_per_round: int = 10,
         batch_size: int = 32,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.05,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
         tau: float = 0.05,
         members: int = 4,
         hidden: int = 64,
@@ -120,17 +126,25 @@ class Agent:
     ) -> None:
         self.gamma, self.n_step = gamma, n_step
         self.alpha_start, self.alpha_end = alpha_start, alpha_end
-        self.doubt, self.learning_starts, self.deviation_starts = doubt, learning_starts, deviation_starts
-        self.updates_per_round, self.batch_size = updates_per_round, batch_size
-        self.tau, self.members = tau, members
+        self.doubt, self.learning_starts = doubt, learning_starts
+        self.updates_per_round, self.batch_size, self.tau = updates_per_round, batch_size, tau
         self.generator = torch.Generator().manual_seed(seed)
-        self.q_network = QNetwork(
-            len(STATE_FEATURES), len(SAMPLE_FEATURES), members=members, hidden=hidden, generator=self.generator
-        )
+        if pretrained is None:
+            self.q_network = QNetwork(
+                len(STATE_FEATURES), len(SAMPLE_FEATURES), members=members, hidden=hidden, generator=self.generator
+            )
+            self.expected_gain = torch.zeros(len(STATE_FEATURES) + 1)
+            self.deviation_starts = 20 if deviation_starts is None else deviation_starts
+        else:
+            policy = PretrainedPolicy.load(SHIPPED if pretrained == "shipped" else Path(pretrained))
+            self.q_network, self.expected_gain = policy.q_network.train(), policy.expected_gain
+            self.deviation_starts = deviation_starts or 0
+        self.members = len(self.q_network.weights[0])
         self.target_network = copy.deepcopy(self.q_network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.q_network.parameters(), lr=learning_rate, weight_decay=weight_decay)
         self.replay_buffer = ReplayBuffer(capacity)
         self.unfinished: list[tuple[Tensor, Tensor, float]] = []
+        self.guard = Guard()
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
@@ -164,7 +178,7 @@ class Agent:
             q: float32 [members, b, a].
             prior: bool [b, a].
         """
-        if len(self.replay_buffer) < self.deviation_starts:
+        if len(self.replay_buffer) < self.deviation_starts or self.guard.closed:
             return prior
         of_prior = (q * prior).sum(-1, keepdim=True) / prior.sum(-1, keepdim=True).clamp(min=1)
         advantage = q - of_prior
@@ -173,7 +187,14 @@ class Agent:
     # ---- learning -------------------------------------------------------------------------------------------
 
     def observe(
-        self, state: Tensor, action: Tensor, reward: float, next_state: Tensor, next_options: Options | None
+        self,
+        state: Tensor,
+        action: Tensor,
+        reward: float,
+        next_state: Tensor,
+        next_options: Options | None,
+        *,
+        left_prior: bool = False,
     ) -> None:
         """Store what a purchase brought; `next_options` None where the run ends.
 
@@ -183,7 +204,10 @@ class Agent:
             reward: R(s, a), in units of the metric.
             next_state: float32 [S], where it led.
             next_options: what can be bought there.
+            left_prior: whether something else than the prior's option was bought.
         """
+        expected = float(self.expected_gain[:-1] @ state + self.expected_gain[-1])
+        self.guard.record(reward * POINTS, expected, left_prior=left_prior)
         self.unfinished.append((state, action, reward * POINTS))
         ended = next_options is None
         options = next_options or Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
@@ -252,6 +276,7 @@ class Agent:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "replay_buffer": self.replay_buffer.state_dict(),
             "unfinished": [list(step) for step in self.unfinished],
+            "guard": self.guard.state_dict(),
             "generator": self.generator.get_state(),
         }
 
@@ -262,4 +287,5 @@ class Agent:
         self.optimizer.load_state_dict(state["optimizer"])
         self.replay_buffer.load_state_dict(state["replay_buffer"])
         self.unfinished = [(s, a, r) for s, a, r in state["unfinished"]]
+        self.guard.load_state_dict(state["guard"])
         self.generator.set_state(state["generator"])

@@ -26,12 +26,21 @@ from lit_react.errors import UserError
 
 @dataclass
 class Purchase:
-    """The purchase whose reward is not known yet: where it was made, what was bought, what was expected."""
+    """The purchase whose reward is not known yet: where it was made, what was bought, what was expected.
+
+    Attributes:
+        state: float32 [S].
+        action: float32 [k, F].
+        cost: in cost units.
+        expected_value: of the metric, see `Outcome`.
+        left_prior: whether some of it is no proposal of the prior rule.
+    """
 
     state: Tensor
     action: Tensor
     cost: float
     expected_value: float
+    left_prior: bool
 
 
 @dataclass
@@ -159,6 +168,7 @@ class AcquisitionCallback(L.Callback):
         spent = 1 - left / self.budget
         payable = signals.select(self.pool.costs[signals.rows] <= left * (1 + 1e-9))
         k = min(self.query_size, len(payable))
+        self.policy.observe(signals)
         proposals = [
             Proposal(p.name, affordable(p.rows, self.pool.costs, left), p.prior)
             for p in self.policy.proposals(payable, k, generator)
@@ -173,8 +183,16 @@ class AcquisitionCallback(L.Callback):
             self.ledger.ask(self.round + 1, queries)
         trainer.strategy.barrier()
         rows = np.asarray([query.row for query in queries], dtype=np.int64)
+        self.policy.remember(rows, [query.policy for query in queries])
         action = torch.from_numpy(self.policy.describe(rows, features))
-        self.purchase = Purchase(state, action, sum(query.cost for query in queries), self._expected_value())
+        of_prior = {proposal.name for proposal in proposals if proposal.prior}
+        self.purchase = Purchase(
+            state,
+            action,
+            cost=sum(query.cost for query in queries),
+            expected_value=self._expected_value(),
+            left_prior=any(query.policy not in of_prior for query in queries),
+        )
         self._report_choice(signals, queries, rows, decision, proposals)
         self.history.remember(signals, len(self.pool))
 
@@ -189,7 +207,7 @@ class AcquisitionCallback(L.Callback):
             return
         last = self.purchase
         next_state = last.state if state is None else state
-        self.agent.observe(last.state, last.action, self.report.reward, next_state, options)
+        self.agent.observe(last.state, last.action, self.report.reward, next_state, options, left_prior=last.left_prior)
         self.report.q["td_loss"] = self.agent.learn() if self.policy.learns else None
 
     def _queries(self, proposals: list[Proposal], decision: Decision, left: float) -> list[Query]:
@@ -214,6 +232,7 @@ class AcquisitionCallback(L.Callback):
         positions = np.searchsorted(signals.rows, rows)
         self.report.q |= {
             "temperature": decision.alpha,
+            "guard_closed": self.agent.guard.closed,
             "q_mean": float(decision.q.mean()) / POINTS,
             "q_taken": float(decision.q[decision.taken].mean()) / POINTS,
             "proposal": queries[0].policy,
@@ -241,6 +260,7 @@ class AcquisitionCallback(L.Callback):
         """Everything that the next round needs, as tensors and plain numbers."""
         return {
             "agent": self.agent.state_dict(),
+            "policy": self.policy.state_dict(),
             "history": self.history.state_dict(),
             "purchase": vars(self.purchase) if self.purchase else None,
         }
@@ -248,6 +268,7 @@ class AcquisitionCallback(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.agent.load_state_dict(state_dict["agent"])
+        self.policy.load_state_dict(state_dict["policy"])
         self.history.load_state_dict(state_dict["history"])
         self.purchase = Purchase(**state_dict["purchase"]) if state_dict["purchase"] else None
 

@@ -29,6 +29,9 @@ STATE_FEATURES = (
     "log10 classes",
     "L1 distance of predicted and labeled class distributions",
     "log10 pool size / 6",
+    "mean similarity to the nearest labeled",
+    "mean similarity of the pool",
+    "share predicted otherwise than the nearest labeled",
 )
 SAMPLE_FEATURES = (
     "1 - margin",
@@ -47,7 +50,8 @@ SAMPLE_FEATURES = (
     "nearest labeled has another class than predicted",
     "similarity to the nearest earlier pick of the batch",
     "share of its predicted class in the batch",
-    "coverage gained (facility location)",
+    "coverage gained, uncertain rows first (facility location)",
+    "coverage gained, all rows alike",
     "relative cost",
 )
 NEIGHBOURS = 20
@@ -129,7 +133,7 @@ class FeatureMap:
         costs: NDArray[np.float64],
         spent: float,
         generator: np.random.Generator,
-        num_anchors: int = 2000,
+        num_anchors: int = 1000,
     ) -> None:
         self.signals, self.history, self.costs, self.spent = signals, history, costs, spent
         n = len(signals)
@@ -142,9 +146,16 @@ class FeatureMap:
 
     def _to_other_anchors(self, positions: Rows) -> Vector:
         """Similarity of samples to each anchor, [k, a]; −1 to the anchor that is the sample itself."""
-        similarities = self.signals.embeddings[positions].astype(np.float32) @ self.anchor_embeddings.T
+        similarities = self._to_anchors(positions)
         similarities[positions[:, None] == self.anchors[None, :]] = -1
         return similarities
+
+    def _to_anchors(self, positions: Rows) -> Vector:
+        """Similarity of samples to each anchor, [k, a]."""
+        known = self.signals.__dict__.get("similarities")  # where somebody made them already
+        if known is not None:
+            return known[np.ix_(positions, self.anchors)]
+        return self.signals.embeddings[positions].astype(np.float32) @ self.anchor_embeddings.T
 
     def _density(self, similarities: Vector) -> Vector:
         """Mean similarity to the nearest other anchors, [k]."""
@@ -164,14 +175,23 @@ class FeatureMap:
         return self._density(self._to_other_anchors(self.anchors))
 
     @cached_property
-    def _anchor_coverage(self) -> Vector:
-        return np.maximum(self._nearest_labeled(self.anchor_embeddings)[0], 0)
+    def _nearest_to_anchors(self) -> tuple[Vector, Rows]:
+        return self._nearest_labeled(self.anchor_embeddings)
 
     @cached_property
-    def _anchor_weight(self) -> Vector:
-        """The weight of each anchor in uncertainty-weighted facility location: rank(−margin)^3."""
+    def _anchor_coverage(self) -> Vector:
+        return np.maximum(self._nearest_to_anchors[0], 0)
+
+    @cached_property
+    def _anchor_weights(self) -> Vector:
+        """Two weights of each anchor, [a, 2]: as in `facility_location`, rank(−margin)^3; and all alike."""
         uncertainty = -self.signals.margin[self.anchors]
-        return _ranks(uncertainty, uncertainty) ** 3
+        return np.stack([_ranks(uncertainty, uncertainty) ** 3, np.ones_like(uncertainty)], axis=1)
+
+    def _shares_gained(self, added: Vector) -> Vector:
+        """Coverage added at each anchor, [k, a], weighted: tenths of what is left to cover at the start, [k, 2]."""
+        left = self._anchor_weights.T @ (1 - self._anchor_coverage) + 1e-6
+        return 10 * (added @ self._anchor_weights) / left
 
     @cached_property
     def _label_distribution(self) -> Vector:
@@ -204,6 +224,9 @@ class FeatureMap:
                 np.log10(classes),
                 float(np.abs(_distribution(signals.predictions, classes) - labels).sum()),
                 np.log10(max(len(signals), 1)) / 6,
+                float(self._anchor_coverage.mean()) if filled else 0.0,
+                float(np.square(self.anchor_embeddings.mean(axis=0)).sum()) if filled else 0.0,
+                float((self._nearest_to_anchors[1] != signals.predictions[self.anchors]).mean()) if filled else 0.0,
             ],
             dtype=np.float32,
         )
@@ -258,31 +281,25 @@ class FeatureMap:
         ).astype(np.float32)
 
     def _within_batch(self, rows: Rows) -> Vector:
-        """Redundancy with earlier picks, share of the predicted class, marginal coverage: float32 [k, 3]."""
+        """Redundancy with earlier picks, share of the predicted class, two marginal coverages: float32 [k, 4]."""
         positions = np.searchsorted(self.signals.rows, rows)
         embeddings = self.signals.embeddings[positions].astype(np.float32)
         predictions = self.signals.predictions[positions]
         within = np.tril(embeddings @ embeddings.T, -1) + np.triu(np.full((len(rows), len(rows)), -1.0))
         nearest_pick = np.maximum(within.max(axis=1, initial=-1.0), 0)
         share = (predictions[:, None] == predictions[None, :]).mean(axis=1)
-        coverage, weight = self._anchor_coverage.copy(), self._anchor_weight
-        total = float((weight * (1 - coverage)).sum()) + 1e-6
-        gains = []
-        for embedding in embeddings:
-            better = np.maximum(self.anchor_embeddings @ embedding, coverage)
-            gains.append(float((weight * (better - coverage)).sum()) / total * 10)
-            coverage = better
-        return np.stack([nearest_pick, share, np.asarray(gains)], axis=1).astype(np.float32)
+        added = np.empty((len(rows), len(self.anchors)), dtype=np.float32)
+        coverage = self._anchor_coverage
+        for index, similarities in enumerate(self._to_anchors(positions)):
+            better = np.maximum(similarities, coverage)
+            added[index], coverage = better - coverage, better
+        return np.column_stack([nearest_pick, share, self._shares_gained(added)]).astype(np.float32)
 
     def singles(self, rows: Rows) -> Vector:
         """float32 [m, len(SAMPLE_FEATURES)], each row as a batch of its own (sample-level policies)."""
         positions = np.searchsorted(self.signals.rows, rows)
-        embeddings = self.signals.embeddings[positions].astype(np.float32)
-        coverage, weight = self._anchor_coverage, self._anchor_weight
-        total = float((weight * (1 - coverage)).sum()) + 1e-6
-        better = np.maximum(embeddings @ self.anchor_embeddings.T, coverage)
-        gains = ((better - coverage) * weight).sum(axis=1) / total * 10
-        alone = np.stack([np.zeros(len(rows)), np.ones(len(rows)), gains], axis=1)
+        added = np.maximum(self._to_anchors(positions) - self._anchor_coverage, 0)
+        alone = np.column_stack([np.zeros(len(rows)), np.ones(len(rows)), self._shares_gained(added)])
         return np.concatenate([self.samples(rows), alone, self._relative_cost(rows)[:, None]], axis=1).astype(
             np.float32
         )

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 Floats = NDArray[np.floating]
 CHUNK = 16_384
+MANY_ROWS = 5_792
+"""Similarities of all pairs of so many rows take 128 MiB; those of more are made where they are needed, in parts."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class PoolSignals:
     def entropy(self) -> NDArray[np.float32]:
         """float32 [n], entropy of the class probabilities in nats."""
         return self._by_chunks(lambda p: -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1))
+
+    @cached_property
+    def similarities(self) -> NDArray[np.float32] | None:
+        """float32 [n, n], cosines of all pairs of unlabeled rows; None for more than `MANY_ROWS`."""
+        if len(self) > MANY_ROWS:
+            return None
+        embeddings = np.asarray(self.embeddings, dtype=np.float32)
+        return embeddings @ embeddings.T
 
     def _by_chunks(self, function: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:
         """A function of the probabilities' rows, without a temporary as large as the pool."""

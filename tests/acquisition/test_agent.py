@@ -4,16 +4,20 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from tiny import linear_policy, make_signals, random_policy
 from torch import nn
 
 from lit_react.acquisition.agent import POINTS, Agent, Options
-from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES, FeatureMap, History
+from lit_react.acquisition.guard import Guard
+from lit_react.acquisition.policies import QProposals
 
 STATE, SAMPLE = len(STATE_FEATURES), len(SAMPLE_FEATURES)
 
 
 def make_agent(**options):
-    return Agent(**{"hidden": 8, "updates_per_round": 60, "learning_rate": 3e-3} | options)
+    """An agent that learns from scratch."""
+    return Agent(**{"pretrained": None, "hidden": 8, "updates_per_round": 60, "learning_rate": 3e-3} | options)
 
 
 def make_options(kinds=(0.0, 1.0), k=3, prior=(0,), takes=1):
@@ -129,14 +133,14 @@ def test_alpha_rises_linearly_with_the_spent_budget():
 # ---- learning from evidence
 
 
-def after_experience(reward_of, seed, count=40):
+def after_experience(reward_of, seed, count=40, **agent_options):
     """Probability of the option of kind 1 beside the prior of kind 0, after so many purchases of either kind."""
-    agent = make_agent(seed=seed)
+    agent = make_agent(seed=seed, **agent_options)
     rng = np.random.default_rng(seed)
     options = make_options()
     for i in range(count):
         kind, state = i % 2, torch.from_numpy(rng.random(STATE)).float()
-        agent.observe(state, options.features[kind], reward_of(kind, i, rng), state, None)
+        agent.observe(state, options.features[kind], reward_of(kind, i, rng), state, None, left_prior=kind == 1)
         if i % 10 == 9:
             agent.learn()
     return float(agent.decide(torch.full((STATE,), 0.5), options, spent=1.0).probabilities[1])
@@ -152,11 +156,16 @@ def test_evidence_against_an_option_keeps_the_prior(seed):
     assert after_experience(lambda kind, i, rng: -0.05 * kind, seed) == 0
 
 
-def test_contradicting_evidence_keeps_the_prior():
+def test_evidence_against_an_option_keeps_the_prior_without_the_guard_too(monkeypatch):
+    monkeypatch.setattr(Guard, "closed", False)
+    assert after_experience(lambda kind, i, rng: -0.05 * kind, 0) == 0
+
+
+def test_contradicting_evidence_keeps_a_doubtful_agent_at_the_prior():
     def contradicting(kind, i, rng):
         return 0.05 * kind * (1 if i % 4 == 1 else -1)
 
-    assert sum(after_experience(contradicting, seed) > 0 for seed in range(4)) <= 1
+    assert sum(after_experience(contradicting, seed, doubt=3.0) > 0 for seed in range(4)) <= 1
 
 
 def test_terminal_transitions_alone_can_be_learned_from():
@@ -281,6 +290,145 @@ def test_each_member_learns_from_most_transitions_but_not_the_same():
     assert len(torch.unique(members, dim=0)) > 4
 
 
+# ---- a pretrained network
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a policy; the folder as text."""
+
+    def save(policy, name="policy"):
+        policy.save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return save
+
+
+def parameters(network):
+    return [p.detach().clone() for p in [*network.parameters(), *network.buffers()]]
+
+
+def test_a_pretrained_network_comes_with_its_own_size_and_values(saved):
+    policy = random_policy(members=5, hidden=7)
+    agent = Agent(saved(policy), members=2, hidden=64)
+    assert agent.members == 5
+    assert agent.q_network.weights[1].shape == (5, 7, 7)
+    for network in (agent.q_network, agent.target_network):
+        assert all(map(torch.equal, parameters(network), parameters(policy.q_network)))
+    assert torch.equal(agent.expected_gain, policy.expected_gain)
+    observe_random(agent, 3)
+    assert {len(t.members) for t in agent.replay_buffer.transitions} == {5}
+    assert agent.learn() > 0
+
+
+def test_a_pretrained_network_may_leave_the_prior_at_once_and_one_from_scratch_may_not(saved):
+    folder = saved(linear_policy(KIND, slope=2.0))
+    assert (Agent(folder).deviation_starts, make_agent().deviation_starts) == (0, 20)
+    assert Agent(folder).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
+    assert Agent(folder, deviation_starts=1).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
+    scratch = make_agent(deviation_starts=0)
+    scratch.q_network = Agent(folder).q_network
+    assert scratch.decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
+
+
+def test_a_pretrained_network_learns_on_unless_it_is_told_not_to(saved):
+    folder = saved(random_policy())
+    for updates, changes in ((10, True), (0, False)):
+        agent = Agent(folder, updates_per_round=updates, learning_rate=1e-2)
+        observe_random(agent, 5)
+        before = parameters(agent.q_network)
+        if updates:
+            agent.learn()
+        assert all(map(torch.equal, before, parameters(agent.q_network))) != changes
+
+
+def test_values_are_those_of_the_network_that_was_saved(saved):
+    policy = random_policy(seed=3)
+    options = make_options(kinds=(0.0, 0.4, 0.8))
+    state = torch.linspace(0, 1, STATE)
+    decision = Agent(saved(policy)).decide(state, options, spent=0.0)
+    with torch.no_grad():
+        values = policy.q_network(state[None], options.features[None], options.mask[None])
+    assert torch.equal(decision.q, values[:, 0].mean(0))
+    assert len(set(decision.q.tolist())) == 3
+
+
+# ---- the guard, in a toy environment: each kind of option brings what the prior brings, and its effect
+
+KIND = SAMPLE_FEATURES[0]
+
+
+def sitting(folder, effects, noise, seed, rounds=20, expected=1.0):
+    """What was taken, and whether the guard was closed, in each round; rewards in points."""
+    agent, rng = Agent(folder, updates_per_round=2), np.random.default_rng(seed)
+    agent.generator.manual_seed(seed)
+    options = make_options(kinds=np.linspace(0, 1, len(effects)).tolist())
+    taken, closed = [], []
+    for round in range(rounds):
+        state = torch.from_numpy(rng.random(STATE)).float()
+        (choice,) = agent.decide(state, options, spent=round / rounds).taken
+        taken.append(choice)
+        closed.append(agent.guard.closed)
+        reward = (expected + effects[choice] + noise * rng.normal()) / POINTS
+        agent.observe(state, options.features[choice], reward, state, options, left_prior=choice != 0)
+        agent.learn()
+    return taken, closed
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sabotaged_network_is_stopped_and_only_the_prior_is_taken_from_then_on(saved, seed):
+    """All members prefer the worst option, whose reward is 8 points below the prior's."""
+    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
+    taken, closed = sitting(folder, (0.0, -4.0, -8.0), noise=1.0, seed=seed)
+    assert taken[:3] == [2, 2, 2], "three rounds are the least evidence"
+    assert True in closed[:6]
+    after = closed.index(True)
+    assert closed[after:] == [True] * (20 - after)
+    assert taken[after:] == [0] * (20 - after)
+
+
+def test_against_much_noise_a_sabotaged_network_is_stopped_for_most_of_the_time(saved):
+    """A harm of 6 points in a metric with a noise of 2; the guard may open again and close again."""
+    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
+    runs = [sitting(folder, (0.0, -3.0, -6.0), noise=2.0, seed=seed) for seed in range(20)]
+    assert all(any(closed) for _, closed in runs)
+    assert np.mean([np.mean(np.array(taken) != 0) for taken, _ in runs]) < 0.3
+
+
+def test_a_good_network_is_rarely_stopped(saved):
+    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
+    runs = [sitting(folder, (0.0, 1.0, 2.0), noise=2.0, seed=seed) for seed in range(30)]
+    assert np.mean([not any(closed) for _, closed in runs]) >= 0.9
+    assert all(set(taken) == {2} for taken, closed in runs if not any(closed))
+
+
+def random_states(count):
+    """Real states and options of random pools."""
+    policy, states = QProposals(), []
+    for seed in range(count):
+        signals, rng = (
+            make_signals(seed, unlabeled=100, labeled=20, classes=4, dimension=16),
+            np.random.default_rng(seed),
+        )
+        features = FeatureMap(signals, History([0.3, 0.5, 0.6]), np.ones(120), 0.3, rng)
+        options = policy.options(policy.proposals(signals, 10, rng), features, 10)
+        states.append((torch.from_numpy(features.state()), options))
+    return states
+
+
+def test_members_that_contradict_each_other_admit_little_beside_the_prior(saved):
+    """Random weights; of m members, all options look better than the prior to all by chance, the rarer the larger m."""
+    states, left = random_states(12), {}
+    for members in (4, 8, 16):
+        agents = [Agent(saved(random_policy(seed, members, hidden=16))) for seed in range(15)]
+        left[members] = np.mean([agent.decide(*state, spent=0.5).taken != [0] for agent in agents for state in states])
+    assert left[4] > left[8] > left[16]
+    assert left[8] < 0.25
+    assert left[16] < 0.03
+    sure = Agent(saved(linear_policy("relative cost", slope=1.0)))
+    assert all(sure.decide(*state, spent=0.5).taken == [0] for state in states), "they agree that all is worth the same"
+
+
 # ---- state
 
 
@@ -289,6 +437,20 @@ def through_a_file(state):
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
+
+
+def test_a_loaded_agent_remembers_its_guard(saved):
+    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
+    agent, loaded = Agent(folder), Agent(folder)
+    for _ in range(4):
+        agent.observe(torch.zeros(STATE), torch.ones(3, SAMPLE), -0.08, torch.zeros(STATE), None, left_prior=True)
+    assert agent.guard.left == pytest.approx([-9.0] * 4)
+    state = through_a_file(agent.state_dict())
+    loaded.load_state_dict(state)
+    assert loaded.guard.closed
+    assert loaded.decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
+    loaded.observe(torch.zeros(STATE), torch.ones(3, SAMPLE), 0.0, torch.zeros(STATE), None)
+    assert (agent.guard.kept, state["guard"]["kept"], len(loaded.guard.kept)) == ([], [], 1)
 
 
 def decisions_and_losses(agent):
@@ -322,3 +484,13 @@ def test_a_state_keeps_its_values_while_the_agent_learns_on():
     loaded.load_state_dict(state)
     expected.load_state_dict(then)
     assert decisions_and_losses(loaded) == decisions_and_losses(expected)
+
+
+def test_a_loaded_pretrained_agent_goes_on_like_the_saved_one(saved):
+    folder = saved(random_policy())
+    agent = Agent(folder, updates_per_round=5, n_step=2)
+    observe_random(agent, 9)
+    agent.learn()
+    loaded = Agent(folder, updates_per_round=5, n_step=2, seed=99)
+    loaded.load_state_dict(through_a_file(agent.state_dict()))
+    assert decisions_and_losses(loaded) == decisions_and_losses(agent)

@@ -5,12 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import make_signals
+from tiny import make_signals, random_policy
 
+from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES, FeatureMap, History
+from lit_react.acquisition.policies import QProposals
 
 REDUNDANCY = SAMPLE_FEATURES.index("similarity to the nearest earlier pick of the batch")
-GAIN = SAMPLE_FEATURES.index("coverage gained (facility location)")
+GAIN = SAMPLE_FEATURES.index("coverage gained, uncertain rows first (facility location)")
 
 
 def sample_feature(features, name):
@@ -65,39 +67,24 @@ def test_features_are_as_many_as_their_names(rounds):
     assert {part.dtype for part in (state, batch, singles)} == {np.dtype(np.float32)}
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 99), classes=st.integers(2, 6), permutation=st.randoms(use_true_random=False))
-def test_numbering_of_the_classes_does_not_matter(seed, classes, permutation):
-    signals = make_signals(seed, classes=classes)
-    order = np.array(permutation.sample(range(classes), classes))  # new id → old id
-    renumbered = replace(
+def renumbered(signals, history, order):
+    """The same pool with other class ids; `order` leads from new id to old."""
+    other = replace(
         signals,
         probabilities=signals.probabilities[:, order],
         labeled_probabilities=signals.labeled_probabilities[:, order],
         labels=np.argsort(order)[signals.labels],
     )
-    history = make_history(signals)
-    other = replace_predictions(history, lambda predictions: np.argsort(order)[predictions])
-    for one, two in zip(everything(make_map(signals, history)), everything(make_map(renumbered, other)), strict=True):
-        assert np.allclose(one, two, atol=1e-5)
-
-
-def replace_predictions(history, change):
     known = history.predictions >= 0
     predictions = history.predictions.copy()
-    predictions[known] = change(predictions[known])
-    return replace(history, predictions=predictions)
+    predictions[known] = np.argsort(order)[predictions[known]]
+    return other, replace(history, predictions=predictions)
 
 
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 99), shuffle=st.integers(0, 99))
-def test_order_of_the_pool_does_not_matter(seed, shuffle):
-    signals = make_signals(seed)
-    n, costs = pool_size(signals), np.random.default_rng(seed).random(pool_size(make_signals(seed))) + 0.5
-    history = make_history(signals)
-    new_row = np.random.default_rng(shuffle).permutation(n)  # old row → new row
+def moved(signals, history, new_row):
+    """The same pool in another order; `new_row` leads from old row to new."""
     order, labeled_order = np.argsort(new_row[signals.rows]), np.argsort(new_row[signals.labeled_rows])
-    moved = replace(
+    other = replace(
         signals,
         rows=new_row[signals.rows][order],
         probabilities=signals.probabilities[order],
@@ -108,13 +95,78 @@ def test_order_of_the_pool_does_not_matter(seed, shuffle):
         labeled_embeddings=signals.labeled_embeddings[labeled_order],
     )
     old_row = np.argsort(new_row)
-    moved_history = replace(history, predictions=history.predictions[old_row], confidences=history.confidences[old_row])
+    return other, replace(history, predictions=history.predictions[old_row], confidences=history.confidences[old_row])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 99), classes=st.integers(2, 6), permutation=st.randoms(use_true_random=False))
+def test_numbering_of_the_classes_does_not_matter(seed, classes, permutation):
+    signals = make_signals(seed, classes=classes)
+    history = make_history(signals)
+    order = np.array(permutation.sample(range(classes), classes))
+    before, after = make_map(signals, history), make_map(*renumbered(signals, history, order))
+    for one, two in zip(everything(before), everything(after), strict=True):
+        assert np.allclose(one, two, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 99), shuffle=st.integers(0, 99))
+def test_order_of_the_pool_does_not_matter(seed, shuffle):
+    signals = make_signals(seed)
+    n, costs = pool_size(signals), np.random.default_rng(seed).random(pool_size(make_signals(seed))) + 0.5
+    history = make_history(signals)
+    new_row = np.random.default_rng(shuffle).permutation(n)
     before = make_map(signals, history, costs=costs)
-    after = make_map(moved, moved_history, costs=costs[old_row])
+    after = make_map(*moved(signals, history, new_row), costs=costs[np.argsort(new_row)])
     rows = signals.rows[::3]
     assert np.allclose(before.state(), after.state(), atol=1e-5)
     assert np.allclose(before.batch(rows), after.batch(new_row[rows]), atol=1e-4)
     assert np.allclose(before.singles(rows), after.singles(new_row[rows]), atol=1e-4)
+
+
+DETERMINISTIC = (
+    "facility_location",
+    "facility_location(exponent=0.5)",
+    "transductive_design",
+    "density_weighted_margin",
+    "margin",
+    "margin+transductive_design",
+)
+"""Rules that draw for ties only; `badge` and the clusterings draw by position, so another order is another batch."""
+
+
+@pytest.fixture(scope="module")
+def random_networks(tmp_path_factory):
+    """Folders of policies with random weights."""
+    folders = [tmp_path_factory.mktemp("policy") for _ in range(3)]
+    for seed, folder in enumerate(folders):
+        random_policy(seed, spread=5.0).save(folder)
+    return folders
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 99), shuffle=st.integers(0, 99), classes=st.integers(2, 6), network=st.integers(0, 2))
+def test_the_same_batch_is_bought_whatever_the_order_of_the_pool_and_the_numbering_of_the_classes(
+    random_networks, seed, shuffle, classes, network
+):
+    signals, rng = make_signals(seed, unlabeled=60, classes=classes), np.random.default_rng(shuffle)
+    history = make_history(signals)
+    new_row = rng.permutation(pool_size(signals))
+    other = renumbered(*moved(signals, history, new_row), rng.permutation(classes))
+    decisions, batches = [], []
+    for seen in ((signals, history), other):
+        features = make_map(*seen)
+        policy, agent = QProposals(DETERMINISTIC), Agent(str(random_networks[network]), doubt=-10.0, alpha_start=0.1)
+        proposals = policy.proposals(features.signals, 8, np.random.default_rng(0))
+        options = policy.options(proposals, features, 8)
+        decisions.append(agent.decide(torch.from_numpy(features.state()), options, spent=0.0))
+        batches.append([proposal.rows for proposal in proposals])
+    for before, after in zip(*batches, strict=True):
+        assert np.array_equal(new_row[before], after)
+    here, there = decisions
+    assert torch.allclose(here.q, there.q, atol=1e-3)
+    assert here.taken == there.taken
+    assert len(set(here.q.tolist())) > 1, "the network tells batches apart"
 
 
 @pytest.mark.parametrize(
@@ -199,6 +251,7 @@ def test_state_by_hand():
     history.predictions[signals.rows[:3]] = (history.predictions[signals.rows[:3]] + 1) % 4
     state = make_map(signals, history, spent=0.25).state()
     entropy = -(signals.probabilities * np.log(signals.probabilities)).sum(1).mean() / np.log(4)
+    to_labeled = signals.embeddings @ signals.labeled_embeddings.T
     by_name = {
         "budget spent (share)": 0.25,
         "log2 labels per class / 10": 0.1,
@@ -211,6 +264,11 @@ def test_state_by_hand():
         "gain before that x 10": 2.0,
         "log10 classes": np.log10(4),
         "log10 pool size / 6": 1 / 6,
+        "mean similarity to the nearest labeled": np.maximum(to_labeled.max(1), 0).mean(),
+        "mean similarity of the pool": (signals.embeddings @ signals.embeddings.T).mean(),
+        "share predicted otherwise than the nearest labeled": np.mean(
+            signals.labels[to_labeled.argmax(1)] != signals.predictions
+        ),
     }
     for name, value in by_name.items():
         assert state_feature(state, name) == pytest.approx(value, abs=1e-5), name
@@ -226,6 +284,37 @@ def test_changes_since_the_last_round_by_hand():
     assert features[:, SAMPLE_FEATURES.index("prediction changed since the last round")].tolist() == [0, 1, 0, 0, 0, 0]
     drift = features[:, SAMPLE_FEATURES.index("change of confidence since the last round")]
     assert np.allclose(drift, [0, 0, 0.1, 0, 0, 0], atol=1e-6)
+
+
+def test_coverage_gained_where_all_rows_count_alike_by_hand():
+    signals = make_signals(unlabeled=12, labeled=3)
+    covered = np.maximum(signals.embeddings @ signals.labeled_embeddings.T, 0).max(1)
+    total, expected = (1 - covered).sum(), []
+    for position in (2, 9):
+        better = np.maximum(covered, signals.embeddings @ signals.embeddings[position])
+        expected.append(10 * (better - covered).sum() / total)
+        covered = better
+    gained = sample_feature(make_map(signals).batch(signals.rows[[2, 9]]), "coverage gained, all rows alike")
+    assert np.allclose(gained, expected, rtol=1e-3)
+
+
+def test_features_are_the_same_from_similarities_that_are_there_already():
+    signals, given = make_signals(), make_signals()
+    assert given.similarities is not None
+    history = make_history(signals)
+    before, after = make_map(signals, history, num_anchors=25), make_map(given, history, num_anchors=25)
+    assert "similarities" not in vars(signals)
+    for one, two in zip(everything(before), everything(after), strict=True):
+        assert np.allclose(one, two, atol=1e-6)
+    vars(given)["similarities"] = -given.similarities
+    assert not np.allclose(everything(make_map(given, history))[1], everything(before)[1], atol=0.1), "they are read"
+
+
+def test_similarities_of_pools_too_large_for_memory_are_not_made(monkeypatch):
+    monkeypatch.setattr("lit_react.acquisition.signals.MANY_ROWS", 39)
+    assert make_signals(unlabeled=40).similarities is None
+    found = make_signals(unlabeled=39)
+    assert np.allclose(found.similarities, found.embeddings @ found.embeddings.T)
 
 
 def test_nearest_labeled_row_and_its_class():

@@ -1,6 +1,7 @@
 """What holds for every strategy: on ordinary pools, on odd ones, and on pools beyond the size of exact picks."""
 
 import importlib
+import inspect
 from functools import partial
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lit_react.acquisition.policies import Fixed, QProposals
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import NEEDS, STRATEGIES
+from lit_react.acquisition.strategies import NEEDS, STRATEGIES, find_strategy, needs_of
 from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
+from lit_react.errors import UserError
 
 SCORES = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin"}
-GREEDY = {"k_center", "facility_location", "coverage"}  # with a labeled row to start from
-EXACT_AT_ANY_SIZE = {"random", "least_confidence", "margin", "entropy", "bald", "cal", "cluster_margin"}
+GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from
+EXACT_AT_ANY_SIZE = {*SCORES - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
@@ -173,6 +176,111 @@ def test_prob_cover_with_balls_of_nothing_but_their_centres_picks_no_row_twice(s
     assert len(set(rows)) == 30
 
 
+def wider(signals, seed=0):
+    """Similarities of a whole pool, cut to the unlabeled rows, as simulated annotation hands them on."""
+    rng = np.random.default_rng(seed)
+    others = rng.normal(size=(17, signals.embeddings.shape[1])).astype(np.float32)
+    whole = np.concatenate([others, signals.embeddings, others])
+    rows = np.arange(17, 17 + len(signals))
+    return (whole @ whole.T)[np.ix_(rows, rows)]
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_facility_location_picks_the_same_rows_from_similarities_that_are_there_already(monkeypatch, seed, power):
+    rule = partial(facility_location, power=power)
+    given, made, alone = (make_pool(seed, unlabeled=120) for _ in range(3))
+    vars(given)["similarities"] = wider(given)
+    before = given.similarities.copy()
+    expected = rule(made, 20, np.random.default_rng(0))
+    np.testing.assert_array_equal(rule(given, 20, np.random.default_rng(0)), expected)
+    np.testing.assert_array_equal(given.similarities, before)
+    module = importlib.import_module("lit_react.acquisition.strategies.facility_location")
+    monkeypatch.setattr(module, "KEPT_ELEMENTS", 0)
+    np.testing.assert_array_equal(rule(alone, 20, np.random.default_rng(0)), expected)
+    assert "similarities" not in vars(alone), "nothing was kept in memory"
+
+
+def test_facility_location_reads_the_similarities_that_are_given():
+    """They are not made again: nonsense in them is believed."""
+    signals = make_pool(unlabeled=120)
+    expected = facility_location(signals, 20, np.random.default_rng(0))
+    vars(signals)["similarities"] = signals.similarities[::-1].copy()
+    assert not np.array_equal(facility_location(signals, 20, np.random.default_rng(0)), expected)
+
+
+def test_a_thinned_pool_is_judged_by_its_own_similarities():
+    """`max_candidates` below the pool: the similarities of all rows are of no use, and are not asked for."""
+    signals, other = make_pool(unlabeled=120), make_pool(unlabeled=120)
+    vars(other)["similarities"] = np.full((120, 120), np.nan, dtype=np.float32)
+    rows = [facility_location(s, 20, np.random.default_rng(0), max_candidates=60) for s in (signals, other)]
+    np.testing.assert_array_equal(*rows)
+
+
+# ---- settings of a rule
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("margin", STRATEGIES["margin"]),
+        ("facility_location(exponent=1)", partial(facility_location, exponent=1)),
+        (" facility_location( exponent = 0.5 , power=2) ", partial(facility_location, exponent=0.5, power=2)),
+        ("transductive_design(penalty=1e-1)", partial(STRATEGIES["transductive_design"], penalty=0.1)),
+        ("facility_location()", facility_location),
+    ],
+)
+def test_a_setting_is_the_rule_with_these_arguments(text, rule):
+    signals = make_pool(unlabeled=120)
+    rows = find_strategy(text)(signals, 20, np.random.default_rng(0))
+    np.testing.assert_array_equal(rows, rule(signals, 20, np.random.default_rng(0)))
+
+
+def test_settings_differ_from_the_rule_they_are_of():
+    signals = make_pool(unlabeled=120)
+    texts = ("facility_location", "facility_location(exponent=1)", "facility_location(power=3)")
+    picks = {tuple(find_strategy(text)(signals, 20, np.random.default_rng(0))) for text in texts}
+    assert len(picks) == 3
+
+
+def test_a_setting_needs_what_its_rule_needs():
+    assert needs_of("badge(max_candidates=50)") == needs_of(" badge ") == {"head_inputs"}
+    assert QProposals(["badge(max_candidates=50)", "margin"], "margin").needs() == {"head_inputs"}
+
+
+UNKNOWN, OPTIONS = "expected one of badge, bald", "expected options of {} with numbers"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("magic", UNKNOWN),
+        ("magic(power=1)", UNKNOWN),
+        ("", UNKNOWN),
+        ("facility_location(power=1", UNKNOWN),
+        ("facility_location)power=1(", UNKNOWN),
+        ("facility_location(charm=1)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power=)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power=big)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power='1')", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power=[1])", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(1)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(power=1,)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(k=1)", OPTIONS.format("power, exponent, max_candidates")),
+        ("margin(power=1)", OPTIONS.format("none")),
+    ],
+)
+def test_a_setting_that_is_none_is_told_in_one_line(text, expected):
+    for make in (lambda: Fixed(text), lambda: QProposals(["margin", text], "margin")):
+        with pytest.raises(UserError) as told:
+            make()
+        assert str(told.value).startswith("acquisition.policy.strateg")
+        assert repr(text) in str(told.value)
+        assert expected in str(told.value)
+        assert "\n" not in str(told.value)
+
+
 # Beyond the size of exact picks. A pool of clusters has many equally good batches: objectives tell more than recall.
 
 
@@ -228,6 +336,11 @@ def test_density_weighted_margin_recalls_the_exact_picks_from_few_candidates():
     few_anchors = strategy(signals, 30, np.random.default_rng(0), max_anchors=1000)
     assert len(exact & set(few_candidates)) >= 27
     assert len(exact & set(few_anchors)) >= 15
+
+
+def test_rules_without_a_limit_are_exact_at_any_size():
+    limited = {name for name, rule in STRATEGIES.items() if "max_candidates" in inspect.signature(rule).parameters}
+    assert limited == STRATEGIES.keys() - EXACT_AT_ANY_SIZE
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - EXACT_AT_ANY_SIZE))

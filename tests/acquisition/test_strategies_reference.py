@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.acquisition.strategies import STRATEGIES, geometry
 from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.contrastive import cal
@@ -14,6 +14,7 @@ from lit_react.acquisition.strategies.coreset import k_center
 from lit_react.acquisition.strategies.density import density_weighted_margin
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover, pure_radius
+from lit_react.acquisition.strategies.transductive_design import transductive_design
 
 SEEDS = range(5)
 
@@ -256,6 +257,35 @@ def test_facility_location_adds_the_row_with_the_largest_weighted_gain(
         covered = [max(c, s) for c, s in zip(covered, similarity[:, pick], strict=True)]
     if exponent == 0:
         np.testing.assert_array_equal(coverage(signals, 15, rng), rows)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("chunk_elements", [40, 2**22])
+@pytest.mark.parametrize("labeled", [0, 9])
+@pytest.mark.parametrize(("penalty", "exponent"), [(5.0, 3.0), (1.0, 3.0), (0.1, 0.0)])
+def test_transductive_design_lowers_the_weighted_posterior_variance_most(
+    monkeypatch, seed, penalty, exponent, labeled, chunk_elements
+):
+    """The inverse is taken anew for each row that could be picked."""
+    monkeypatch.setattr(geometry, "CHUNK_ELEMENTS", chunk_elements)
+    signals = random_pool(seed, labeled=labeled)
+    points, weights = signals.embeddings.astype(float), np.array(location_weights(signals, exponent))
+    precision = signals.labeled_embeddings.astype(float).T @ signals.labeled_embeddings + penalty * np.eye(8)
+
+    def uncertainty_left(information):
+        return weights @ np.einsum("ij,jk,ik->i", points, np.linalg.inv(information), points)
+
+    picks = []
+    while len(picks) < 15:
+        left = {
+            i: uncertainty_left(precision + np.outer(points[i], points[i]))
+            for i in range(len(points))
+            if i not in picks
+        }
+        picks.append(min(left, key=left.get))
+        precision = precision + np.outer(points[picks[-1]], points[picks[-1]])
+    rows = transductive_design(signals, 15, np.random.default_rng(0), penalty=penalty, exponent=exponent)
+    np.testing.assert_array_equal(rows, signals.rows[picks])
 
 
 def test_facility_location_goes_by_uncertainty_when_all_is_covered():

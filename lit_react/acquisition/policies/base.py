@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from lit_react.acquisition.agent import Options
 from lit_react.acquisition.features import FeatureMap
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import NEEDS, STRATEGIES
+from lit_react.acquisition.strategies import find_strategy, needs_of
 from lit_react.errors import UserError
 
 
@@ -49,7 +50,7 @@ class Policy(ABC):
 
     def needs(self) -> frozenset[str]:
         """Extra signals that its strategies read."""
-        return frozenset().union(*(NEEDS.get(name, frozenset()) for name in self.strategies()))
+        return frozenset().union(*(needs_of(name) for name in self.strategies()))
 
     @abstractmethod
     def takes(self, k: int) -> int:
@@ -80,15 +81,39 @@ class Policy(ABC):
         prior = torch.tensor([proposal.prior for proposal in proposals])
         return Options(padded, mask, prior, self.takes(k))
 
+    # ---- memory: a policy that keeps one overrides all four ---------------------------------------------------
+
+    def observe(self, signals: PoolSignals) -> None:  # noqa: B027
+        """Learn from the labels of the last purchase; called once per round, before `proposals`."""
+
+    def remember(self, rows: Rows, names: Sequence[str]) -> None:  # noqa: B027
+        """Keep what was asked for, after `proposals`.
+
+        In a round that is run again it is what the ledger holds, whatever was proposed this time.
+
+        Args:
+            rows: int64 [k], pool rows, in the order of asking.
+            names: of the proposals that they came from.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """The memory, as tensors and plain numbers; later changes must not reach it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """The inverse of `state_dict`."""
+
 
 def check_strategy(name: str, option: str) -> str:
-    """The name, if a strategy has it.
+    """The name or setting, if a strategy has it.
 
     Raises:
         UserError: no strategy has it.
     """
-    if name not in STRATEGIES:
-        raise UserError(f"{option}: unknown strategy {name!r}, expected one of {', '.join(sorted(STRATEGIES))}")
+    try:
+        find_strategy(name)
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from error
     return name
 
 

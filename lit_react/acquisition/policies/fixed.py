@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.acquisition.strategies import find_strategy
 
 
 class Fixed(Policy):
@@ -33,4 +33,4 @@ class Fixed(Policy):
 
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The rule's batch."""
-        return [Proposal(self.strategy, STRATEGIES[self.strategy](signals, k, generator), prior=True)]
+        return [Proposal(self.strategy, find_strategy(self.strategy)(signals, k, generator), prior=True)]

@@ -8,19 +8,20 @@ import numpy as np
 
 from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.acquisition.strategies import find_strategy
 from lit_react.errors import UserError
 
 DEFAULT_STRATEGIES = (
     "facility_location",
-    "margin",
-    "badge",
+    "facility_location(exponent=1.5)",
+    "facility_location(exponent=0.5)",
+    "facility_location(power=3)",
+    "transductive_design",
+    "transductive_design(penalty=1)",
     "cluster_margin",
     "density_weighted_margin",
-    "typiclust",
-    "random",
-    "facility_location+margin",
-    "facility_location+typiclust",
+    "badge",
+    "margin",
 )
 
 
@@ -31,7 +32,7 @@ class QProposals(Policy):
     harm. New strategies join without training: a batch is valued by its samples, not by its name.
 
     Args:
-        strategies: names; `a+b` takes turns between the picks of a and of b.
+        strategies: names or settings (`facility_location(exponent=1)`); `a+b` takes turns between the picks of a and b.
         prior: the rule to start from; it must be among `strategies`.
     """
 
@@ -52,9 +53,13 @@ class QProposals(Policy):
         """One batch."""
         return 1
 
+    def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
+        """The prior's batch alone, int64 [k]."""
+        return _take_turns([find_strategy(part)(signals, k, generator) for part in self.mixtures[self.prior]], k)
+
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """One batch per strategy and mixture; a strategy used twice is asked once."""
-        picks = {name: STRATEGIES[name](signals, k, generator) for name in sorted(self.strategies())}
+        picks = {name: find_strategy(name)(signals, k, generator) for name in sorted(self.strategies())}
         return [
             Proposal(name, _take_turns([picks[part] for part in parts], k), prior=name == self.prior)
             for name, parts in self.mixtures.items()

@@ -12,7 +12,7 @@ from lit_react.acquisition.agent import Options
 from lit_react.acquisition.features import FeatureMap
 from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.acquisition.strategies import find_strategy
 
 
 class QSamples(Policy):
@@ -41,7 +41,7 @@ class QSamples(Policy):
 
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The prior's k picks, then other rows, each alone."""
-        sound = STRATEGIES[self.prior](signals, k, generator)
+        sound = find_strategy(self.prior)(signals, k, generator)
         others = np.setdiff1d(signals.rows, sound)
         drawn = generator.choice(others, min(len(others), max(self.candidates - k, 0)), replace=False)
         rows = np.concatenate([sound, drawn])

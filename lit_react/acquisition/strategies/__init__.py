@@ -1,5 +1,7 @@
 """Acquisition strategies: fixed rules that propose which rows to label next.
 
+`find_strategy` gives the one of a name, or a setting of it: `facility_location(exponent=1)`.
+
 A strategy is a plain function `(signals, k, generator) -> rows` (see `Strategy`). What it can be tuned by are keyword
 arguments with defaults, to be set with `functools.partial`. To add one, write such a function in the file of its
 family, enter it in `STRATEGIES`, and in `NEEDS` where it reads optional signals; then give it a brute-force twin in
@@ -10,6 +12,11 @@ their `max_candidates` gives (at any size where they have none). Larger pools ar
 and memory stay bounded.
 """
 
+import ast
+import inspect
+import re
+from functools import partial
+
 from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.contrastive import cal
@@ -18,6 +25,7 @@ from lit_react.acquisition.strategies.density import density_weighted_margin
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy
+from lit_react.acquisition.strategies.transductive_design import transductive_design
 from lit_react.acquisition.strategies.uncertainty import bald, entropy, least_confidence, margin, random
 
 STRATEGIES: dict[str, Strategy] = {
@@ -36,6 +44,7 @@ STRATEGIES: dict[str, Strategy] = {
     "density_weighted_margin": density_weighted_margin,
     "facility_location": facility_location,
     "coverage": coverage,
+    "transductive_design": transductive_design,
 }
 """All strategies by name."""
 
@@ -45,4 +54,40 @@ NEEDS: dict[str, frozenset[str]] = dict.fromkeys(STRATEGIES, frozenset()) | {
 }
 """Optional fields of `PoolSignals` that each strategy reads."""
 
-__all__ = ["NEEDS", "STRATEGIES", "Strategy"]
+SETTING = re.compile(r"(?P<name>\w+)(?:\((?P<options>.*)\))?")
+
+
+def find_strategy(text: str) -> Strategy:
+    """The strategy of a name, with options where the name has some.
+
+    Args:
+        text: `margin`, `facility_location(exponent=1, power=2)`.
+
+    Raises:
+        ValueError: no strategy has that name or option.
+    """
+    match = SETTING.fullmatch(text.strip())
+    if match is None or match["name"] not in STRATEGIES:
+        raise ValueError(f"unknown strategy {text!r}, expected one of {', '.join(sorted(STRATEGIES))}")
+    strategy = STRATEGIES[match["name"]]
+    if not match["options"]:
+        return strategy
+    known = [name for name, p in inspect.signature(strategy).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    options = {}
+    for option in match["options"].split(","):
+        name, _, value = (part.strip() for part in option.partition("="))
+        try:
+            options[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            options[name] = None
+        if name not in known or not isinstance(options[name], int | float):
+            raise ValueError(f"strategy {text!r}: expected options of {', '.join(known) or 'none'} with numbers")
+    return partial(strategy, **options)
+
+
+def needs_of(text: str) -> frozenset[str]:
+    """Optional fields of `PoolSignals` that a strategy reads, by its name or setting."""
+    return NEEDS[text.partition("(")[0].strip()]
+
+
+__all__ = ["NEEDS", "STRATEGIES", "Strategy", "find_strategy", "needs_of"]

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lit_react.acquisition.signals import Floats, PoolSignals, Rows
+from lit_react.acquisition.signals import MANY_ROWS, Floats, PoolSignals, Rows
 from lit_react.acquisition.strategies.geometry import Float32s, chunks, load
 from lit_react.acquisition.strategies.ranking import highest
 
 BATCH = 64  # gains recomputed at a time
-KEPT_ELEMENTS = 2**25  # the similarities of up to 5,792 rows stay in memory (128 MiB)
+KEPT_ELEMENTS = MANY_ROWS**2  # the similarities of fewer pairs stay in memory (128 MiB)
 NOTHING_LEFT = 1e-6  # share of all weight below which a gain is rounding
 
 
@@ -56,8 +56,13 @@ def facility_location(
     positions, worth = _priority_sample(weights * room, max(k, max_candidates), generator)
 
     points = load(signals.embeddings, positions)
+    known = signals.similarities if len(positions) == len(signals) <= KEPT_ELEMENTS**0.5 else None
+    if known is not None:
+        known = _powered(known, power)
+    elif len(points) ** 2 <= KEPT_ELEMENTS:
+        known = _similarity(points, points, power)
     own_weights = weights[positions]
-    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power)
+    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power, known)
     rest = np.setdiff1d(np.arange(len(positions)), picks)
     by_weight = rest[highest(own_weights[rest], k - len(picks), generator)]
     return signals.rows[positions[np.concatenate([picks, by_weight])]]
@@ -88,12 +93,24 @@ def _priority_sample(sizes: Float32s, count: int, generator: np.random.Generator
 
 def _similarity(points: Float32s, others: Float32s, power: float) -> Float32s:
     """float32 [n, m], max(cos, 0)^power of unit vectors."""
-    block = np.maximum(points @ others.T, 0)
+    block = points @ others.T
+    return _powered(block, power, out=block)
+
+
+def _powered(cosines: Float32s, power: float, out: Float32s | None = None) -> Float32s:
+    """max(cos, 0)^power, in `out` where it is given."""
+    block = np.maximum(cosines, 0, out=out)
     return block if power == 1 else np.power(block, power, out=block)
 
 
 def _lazy_greedy(
-    points: Float32s, weights: Float32s, own_weights: Float32s, covered: Float32s, k: int, power: float
+    points: Float32s,
+    weights: Float32s,
+    own_weights: Float32s,
+    covered: Float32s,
+    k: int,
+    power: float,
+    kept: Float32s | None,
 ) -> Rows:
     """Greedy positions in `points`, until k or until nothing is left to gain.
 
@@ -104,11 +121,11 @@ def _lazy_greedy(
         covered: float32 [n], similarity to the nearest labeled row.
         k: Most picks.
         power: Exponent of the similarity.
+        kept: float32 [n, n], the similarities of all pairs; None where they take too much memory.
 
     Returns:
         int64 [at most k].
     """
-    kept = _similarity(points, points, power) if len(points) ** 2 <= KEPT_ELEMENTS else None
     to_itself = np.einsum("ij,ij->i", points, points) ** power
     overweight = weights - own_weights
 

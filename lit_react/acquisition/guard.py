@@ -1,0 +1,51 @@
+"""Falls back to the prior rule where leaving it does not pay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class Guard:
+    """Compares the rewards of the rounds that left the prior with those that kept to it.
+
+    Each reward is taken relative to what the prior brings on average in such a state; then early rounds, in which
+    every label helps, and late ones can be compared. It closes when the mean of the rounds that left the prior lies
+    more than `doubt` standard errors below that of the others (below zero while there are fewer than two). With a few
+    noisy rewards that sees gross failure only; small errors are the ensemble's matter.
+
+    Args:
+        doubt: standard errors.
+        least: rounds that left the prior before it may close.
+        recent: so many of the latest rounds of each kind are looked at.
+    """
+
+    def __init__(self, doubt: float = 2.0, least: int = 3, recent: int = 10) -> None:
+        self.doubt, self.least, self.recent = doubt, least, recent
+        self.left: list[float] = []
+        self.kept: list[float] = []
+
+    def record(self, reward: float, expected: float, *, left_prior: bool) -> None:
+        """Add a round: its reward, and what the prior brings on average in such a state, both in points."""
+        (self.left if left_prior else self.kept).append(reward - expected)
+
+    @property
+    def closed(self) -> bool:
+        """Whether only the prior may be taken."""
+        if len(self.left) < self.least:
+            return False
+        left = torch.tensor(self.left[-self.recent :])
+        kept = torch.tensor(self.kept[-self.recent :]) if len(self.kept) > 1 else torch.zeros(1)
+        spread = torch.cat([left - left.mean(), kept - kept.mean()]).square().sum()
+        variance = max(float(spread) / max(len(left) + len(kept) - 2, 1), 1.0)  # a point at least
+        error = (variance * (1 / len(left) + (1 / len(kept) if len(kept) > 1 else 0))) ** 0.5
+        return float(left.mean() - kept.mean()) < -self.doubt * error
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"left": list(self.left), "kept": list(self.kept)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.left, self.kept = list(state["left"]), list(state["kept"])

@@ -1,0 +1,1 @@
+"""Simulated annotation: the environment in which acquisition policies are trained and compared."""

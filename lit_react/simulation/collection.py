@@ -1,0 +1,87 @@
+"""Collect comparisons with all cores: an episode is a file, and a file that is there is not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as serialised
+
+from lit_react.acquisition.policies import QProposals
+from lit_react.files import write_atomically
+from lit_react.simulation.comparison import Comparisons, Episodes, compare
+from lit_react.simulation.sources import load_sources
+from lit_react.simulation.tasks import Parts, draw_task
+from lit_react.simulation.workers import in_processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode; its random choices follow from the three."""
+
+    seed: int
+    source: str
+    index: int
+
+    def path(self, folder: Path) -> Path:
+        """Where its comparisons are kept."""
+        return folder / "episodes" / f"{self.source}_{self.index:04d}.safetensors"
+
+
+def collect(folder: Path, names: Sequence[str], plan: Episodes, policy: QProposals, seed: int) -> Iterator[Path]:
+    """Simulate the episodes that `folder` has not yet; yields the path of each, in the order of finishing.
+
+    Args:
+        folder: with `sources/`, as `embedded_sources` wrote them; the files go to `episodes/`.
+        names: of the sources.
+        plan: see `Episodes`.
+        policy: which options are compared.
+        seed: of all episodes.
+    """
+    jobs = [Job(seed, name, index) for index in range(plan.per_source) for name in names]
+    open_jobs = [job for job in jobs if not job.path(folder).exists()]
+    yield from (job.path(folder) for job in jobs if job not in open_jobs)
+    arguments = (folder, list(names), plan, policy)
+    for job, _ in in_processes(_simulate, open_jobs, _prepare, arguments, plan.workers):
+        yield job.path(folder)
+
+
+def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
+    """The sources of an episode, and its comparisons; None where its pool was too small to simulate."""
+    with safe_open(path, framework="pt") as file:
+        sources = tuple(file.metadata()["sources"].split(","))
+        keys = set(file.keys())
+        if "states" not in keys:
+            return sources, None
+        return sources, Comparisons(*(file.get_tensor(name) for name in ("states", "options", "rewards")))
+
+
+@dataclass
+class _Worker:
+    """What a process keeps between episodes."""
+
+    folder: Path
+    sources: dict[str, Parts]
+    plan: Episodes
+    policy: QProposals
+
+
+_worker: _Worker
+
+
+def _prepare(folder: Path, names: list[str], plan: Episodes, policy: QProposals) -> None:
+    global _worker
+    _worker = _Worker(folder, load_sources(names, folder / "sources"), plan, policy)
+
+
+def _simulate(job: Job) -> None:
+    generator = np.random.default_rng([job.seed, crc32(job.source.encode()), job.index])
+    task = draw_task(_worker.sources, job.source, generator)
+    found = compare(task, _worker.policy, generator, _worker.plan)
+    tensors = {"nothing": torch.zeros(0)} if found is None else {k: v.contiguous() for k, v in vars(found).items()}
+    write_atomically(job.path(_worker.folder), serialised(tensors, {"sources": ",".join(task.sources)}))

@@ -1,0 +1,94 @@
+"""Compare batches from the same state: each is bought in turn, and the rule goes on from there for a few rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_react.acquisition.agent import POINTS
+from lit_react.acquisition.policies import QProposals
+from lit_react.simulation.environment import Annotation, begin
+from lit_react.simulation.tasks import Task
+
+
+@dataclass
+class Episodes:
+    """What is simulated.
+
+    Args:
+        per_source: episodes whose main source a set is.
+        rounds: purchases of an episode.
+        compared: share of the states in which all options are compared; in the others the prior rule buys.
+        horizon: rounds after a choice of which the rewards are kept.
+        workers: processes; None: one per core.
+    """
+
+    per_source: int = 24
+    rounds: int = 10
+    compared: float = 0.4
+    horizon: int = 3
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """States of one episode, and what each option brought there.
+
+    Attributes:
+        states: float32 [t, S].
+        options: float32 [t, a, k, F], sample features of each option.
+        rewards: float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points;
+            the prior rule buys in all of them but the first.
+    """
+
+    states: Tensor
+    options: Tensor
+    rewards: Tensor
+
+
+def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan: Episodes) -> Comparisons | None:
+    """One simulated episode; None where the pool is too small for it.
+
+    Every option of a state starts from the same head, pool and test set, so what differs between them is what they
+    bought. From a compared state the episode goes on with the prior's batch, the best or a random one, a third each:
+    states that a run of the trained policy meets, and others.
+
+    Args:
+        task: what is annotated.
+        policy: which options there are.
+        generator: draws initial labels, ties and the way on.
+        plan: rounds, share of compared states, horizon.
+    """
+    k = task.query_size
+    if len(task.pool) < task.initial_size + (plan.rounds + plan.horizon + 1) * k:
+        return None
+    now, states, options, rewards = begin(task, generator), [], [], []
+    last_chance = generator.integers(plan.rounds)
+    for round in range(plan.rounds):
+        if generator.random() >= plan.compared and round != last_chance:
+            now = now.buy(policy.prior_batch(now.signals, k, generator))
+            continue
+        features = now.features(plan.rounds, generator)
+        proposals = policy.proposals(now.signals, k, generator)
+        after = [now.buy(proposal.rows) for proposal in proposals]
+        states.append(torch.from_numpy(features.state()))
+        options.append(policy.options(proposals, features, k).features)
+        values = np.array([_follow(policy, state, k, generator, plan.horizon) for state in after])
+        gains = np.diff(values, axis=1, prepend=now.value)
+        rewards.append(torch.from_numpy(gains.astype(np.float32)) * POINTS)
+        prior = next(index for index, proposal in enumerate(proposals) if proposal.prior)
+        ways = (prior, int(values.mean(axis=1).argmax()), int(generator.integers(len(after))))
+        now = after[ways[generator.integers(3)]]
+    return Comparisons(torch.stack(states), torch.stack(options), torch.stack(rewards))
+
+
+def _follow(policy: QProposals, state: Annotation, k: int, generator: np.random.Generator, horizon: int) -> list[float]:
+    """The value of a state and of those to which the prior rule leads."""
+    values = [state.value]
+    while len(values) < horizon:
+        state = state.buy(policy.prior_batch(state.signals, k, generator))
+        values.append(state.value)
+    return values

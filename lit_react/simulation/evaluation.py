@@ -1,0 +1,165 @@
+"""Whole simulated runs: what a policy reaches from start to budget, on sets that it was not trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.callback import Purchase
+from lit_react.acquisition.policies import Fixed, Policy, QProposals
+from lit_react.acquisition.rewards import GainReward, Outcome
+from lit_react.files import write_json
+from lit_react.simulation.environment import begin
+from lit_react.simulation.sources import load_sources
+from lit_react.simulation.tasks import Parts, Task
+from lit_react.simulation.workers import in_processes
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a policy is measured: standard runs on each set by the policy that was trained without it.
+
+    Args:
+        seeds: runs per set.
+        rounds: purchases of a run.
+        workers: processes; None: one per core.
+    """
+
+    seeds: int = 10
+    rounds: int = 10
+    workers: int | None = None
+
+
+@dataclass
+class SimulatedRun:
+    """A run's course.
+
+    Attributes:
+        accuracies: on the test set, before the first purchase and after each.
+        chosen: name of the proposal that was taken each time.
+    """
+
+    accuracies: list[float] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
+
+    @property
+    def aulc(self) -> float:
+        """Mean accuracy over the rounds, start point included."""
+        return float(np.mean(self.accuracies))
+
+
+def standard_task(name: str, parts: Parts, seed: int, pool_size: int = 2000) -> Task:
+    """A set's own labels, 20 at the start and 20 per round, from a pool drawn by the seed."""
+    pool, test = parts
+    rows = np.random.default_rng([seed, 0]).permutation(len(pool))[:pool_size]
+    classes = int(max(pool.labels.max(), test.labels.max())) + 1
+    return Task(pool.take(np.sort(rows)), test, classes, sources=(name,))
+
+
+def simulate_run(task: Task, policy: Policy, agent: Agent, *, rounds: int, seed: int) -> SimulatedRun:
+    """One run: the steps of `AcquisitionCallback`, each fit a head's, each answer at once.
+
+    Args:
+        task: what is annotated.
+        policy: what can be chosen.
+        agent: who chooses, and learns on.
+        rounds: purchases.
+        seed: of initial labels, ties and draws; runs of one seed start from the same labels.
+    """
+    generator, reward = np.random.default_rng([seed, 1]), GainReward()
+    agent.generator.manual_seed(seed)
+    now, run = begin(task, generator), SimulatedRun()
+    last: Purchase | None = None
+    for round in range(rounds):
+        run.accuracies.append(now.accuracy)
+        features = now.features(rounds, generator)
+        policy.observe(now.signals)
+        k = min(task.query_size, len(now.signals))
+        proposals = policy.proposals(now.signals, k, generator)
+        state, options = torch.from_numpy(features.state()), policy.options(proposals, features, k)
+        if last is not None:
+            before, after = now.history.values[-2:]
+            value = reward(Outcome(before, after, last.cost, before))
+            agent.observe(last.state, last.action, value, state, options, left_prior=last.left_prior)
+            if policy.learns:
+                agent.learn()
+        decision = agent.decide(state, options, spent=round / rounds)
+        rows = np.concatenate([proposals[index].rows for index in decision.taken])
+        names = [proposals[index].name for index in decision.taken for _ in proposals[index].rows]
+        policy.remember(rows, names)
+        left = not all(proposals[index].prior for index in decision.taken)
+        last = Purchase(state, torch.from_numpy(policy.describe(rows, features)), float(len(rows)), 0.0, left)
+        run.chosen.append(names[0])
+        now = now.buy(rows)
+    run.accuracies.append(now.accuracy)
+    return run
+
+
+def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, policy: QProposals) -> Iterator[Path]:
+    """Run the policy `without_NAME` and the prior rule alone on each set; yields files as they are there.
+
+    Args:
+        folder: of the simulation, with `sources/` and `without_NAME/`.
+        names: of the sets.
+        plan: see `Evaluation`.
+        policy: the options.
+    """
+    jobs = [(name, seed) for seed in range(plan.seeds) for name in names]
+    done = [job for job in jobs if _is_done(_result(folder, job), plan)]
+    yield from (_result(folder, job) for job in done)
+    arguments = (folder, list(names), plan, policy)
+    for job, _ in in_processes(_measure, [job for job in jobs if job not in done], _prepare, arguments, plan.workers):
+        yield _result(folder, job)
+
+
+def load_results(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, SimulatedRun]]:
+    """Runs of `policy` and `prior` by set and seed."""
+    found = {}
+    for path in paths:
+        content = json.loads(path.read_text())
+        runs = {which: SimulatedRun(**content[which]) for which in ("policy", "prior")}
+        found[content["set"], content["seed"]] = runs
+    return found
+
+
+def _result(folder: Path, job: tuple[str, int]) -> Path:
+    return folder / f"without_{job[0]}" / f"seed_{job[1]:02d}.json"
+
+
+def _is_done(path: Path, plan: Evaluation) -> bool:
+    """Whether the runs are there, and as long as they shall be."""
+    return path.exists() and len(json.loads(path.read_text())["prior"]["chosen"]) == plan.rounds
+
+
+@dataclass
+class _Worker:
+    """What a process keeps between runs."""
+
+    folder: Path
+    sources: dict[str, Parts]
+    plan: Evaluation
+    policy: QProposals
+
+
+_worker: _Worker
+
+
+def _prepare(folder: Path, names: list[str], plan: Evaluation, policy: QProposals) -> None:
+    global _worker
+    _worker = _Worker(folder, load_sources(names, folder / "sources"), plan, policy)
+
+
+def _measure(job: tuple[str, int]) -> None:
+    name, seed = job
+    task = standard_task(name, _worker.sources[name], seed)
+    content: dict[str, object] = {"set": name, "seed": seed}
+    for which, policy in (("policy", _worker.policy), ("prior", Fixed(_worker.policy.prior))):
+        agent = Agent(str(_worker.folder / f"without_{name}"))
+        content[which] = vars(simulate_run(task, policy, agent, rounds=_worker.plan.rounds, seed=seed))
+    write_json(_result(_worker.folder, job), content)

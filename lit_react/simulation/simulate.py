@@ -1,0 +1,192 @@
+"""`simulate`: embed the sources, compare batches in simulated episodes, train the policy, measure it on unseen sets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import Logger
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tqdm.auto import tqdm
+
+from lit_react import __version__
+from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
+from lit_react.acquisition.pretrained import PretrainedPolicy
+from lit_react.errors import UserError
+from lit_react.experiments.statistics import bootstrap_interval, wilcoxon
+from lit_react.files import write_json
+from lit_react.simulation.collection import collect, load_comparisons
+from lit_react.simulation.comparison import Comparisons, Episodes
+from lit_react.simulation.evaluation import Evaluation, SimulatedRun, evaluate, load_results
+from lit_react.simulation.sources import Encoder, LabeledSet, embedded_sources
+from lit_react.simulation.training import Training, expected_gain, lessons, train
+from lit_react.tracking import Wandb, wandb_logger
+
+Tell = Callable[[int, float], None]
+
+
+def simulate(
+    *,
+    folder: Path,
+    sources: dict[str, LabeledSet],
+    strategies: Sequence[str] = DEFAULT_STRATEGIES,
+    seed: int = 0,
+    encoder: Encoder = Encoder(),  # noqa: B008
+    episodes: Episodes = Episodes(),  # noqa: B008
+    training: Training = Training(),  # noqa: B008
+    evaluation: Evaluation = Evaluation(),  # noqa: B008
+    wandb: Wandb = Wandb(),  # noqa: B008
+) -> None:
+    """Train an acquisition policy in simulated annotation; the same command again goes on where it was stopped.
+
+    Writes `policy/`, trained on all sets, and `without_NAME/` for each set, trained without it and its relatives, by
+    which the policy is measured. Give a policy to `fit` as `--acquisition.agent.pretrained FOLDER`.
+
+    Args:
+        folder: of the simulation.
+        sources: labeled data sets by name.
+        strategies: options of the policy; the first is the prior rule.
+        seed: of everything.
+        encoder: how texts are embedded.
+        episodes: what is simulated.
+        training: how the network learns.
+        evaluation: how the policies are measured.
+        wandb: where loss and results go.
+    """
+    policy, names = QProposals(strategies, strategies[0]), list(sources)
+    _check_relatives(sources)
+    made_of = {
+        "sources": {name: asdict(labeled_set) for name, labeled_set in sources.items()},
+        "strategies": list(strategies),
+        "seed": seed,
+        "encoder": asdict(encoder),
+        "episodes": {key: value for key, value in asdict(episodes).items() if key not in ("workers", "per_source")},
+    }
+    _check_same(folder, made_of)
+    _run(embedded_sources(sources, encoder, folder / "sources"), len(names), "sources")
+    count = len(names) * episodes.per_source
+    paths = sorted(_run(collect(folder, names, episodes, policy, seed), count, "simulated episodes"))
+    found = [(used, comparisons) for used, comparisons in map(load_comparisons, paths) if comparisons is not None]
+    logger = wandb_logger(wandb, folder)
+    card = made_of | {"version": __version__, "training": asdict(training), "episodes": asdict(episodes)}
+    for name in tqdm([*names, None], desc="policies", leave=False):
+        hidden = _hidden(name, sources) if name else set()
+        used = [(origin[0], comparisons) for origin, comparisons in found if not hidden & set(origin)]
+        target = folder / (f"without_{name}" if name else "policy")
+        _train_policy(target, used, training, seed, card, _teller(logger, target.name))
+    done = _run(evaluate(folder, names, evaluation, policy), len(names) * evaluation.seeds, "runs on unseen sets")
+    measured = _summary(load_results(sorted(done)))
+    _finish(folder / "policy", measured)
+    if logger:
+        logger.log_metrics({f"unseen/{name}": row["difference"] for name, row in measured.items()})
+        logger.experiment.finish()
+
+
+def _teller(logger: Logger | None, key: str) -> Tell:
+    """Sends an epoch's loss to W&B, where that is on."""
+
+    def tell(epoch: int, loss: float) -> None:
+        if logger is not None:
+            logger.log_metrics({f"{key}/loss": loss, f"{key}/epoch": epoch})
+
+    return tell
+
+
+def _run(steps: Iterable[Any], total: int, what: str) -> list[Any]:
+    return list(tqdm(steps, total=total, desc=what, leave=False))
+
+
+def _check_relatives(sources: dict[str, LabeledSet]) -> None:
+    for name, labeled_set in sources.items():
+        for relative in labeled_set.relatives or []:
+            if relative not in sources:
+                raise UserError(f"sources.{name}.relatives: {relative!r} is none of the sources, {', '.join(sources)}")
+
+
+def _hidden(name: str, sources: dict[str, LabeledSet]) -> set[str]:
+    """A set and its relatives, whichever of two names the other."""
+    naming = {other for other, labeled_set in sources.items() if name in (labeled_set.relatives or [])}
+    return {name, *(sources[name].relatives or []), *naming}
+
+
+def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
+    """A folder belongs to one simulation: its episodes shall not be mixed with those of another."""
+    path = folder / "simulation.json"
+    if not path.exists():
+        write_json(path, made_of)
+    old, new = json.loads(path.read_text()), json.loads(json.dumps(made_of))
+    for key, value in new.items():
+        if old.get(key) != value:
+            raise UserError(f"{path}: this simulation was begun with other {key}; restore it, or choose another folder")
+
+
+def _train_policy(
+    folder: Path,
+    episodes: list[tuple[str, Comparisons]],
+    training: Training,
+    seed: int,
+    card: dict[str, Any],
+    tell: Tell,
+) -> None:
+    """Train and save, unless that is done; what was measured by an older policy there is thrown away."""
+    if not episodes:
+        raise UserError("episodes.per_source: nothing to learn from is left; simulate more episodes or more sources")
+    digest = hashlib.sha256(b"".join(c.rewards.numpy().tobytes() for _, c in episodes))
+    digest.update(json.dumps(asdict(training), sort_keys=True).encode())
+    card = card | {"trained_on": sorted({name for name, _ in episodes}), "digest": digest.hexdigest()}
+    if (folder / "policy.json").exists() and _read_card(folder).get("digest") == card["digest"]:
+        return
+    for path in folder.glob("seed_*.json"):
+        path.unlink()
+    network = train(lessons(episodes, training.gamma), training, seed, tell)
+    states = sum(len(comparisons.states) for _, comparisons in episodes)
+    PretrainedPolicy(network, expected_gain(episodes, prior=0), card | {"states": states}).save(folder)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "policy.json").read_text())
+
+
+def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[str, dict[str, float]]:
+    """AULC in points of policy and prior by set, and over all runs."""
+    pairs = {job: (100 * runs["policy"].aulc, 100 * runs["prior"].aulc) for job, runs in results.items()}
+    summary = {}
+    for name in [*dict.fromkeys(name for name, _ in results), "all"]:
+        chosen = np.array([pair for (of, _), pair in pairs.items() if name in (of, "all")])
+        differences = chosen[:, 0] - chosen[:, 1]
+        low, high = bootstrap_interval(differences, np.random.default_rng(0))
+        summary[name] = {
+            "policy": float(chosen[:, 0].mean()),
+            "prior": float(chosen[:, 1].mean()),
+            "difference": float(differences.mean()),
+            "low": low,
+            "high": high,
+            "p": wilcoxon(differences),
+            "runs": len(chosen),
+        }
+    return summary
+
+
+def _finish(folder: Path, measured: dict[str, dict[str, float]]) -> None:
+    """The results go into the card and onto the screen."""
+    card = _read_card(folder)
+    policy = PretrainedPolicy.load(folder)
+    PretrainedPolicy(policy.q_network, policy.expected_gain, card | {"measured": measured}).save(folder)
+    title = "AULC (points) on sets that the policy was not trained on, simulated"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("set", "runs", "prior", "policy", "difference", "95 % interval", "p"):
+        table.add_column(column, justify="left" if column == "set" else "right")
+    for name, row in measured.items():
+        interval = f"{row['low']:+.2f} … {row['high']:+.2f}"
+        numbers = (f"{row['prior']:.1f}", f"{row['policy']:.1f}", f"{row['difference']:+.2f}", interval)
+        table.add_row(name, str(row["runs"]), *numbers, f"{row['p']:.3f}")
+    Console().print(table)
+    print(f"policy: {folder}")

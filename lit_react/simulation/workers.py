@@ -1,0 +1,60 @@
+"""A process per core, a thread per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any, TypeVar
+
+import torch
+
+Job = TypeVar("Job")
+
+
+def in_processes(
+    work: Callable[[Job], Any],
+    jobs: Sequence[Job],
+    prepare: Callable[..., None],
+    arguments: tuple[Any, ...],
+    workers: int | None,
+) -> Iterator[tuple[Job, Any]]:
+    """Do the jobs in processes of their own; yields each with its result, in the order of finishing.
+
+    Args:
+        work: a function of a module, called with a job.
+        jobs: what to do.
+        prepare: a function of a module, called once in each process.
+        arguments: of `prepare`.
+        workers: processes; None: one per core.
+    """
+    if not jobs:
+        return
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # read when a process starts
+    count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    with ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare, arguments)
+    ) as pool:
+        futures = {pool.submit(work, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    prepare(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves nobody behind who waits for jobs."""
+    parent = parent_process()
+    assert parent is not None, "a worker has one"
+    parent.join()
+    os._exit(1)
