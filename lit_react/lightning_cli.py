@@ -242,6 +242,7 @@ def run_lightning(args: ArgsType) -> None:
         UserError: something that the user gave is wrong.
     """
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("lit_react").setLevel(logging.INFO)
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import time
@@ -30,6 +31,7 @@ from lit_react.state import RunState
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
 
+log = logging.getLogger("lit_react")
 MakeTrainer = Callable[[Path, AcquisitionCallback], L.Trainer]
 
 
@@ -134,6 +136,9 @@ def run_rounds(
             ledger.ask(0, first)
         for round in count(len(state.rounds)):
             _buy(plan, ledger, data, round)
+            if is_first_process():
+                labels = len(data.pool.labeled_rows)
+                log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent, plan.budget)
             bought = [entry for entry in ledger.purchases() if entry["round"] == round]
             tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])

@@ -135,7 +135,9 @@ class Ledger:
         if fault != "ok":
             raise UserError(f"{self.path}: the ledger is damaged: {' '.join(fault.split())}")
         if self.spent > self.budget * (1 + SLACK):
-            raise UserError(f"budget {self.budget:g}: {self.path} already spent {self.spent:g}: expected at least that")
+            raise UserError(
+                f"rounds.budget {self.budget:g}: {self.path} already spent {self.spent:g}: expected at least that"
+            )
 
     def _create(self, fingerprint: str) -> None:
         with self._transaction():

@@ -4,7 +4,8 @@
 
 Reads the episodes that `simulate` left. Sets are held out in four groups; in each of their states the trained network
 chooses among the options, and what that choice brought (Σ γ^h r_h with the default γ, in points) is compared with what
-the prior's batch brought there. "Left" is the share of states in which another batch than the prior's was chosen.
+the prior's batch brought there. A way begins with the standard deviations of the ensemble that an advantage must
+exceed. "Left" is the share of states in which another batch than the prior's was chosen.
 """
 
 import argparse
@@ -47,14 +48,14 @@ def single_trajectory(data: Lessons) -> Lessons:
 
 
 WAYS: dict[str, tuple[Training, float, Callable[[Lessons], Lessons]]] = {
-    "default": (DEFAULT, 1.0, same),
-    "no doubt: the ensemble's mean": (DEFAULT, 0.0, same),
-    "more doubt": (DEFAULT, 2.0, same),
+    "two standard deviations (the default)": (DEFAULT, 2.0, same),
+    "one": (DEFAULT, 1.0, same),
+    "none: the ensemble's mean": (DEFAULT, 0.0, same),
     "no ensemble": (replace(DEFAULT, members=1), 0.0, same),
-    "one step, no look-ahead (contextual selector)": (replace(DEFAULT, gamma=0.0), 1.0, same),
-    "no discount": (replace(DEFAULT, gamma=1.0), 1.0, same),
-    "single trajectories (Monte-Carlo)": (replace(DEFAULT, level=1.0), 1.0, single_trajectory),
-    "without state features": (DEFAULT, 1.0, without_state),
+    "one; one step, no look-ahead (contextual selector)": (replace(DEFAULT, gamma=0.0), 1.0, same),
+    "one; no discount": (replace(DEFAULT, gamma=1.0), 1.0, same),
+    "one; single trajectories (Monte-Carlo)": (replace(DEFAULT, level=1.0), 1.0, single_trajectory),
+    "one; without state features": (DEFAULT, 1.0, without_state),
 }
 
 
