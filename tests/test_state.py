@@ -3,6 +3,8 @@ import os
 import pytest
 import torch
 
+from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.errors import UserError
 from lit_react.files import write_atomically, write_json, write_lines
 from lit_react.state import RunState
@@ -61,6 +63,14 @@ def test_a_damaged_state_is_told_and_how_to_go_on(tmp_path, damage):
         path.write_bytes({"truncated": whole[: len(whole) // 2], "garbage": b"not a state" * 99, "empty": b""}[damage])
     with pytest.raises(UserError, match=r"state.pt: damaged state file \(\w+\); move it away"):
         RunState.load(tmp_path)
+
+
+def test_a_state_of_another_version_is_refused_and_said_how_to_go_on():
+    callback = AcquisitionCallback(agent=Agent(pretrained=None))
+    older = {key: value for key, value in callback.state_dict().items() if key != "format"}
+    with pytest.raises(UserError, match="another version of lit-react"):
+        callback.load_state_dict(older)
+    callback.load_state_dict(callback.state_dict())
 
 
 def test_a_reopened_run_is_where_it_was_before_its_last_round():

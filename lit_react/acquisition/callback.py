@@ -23,6 +23,9 @@ from lit_react.data.ledger import Ledger, Query
 from lit_react.data.pool import Pool
 from lit_react.errors import UserError
 
+FORMAT = 2
+"""Of the saved state; counts up when its content changes."""
+
 
 @dataclass
 class Purchase:
@@ -259,6 +262,7 @@ class AcquisitionCallback(L.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round needs, as tensors and plain numbers."""
         return {
+            "format": FORMAT,
             "agent": self.agent.state_dict(),
             "policy": self.policy.state_dict(),
             "history": self.history.state_dict(),
@@ -266,7 +270,16 @@ class AcquisitionCallback(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`.
+
+        Raises:
+            UserError: another version wrote it.
+        """
+        if state_dict.get("format") != FORMAT:
+            raise UserError(
+                "state.pt: written by another version of lit-react; go on with that one, or move state.pt away to "
+                "begin the rounds again: labels in ledger.sqlite are kept and not bought twice"
+            )
         self.agent.load_state_dict(state_dict["agent"])
         self.policy.load_state_dict(state_dict["policy"])
         self.history.load_state_dict(state_dict["history"])
