@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy table-policy table-policy-short \
+.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy table-policy table-policy-short \
 	table-ablations clean
 
 help:  ## list the targets
@@ -42,8 +42,14 @@ bench-pool: $(VENV)/dev  ## pool scoring against a bare PyTorch loop
 bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a million texts
 	$(BIN)/python scripts/benchmarks/selection.py
 
+bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive loop, and all cores against one
+	$(BIN)/python scripts/benchmarks/simulation.py
+
 policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (about an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
+
+check-policy: policy  ## the policy trained again has the same bits as the shipped one (same machine)
+	cmp runs/simulate/policy/policy.safetensors lit_react/acquisition/shipped/policy.safetensors
 
 table-policy: $(VENV)/dev  ## 17 strategies x 11 data sets x 10 seeds, and the report (an afternoon)
 	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml

@@ -130,7 +130,10 @@ def test_labels_of_a_test_file_do_not_reach_a_network_that_chooses_and_learns(
     table = pd.read_csv(news_csv)
     test, names = table.sample(40, random_state=0), sorted(table["label"].unique())
     table.drop(test.index).to_csv(tmp_path / "pool.csv", index=False)
-    for run, labels in (("gold", test["label"]), ("other", test["label"].map(lambda name: names[names.index(name) - 1]))):
+    for run, labels in (
+        ("gold", test["label"]),
+        ("other", test["label"].map(lambda name: names[names.index(name) - 1])),
+    ):
         test.assign(label=labels).to_csv(tmp_path / f"{run}.csv", index=False)
         options = command(tmp_path / "pool.csv", tiny_bert, tmp_path / run, *probe, *fast, *chosen)
         main([*options, "--data.test", str(tmp_path / f"{run}.csv")])

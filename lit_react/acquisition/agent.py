@@ -18,6 +18,7 @@ from lit_react.acquisition.guard import Guard
 from lit_react.acquisition.pretrained import SHIPPED, PretrainedPolicy
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.replay import ReplayBuffer, Transition
+from lit_react.errors import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class Agent:
         n_step: int = 1,
         alpha_start: float = 10.0,
         alpha_end: float = 50.0,
-        doubt: float = 2.0,
+        doubt: float = 3.0,
         learning_starts: int = 1,
         deviation_starts: int | None = None,
         updates_per_round: int = 10,
@@ -160,7 +161,7 @@ class Agent:
         Args:
             state: float32 [S].
             options: what could be bought.
-            spent: share of the budget that is spent.
+            spent: share of the budget for acquired labels that is spent.
         """
         q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
         admitted = self._admitted(q[:, None], options.prior[None])[0]
@@ -271,6 +272,7 @@ class Agent:
         A copy: learning on does not change it.
         """
         return {
+            "expected_gain": self.expected_gain,
             "q_network": copy.deepcopy(self.q_network.state_dict()),
             "target_network": copy.deepcopy(self.target_network.state_dict()),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -281,7 +283,17 @@ class Agent:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`.
+
+        Raises:
+            UserError: it is of a network of another size, so the run was begun with another pretrained policy.
+        """
+        if state["q_network"]["weights.0"].shape != self.q_network.weights[0].shape:
+            raise UserError(
+                "acquisition.agent: the run was begun with a network of another size; restore `pretrained`, `members` "
+                "and `hidden`, or choose another --rounds.folder"
+            )
+        self.expected_gain = state["expected_gain"]
         self.q_network.load_state_dict(state["q_network"])
         self.target_network.load_state_dict(state["target_network"])
         self.optimizer.load_state_dict(state["optimizer"])

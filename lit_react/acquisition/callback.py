@@ -168,7 +168,7 @@ class AcquisitionCallback(L.Callback):
         """Proposals → features → Q → a draw within the budget → the ledger; a query that is there already stands."""
         generator = np.random.default_rng([self.seed, self.round])
         asked, left = self.ledger.asked(self.round + 1), self.ledger.left_for(self.round + 1)
-        spent = 1 - left / self.budget
+        spent = 1 - left / self.ledger.left_for(1)  # of what the first labels left over
         payable = signals.select(self.pool.costs[signals.rows] <= left * (1 + 1e-9))
         k = min(self.query_size, len(payable))
         self.policy.observe(signals)

@@ -121,7 +121,7 @@ class FeatureMap:
         signals: of this round.
         history: of the rounds before, with this round's metric as the last of `values`.
         costs: float64 [pool], annotation cost per pool row.
-        spent: share of the budget that is spent, in [0, 1].
+        spent: share of the budget for acquired labels that is spent, in [0, 1].
         generator: draws the anchors.
         num_anchors: at most so many; a smaller pool is its own anchors.
     """

@@ -11,9 +11,10 @@ class Guard:
     """Compares the rewards of the rounds that left the prior with those that kept to it.
 
     Each reward is taken relative to what the prior brings on average in such a state; then early rounds, in which
-    every label helps, and late ones can be compared. It closes when the mean of the rounds that left the prior lies
-    more than `doubt` standard errors below that of the others (below zero while there are fewer than two). With a few
-    noisy rewards that sees gross failure only; small errors are the ensemble's matter.
+    every label helps, and late ones can be compared, whatever the reward's unit and offset. The guard closes when the
+    mean of the rounds that left the prior lies more than `doubt` standard errors below that of the others; and for
+    want of others to compare with, it asks for two. With a few noisy rewards that sees gross failure only; small errors
+    are the ensemble's matter.
 
     Args:
         doubt: standard errors.
@@ -35,11 +36,12 @@ class Guard:
         """Whether only the prior may be taken."""
         if len(self.left) < self.least:
             return False
-        left = torch.tensor(self.left[-self.recent :])
-        kept = torch.tensor(self.kept[-self.recent :]) if len(self.kept) > 1 else torch.zeros(1)
+        if len(self.kept) < 2:
+            return True
+        left, kept = torch.tensor(self.left[-self.recent :]), torch.tensor(self.kept[-self.recent :])
         spread = torch.cat([left - left.mean(), kept - kept.mean()]).square().sum()
-        variance = max(float(spread) / max(len(left) + len(kept) - 2, 1), 1.0)  # a point at least
-        error = (variance * (1 / len(left) + (1 / len(kept) if len(kept) > 1 else 0))) ** 0.5
+        variance = max(float(spread) / (len(left) + len(kept) - 2), 1.0)  # a point at least
+        error = (variance * (1 / len(left) + 1 / len(kept))) ** 0.5
         return float(left.mean() - kept.mean()) < -self.doubt * error
 
     def state_dict(self) -> dict[str, Any]:

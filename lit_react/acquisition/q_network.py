@@ -42,9 +42,13 @@ class QNetwork(nn.Module):
             self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
 
     def standardise(self, inputs: Tensor) -> None:
-        """Take mean and spread of the inputs, float32 [n, S + F], from data; until then they are used as they are."""
+        """Take mean and spread of the inputs, float32 [n, S + F], from data; until then they are used as they are.
+
+        An input that is constant there taught nothing: it is not listened to.
+        """
+        spread = inputs.std(0)
         self.mean.copy_(inputs.mean(0))
-        self.scale.copy_(inputs.std(0).clamp(min=1e-3))
+        self.scale.copy_(torch.where(spread < 1e-3, torch.inf, spread))
 
     def forward(self, state: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
         """Values of batches.

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.errors import UserError
 from lit_react.experiments import statistics
 from lit_react.experiments.results import Cell
@@ -53,6 +54,7 @@ def choose_roles(
         if name not in strategies:
             raise UserError(f"fixed: {name} has no finished run, expected some of {known}")
     others = [name for name in strategies if name not in (focus, reference, *ADAPTIVE)]
+    others = [name for name in others if name in STRATEGIES] or others
     return Roles(
         focus=focus,
         reference=reference if reference in strategies and reference != focus else None,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,6 +12,7 @@ from typing import Any, TypeAlias
 
 from lit_react.errors import UserError
 from lit_react.experiments.jobs import Job, run_job
+from lit_react.workers import begin_worker
 
 Outcomes: TypeAlias = Generator[tuple[Job, str | None], None, None]
 """Jobs as they end, each with what went wrong or None; closing it ends those that run."""
@@ -73,7 +72,7 @@ class _Worker:
 
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin_worker, initargs=(self.threads,))
+        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(self.threads,))
 
     def begin(self, job: Job) -> Future[str | None]:
         return self.pool.submit(run_job, job)
@@ -94,20 +93,6 @@ class _Worker:
         self.pool.shutdown()
 
 
-def _begin_worker(threads: int) -> None:
-    """Before torch is imported: its share of the cores; Ctrl-C is the parent's business, and its end is this one's."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 class RayExecutor(Executor):
     """Tasks of one core on a Ray cluster (`pip install "lit-react[ray]"`), all of whose machines see the folders.
 
@@ -125,7 +110,8 @@ class RayExecutor(Executor):
         except ImportError as error:
             raise UserError('executor: Ray is not installed: expected `pip install "lit-react[ray]"`') from error
 
-        variables = {name: value for name, value in os.environ.items() if name.startswith(("LIT_REACT_", "HF_"))}
+        passed = ("LIT_REACT_DATA", "LIT_REACT_CACHE", "HF_HOME", "HF_HUB_OFFLINE")  # no secrets: Ray shows them
+        variables = {name: os.environ[name] for name in passed if name in os.environ}
         own = not ray.is_initialized()
         if own:
             ray.init(address=self.address, runtime_env={"env_vars": variables}, log_to_driver=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import ChainMap
 from collections.abc import Iterable
@@ -88,9 +89,15 @@ def plan(
         own = {"seed_everything": seed, **{name: _filled(value, cell) for name, value in given.items()}}
         paths = tuple(_filled(path, cell) for path in configs)
         contents |= {path: dotted(_read_config(path)) for path in paths if path not in contents}
-        asked = dict(ChainMap(own, *(contents[path] for path in reversed(paths))))
+        asked = dict(ChainMap(own, *(contents[path] for path in reversed(paths)))) | _weights(own)
         jobs.append(Job(folder / data_name / strategy / f"seed_{seed:02d}", paths, own, asked))
     return jobs
+
+
+def _weights(own: Options) -> Options:
+    """The digest of a pretrained policy's weights: cells of two policies in one folder are not one strategy."""
+    path = Path(str(own.get("acquisition.agent.pretrained"))) / "policy.safetensors"
+    return {"policy weights": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else {}
 
 
 def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]) -> None:

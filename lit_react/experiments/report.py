@@ -50,8 +50,8 @@ def report(
         focus: the strategy that is compared with every other.
         reference: the strategy that the focus may be equivalent to.
         baseline: the strategy whose last accuracy sets the target of label efficiency where `full` did not run.
-        fixed: the fixed rules, of which the best on a data set is the mark there; by default all strategies but the
-            focus, the reference and the adaptive ones (albl, tailor, static, contextual).
+        fixed: the fixed rules, of which the best on a data set is the mark there; by default those named like one of
+            the package, but for the reference.
 
     Raises:
         UserError: no run is finished, or the focus or a fixed rule has no finished run.

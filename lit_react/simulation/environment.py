@@ -20,9 +20,9 @@ class Annotation:
     """A state of a simulated run: what is labeled, and the head that was fitted on it.
 
     Attributes:
-        accuracy: on the test set.
-        value: mean of `accuracy` and of the mean probability of the true class, in [0, 1]; it moves with each label,
-            accuracy in steps.
+        accuracy: on the test set, less the rows that stand for the validation split; on all of a set that has no more.
+        value: mean of the accuracy on all test rows and of the mean probability of the true class, in [0, 1]; it moves
+            with each label, accuracy in steps.
         history: what a run would know: its metric is measured on `VALIDATION_SIZE` rows only.
 
     Args:
@@ -41,8 +41,10 @@ class Annotation:
         self.head = fit_head(pool.embeddings[self.labeled], known, task.num_classes, task.l2, start)
         probabilities = self.head.probabilities(task.test.embeddings)
         right = probabilities.argmax(1) == task.test.labels
-        self.accuracy = float(right.mean())
-        self.value = (self.accuracy + float(probabilities[np.arange(len(task.test)), task.test.labels].mean())) / 2
+        self.accuracy = float((right[VALIDATION_SIZE:] if len(right) > VALIDATION_SIZE else right).mean())
+        self.value = (
+            float(right.mean()) + float(probabilities[np.arange(len(task.test)), task.test.labels].mean())
+        ) / 2
         values = [*(before.history.values if before else []), float(right[:VALIDATION_SIZE].mean())]
         self.history = History(values=values)
         if before:

@@ -58,6 +58,7 @@ def standard_task(name: str, parts: Parts, seed: int, pool_size: int = 2000) -> 
     """A set's own labels, 20 at the start and 20 per round, from a pool drawn by the seed."""
     pool, test = parts
     rows = np.random.default_rng([seed, 0]).permutation(len(pool))[:pool_size]
+    test = test.take(np.random.default_rng([seed, 2]).permutation(len(test)))  # files may be sorted by class
     classes = int(max(pool.labels.max(), test.labels.max())) + 1
     return Task(pool.take(np.sort(rows)), test, classes, sources=(name,))
 

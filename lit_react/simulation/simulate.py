@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +19,7 @@ from rich.table import Table
 from tqdm.auto import tqdm
 
 from lit_react import __version__
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.pretrained import PretrainedPolicy
@@ -68,6 +71,8 @@ def simulate(
         "strategies": list(strategies),
         "seed": seed,
         "encoder": asdict(encoder),
+        "state_features": list(STATE_FEATURES),
+        "sample_features": list(SAMPLE_FEATURES),
         "episodes": {key: value for key, value in asdict(episodes).items() if key not in ("workers", "per_source")},
     }
     _check_same(folder, made_of)
@@ -76,7 +81,13 @@ def simulate(
     paths = sorted(_run(collect(folder, names, episodes, policy, seed), count, "simulated episodes"))
     found = [(used, comparisons) for used, comparisons in map(load_comparisons, paths) if comparisons is not None]
     logger = wandb_logger(wandb, folder)
-    card = made_of | {"version": __version__, "training": asdict(training), "episodes": asdict(episodes)}
+    card = made_of | {
+        "command": shlex.join(["python", "-m", "lit_react", *sys.argv[1:]]),
+        "version": __version__,
+        "training": asdict(training),
+        "episodes": asdict(episodes),
+        "evaluation": asdict(evaluation),
+    }
     for name in tqdm([*names, None], desc="policies", leave=False):
         hidden = _hidden(name, sources) if name else set()
         used = [(origin[0], comparisons) for origin, comparisons in found if not hidden & set(origin)]
@@ -124,7 +135,7 @@ def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
         write_json(path, made_of)
     old, new = json.loads(path.read_text()), json.loads(json.dumps(made_of))
     for key, value in new.items():
-        if old.get(key) != value:
+        if json.dumps(old.get(key)) != json.dumps(value):  # the order of the sources counts
             raise UserError(f"{path}: this simulation was begun with other {key}; restore it, or choose another folder")
 
 
@@ -139,8 +150,9 @@ def _train_policy(
     """Train and save, unless that is done; what was measured by an older policy there is thrown away."""
     if not episodes:
         raise UserError("episodes.per_source: nothing to learn from is left; simulate more episodes or more sources")
-    digest = hashlib.sha256(b"".join(c.rewards.numpy().tobytes() for _, c in episodes))
-    digest.update(json.dumps(asdict(training), sort_keys=True).encode())
+    learned_from = (tensor.numpy().tobytes() for _, c in episodes for tensor in (c.states, c.options, c.rewards))
+    digest = hashlib.sha256(b"".join(learned_from))
+    digest.update(json.dumps([asdict(training), seed, STATE_FEATURES, SAMPLE_FEATURES]).encode())
     card = card | {"trained_on": sorted({name for name, _ in episodes}), "digest": digest.hexdigest()}
     if (folder / "policy.json").exists() and _read_card(folder).get("digest") == card["digest"]:
         return

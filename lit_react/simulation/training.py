@@ -23,7 +23,7 @@ class Training:
     """How the network learns.
 
     Args:
-        gamma: discount γ of the rewards that follow a choice; also the agent's.
+        gamma: discount γ of the rewards that follow a choice; give the agent the same if you change it.
         level: weight of the error in the mean value of a state's options, beside that in their differences.
         members: size of the ensemble.
         hidden: width of the hidden layers.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import torch
+
+from lit_react.workers import begin_worker
 
 Job = TypeVar("Job")
 
@@ -33,7 +34,7 @@ def in_processes(
     if not jobs:
         return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # read when a process starts
+        os.environ[variable] = "1"  # read when a process starts
     count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     with ProcessPoolExecutor(
         count, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare, arguments)
@@ -42,19 +43,13 @@ def in_processes(
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # Ctrl-C, or a job failed: what the others were doing is done again by the next run
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
 
 
 def _begin(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    Thread(target=_end_with_parent, daemon=True).start()
+    begin_worker(1)
     torch.set_num_threads(1)
     prepare(*arguments)
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed leaves nobody behind who waits for jobs."""
-    parent = parent_process()
-    assert parent is not None, "a worker has one"
-    parent.join()
-    os._exit(1)

@@ -2,42 +2,49 @@
 
     python scripts/benchmarks/simulation.py [--classes 5 50] [--pool 2000] [--rounds 10] [--repeats 3] [--episodes 24]
 
-A round is a fit, the signals of the pool, the features of ten proposals of 20 rows each, the proposals themselves and
-the agent's decision and learning. Three ways make the same rounds, in turns, in one process, on one thread:
+Two kinds of work, as `simulate` does them. A *run* is what a policy is measured by: each round a fit, the signals of
+the pool, ten proposals of 20 rows, their features, the agent's learning and decision. An *episode* is what it learns
+from: ten rounds, in some of which all ten proposals are bought and followed for three rounds. Three ways do them in
+turns, in one process, on one thread:
 
-* ours: `simulate_run` with `QProposals`;
+* ours: as in `lit_react.simulation`;
 * anew each round: scikit-learn's `LogisticRegression(C=20)` from scratch, nothing kept from the round before;
 * anew each rule: like that, and each rule and the features make the similarities that they need for themselves.
 
-The others buy the rows that ours bought. Seconds are CPU seconds, ratios are of medians. Data are synthetic: unit
-vectors of 384 in clusters near a subspace of 32 dimensions, as those of texts are.
+In a run all of them buy the rows that ours bought. Seconds are CPU seconds, ratios are of medians. Data are synthetic:
+unit vectors of 384 in clusters near a subspace of 32 dimensions, as those of texts are.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import tempfile
 import time
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.features import FeatureMap, History
+from lit_react.acquisition.features import History
 from lit_react.acquisition.policies import Proposal, QProposals
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import find_strategy
 from lit_react.files import write_atomically
+from lit_react.simulation import comparison
 from lit_react.simulation.collection import collect
 from lit_react.simulation.comparison import Episodes
 from lit_react.simulation.environment import VALIDATION_SIZE, Annotation, begin
@@ -93,97 +100,113 @@ class Recorded(QProposals):
 class EachForItself(QProposals):
     """Every rule sees signals on which nothing was computed yet."""
 
+    def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
+        """As in `QProposals`."""
+        return super().prior_batch(replace(signals), k, generator)
+
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """As in `QProposals`."""
         picks = {name: find_strategy(name)(replace(signals), k, generator) for name in sorted(self.strategies())}
         return [Proposal(name, picks[name], prior=name == self.prior) for name in self.mixtures]
 
 
-def ours(task: Task, rounds: int) -> list[Rows]:
-    """What is bought in a run."""
-    policy = Recorded()
-    simulate_run(task, policy, Agent(), rounds=rounds, seed=0)
-    return policy.bought
+class Anew(Annotation):
+    """A state of which nothing is reused."""
+
+    def __init__(self, task: Task, labeled: Rows, before: Annotation | None = None) -> None:
+        self.task, self.labeled = task, np.sort(labeled)
+        known = task.pool.labels[self.labeled]
+        self.model = LogisticRegression(C=1 / task.l2, max_iter=1000).fit(task.pool.embeddings[self.labeled], known)
+        probabilities = self.probabilities(task.test.embeddings)
+        right = probabilities.argmax(1) == task.test.labels
+        self.accuracy = float(right.mean())
+        self.value = (self.accuracy + float(probabilities[np.arange(len(task.test)), task.test.labels].mean())) / 2
+        values = [*(before.history.values if before else []), float(right[:VALIDATION_SIZE].mean())]
+        self.history = History(values=values)
+        if before:
+            self.history.predictions, self.history.confidences = before.seen
+
+    def probabilities(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [n, C]; a class without labels has none."""
+        found = np.zeros((len(points), self.task.num_classes), dtype=np.float32)
+        found[:, self.model.classes_] = self.model.predict_proba(points)
+        return found
+
+    def buy(self, rows: Rows) -> Anew:
+        """As in `Annotation`."""
+        return Anew(self.task, np.concatenate([self.labeled, rows]), self)
+
+    @cached_property
+    def signals(self) -> PoolSignals:
+        """As in `Annotation`, without the similarities."""
+        points, probabilities = self.task.pool.embeddings, self.probabilities(self.task.pool.embeddings)
+        rows = np.setdiff1d(np.arange(len(points)), self.labeled)
+        return PoolSignals(
+            rows=rows,
+            probabilities=probabilities[rows],
+            embeddings=points[rows],
+            labeled_rows=self.labeled,
+            labels=self.task.pool.labels[self.labeled],
+            labeled_probabilities=probabilities[self.labeled],
+            labeled_embeddings=points[self.labeled],
+            head_inputs=points[rows],
+            mutual_information=np.zeros(len(rows), dtype=np.float32),
+        )
 
 
-def ours_by_phase(task: Task, bought: list[Rows], clock: Clock) -> None:
-    """The steps of `simulate_run`, timed."""
-    policy, generator = QProposals(), np.random.default_rng([0, 1])
+def begin_anew(task: Task, generator: np.random.Generator) -> Anew:
+    """As `begin`, the same first labels."""
+    return Anew(task, generator.permutation(len(task.pool))[: task.initial_size])
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the work is done."""
+
+    begin: Callable[[Task, np.random.Generator], Annotation]
+    policy: QProposals
+
+
+WAYS = {
+    "ours": Way(begin, QProposals()),
+    "anew each round": Way(begin_anew, QProposals()),
+    "anew each rule": Way(begin_anew, EachForItself()),
+}
+
+
+def run(way: Way, task: Task, bought: list[Rows], clock: Clock) -> None:
+    """The steps of `simulate_run`, timed; what is bought is given."""
+    generator, agent, last = np.random.default_rng([0, 1]), Agent(), None
     with clock("fit"):
-        now = begin(task, generator)
-    decider = Decider(len(bought))
-    for rows in bought:
+        now = way.begin(task, generator)
+    for round, rows in enumerate(bought):
         with clock("signals"):
-            _ = now.signals
+            signals = now.signals
         features = now.features(len(bought), generator)
-        decider.decide(policy, now.signals, features, now.history, clock, generator, task.query_size)
+        with clock("proposals"):
+            proposals = way.policy.proposals(signals, task.query_size, generator)
+        with clock("features"):
+            state, options = (
+                torch.from_numpy(features.state()),
+                way.policy.options(proposals, features, task.query_size),
+            )
+        with clock("agent"):
+            if last is not None:
+                agent.observe(*last, now.history.values[-1] - now.history.values[-2], state, options)
+                agent.learn()
+            agent.decide(state, options, spent=round / len(bought))
+        last = (state, options.features[0])
         with clock("fit"):
             now = now.buy(rows)
 
 
-class Decider:
-    """The agent's part of a round, the same in each way."""
-
-    def __init__(self, rounds: int) -> None:
-        self.agent, self.rounds = Agent(), rounds
-        self.last: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def decide(
-        self,
-        policy: QProposals,
-        signals: PoolSignals,
-        features: FeatureMap,
-        history: History,
-        clock: Clock,
-        generator: np.random.Generator,
-        k: int,
-    ) -> None:
-        """Proposals, features, learning and a decision, which nobody follows."""
-        with clock("proposals"):
-            proposals = policy.proposals(signals, k, generator)
-        with clock("features"):
-            state, options = torch.from_numpy(features.state()), policy.options(proposals, features, k)
-        with clock("agent"):
-            if self.last is not None:
-                gain = history.values[-1] - history.values[-2]
-                self.agent.observe(*self.last, gain, state, options)
-                self.agent.learn()
-            self.agent.decide(state, options, spent=(len(history.values) - 1) / self.rounds)
-        self.last = (state, options.features[0])
-
-
-def anew(task: Task, bought: list[Rows], policy: QProposals, clock: Clock) -> None:
-    """The same rounds, nothing kept but what is labeled and what was predicted."""
-    generator, history = np.random.default_rng([0, 1]), History()
-    labeled = np.sort(generator.permutation(len(task.pool))[: task.initial_size])
-    points, decider = task.pool.embeddings, Decider(len(bought))
-    for rows in [*bought, None]:
-        with clock("fit"):
-            head = LogisticRegression(C=1 / task.l2, max_iter=1000).fit(points[labeled], task.pool.labels[labeled])
-            right = head.predict(task.test.embeddings) == task.test.labels
-        history.values.append(float(right[:VALIDATION_SIZE].mean()))
-        if rows is None:
-            return
-        with clock("signals"):
-            probabilities = np.zeros((len(points), task.num_classes), dtype=np.float32)
-            probabilities[:, head.classes_] = head.predict_proba(points)
-            others = np.setdiff1d(np.arange(len(points)), labeled)
-            signals = PoolSignals(
-                rows=others,
-                probabilities=probabilities[others],
-                embeddings=points[others],
-                labeled_rows=labeled,
-                labels=task.pool.labels[labeled],
-                labeled_probabilities=probabilities[labeled],
-                labeled_embeddings=points[labeled],
-                head_inputs=points[others],
-                mutual_information=np.zeros(len(others), dtype=np.float32),
-            )
-        spent = len(labeled) / (task.initial_size + task.query_size * len(bought))
-        features = FeatureMap(signals, history, np.ones(len(points)), spent, generator)
-        decider.decide(policy, signals, features, history, clock, generator, task.query_size)
-        history.remember(signals, len(points))
-        labeled = np.sort(np.concatenate([labeled, rows]))
+def episode(way: Way, task: Task, plan: Episodes) -> None:
+    """`compare`, begun in this way."""
+    theirs, comparison.begin = comparison.begin, way.begin
+    try:
+        comparison.compare(task, way.policy, np.random.default_rng(0), plan)
+    finally:
+        comparison.begin = theirs
 
 
 def cpu_seconds(function: Callable[[], object]) -> float:
@@ -193,32 +216,27 @@ def cpu_seconds(function: Callable[[], object]) -> float:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print rounds per second and core of each way, and where the time of ours and theirs goes."""
-    print_row("classes", "way", "rounds/s per core", "ours / this one")
-    print_row(*["---"] * 4)
+    """Print rounds per second and core of each way, and where the time of a run's round goes."""
+    print_row("work", "classes", "way", "per second and core", "this / ours (CPU time)")
+    print_row(*["---"] * 5)
     shares = []
     for classes in options.classes:
         task = make_task(classes, options.pool)
-        _ = task.similarities
-        bought = ours(task, options.rounds)
-        clocks = {name: Clock() for name in ("ours", "anew each round", "anew each rule")}
-        ways = {
-            "ours": lambda task=task: ours(task, options.rounds),
-            "anew each round": lambda t=task, b=bought, c=clocks: anew(t, b, QProposals(), c["anew each round"]),
-            "anew each rule": lambda t=task, b=bought, c=clocks: anew(t, b, EachForItself(), c["anew each rule"]),
-        }
-        taken: dict[str, list[float]] = {name: [] for name in ways}
+        recorded = Recorded()
+        simulate_run(task, recorded, Agent(), rounds=options.rounds, seed=0)
+        clocks, runs, episodes = {name: Clock() for name in WAYS}, defaultdict(list), defaultdict(list)
+        plan = Episodes(rounds=options.rounds)
         for _ in range(options.repeats):
-            for name, way in ways.items():
-                taken[name].append(cpu_seconds(way))
-            ours_by_phase(task, bought, clocks["ours"])
-        median = {name: statistics.median(times) for name, times in taken.items()}
-        for name in ways:
-            row = (str(classes), name, f"{options.rounds / median[name]:.1f}", f"{median[name] / median['ours']:.2f}")
-            print_row(*row)
+            for name, way in WAYS.items():
+                runs[name].append(cpu_seconds(partial(run, way, task, recorded.bought, clocks[name])))
+                episodes[name].append(cpu_seconds(partial(episode, way, task, plan)))
+        for work, taken, count in (("round of a run", runs, options.rounds), ("episode", episodes, 1)):
+            median = {name: statistics.median(times) for name, times in taken.items()}
+            for name, seconds in median.items():
+                print_row(work, str(classes), name, f"{count / seconds:.2f}", f"{seconds / median['ours']:.2f}")
         shares += [(str(classes), name, clock.seconds) for name, clock in clocks.items()]
     phases = ("fit", "signals", "features", "proposals", "agent")
-    print("\nCPU milliseconds of a round, and the share of them:\n")
+    print("\nCPU milliseconds of a run's round, and their share:\n")
     print_row("classes", "way", *phases)
     print_row(*["---"] * (2 + len(phases)))
     for classes, name, seconds in shares:
@@ -254,11 +272,15 @@ def rule_seconds(name: str, state: Annotation, repeats: int = 5) -> float:
 
 
 def scaling(options: argparse.Namespace) -> None:
-    """Print episodes per second of one worker and of all, from the first that is done to the last."""
+    """Print episodes per second of one worker and of all, from the first that is done to the last.
+
+    On a machine that does other work the CPU seconds say more: where they stay the same, workers do not hinder each
+    other. They hold the start of the processes, some seconds each.
+    """
     cores = len(os.sched_getaffinity(0))
     print(f"\nEpisodes per second (wall clock; load before: {os.getloadavg()[0]:.1f} on {cores} cores):\n")
-    print_row("workers", "episodes/s", "ratio")
-    print_row(*["---"] * 3)
+    print_row("workers", "episodes/s", "ratio", "CPU s per episode")
+    print_row(*["---"] * 4)
     rates: list[float] = []
     for workers in (1, cores):
         with tempfile.TemporaryDirectory() as temporary:
@@ -274,9 +296,17 @@ def scaling(options: argparse.Namespace) -> None:
                 }
                 write_atomically(folder / "sources" / f"{name}.safetensors", save(tensors))
             plan = Episodes(per_source=options.episodes // len(names), rounds=options.rounds, workers=workers)
+            before = children_seconds()
             ends = [time.perf_counter() for _ in collect(folder, names, plan, QProposals(), seed=0)]
             rates.append((len(ends) - 1) / (ends[-1] - ends[0]))
-        print_row(str(workers), f"{rates[-1]:.2f}", f"{rates[-1] / rates[0]:.2f}")
+        each = (children_seconds() - before) / len(ends)
+        print_row(str(workers), f"{rates[-1]:.2f}", f"{rates[-1] / rates[0]:.2f}", f"{each:.1f}")
+
+
+def children_seconds() -> float:
+    """CPU seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def print_row(*cells: str) -> None:
@@ -292,6 +322,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=24, help="of the scaling; 0: leave it out")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
     with threadpool_limits(1):
         compare(options)
         by_rule(options)

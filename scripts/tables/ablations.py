@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,13 +58,16 @@ WAYS: dict[str, tuple[Training, float, Callable[[Lessons], Lessons]]] = {
 }
 
 
-def gains(folder: Path, training: Training, doubt: float, view: Callable[[Lessons], Lessons]) -> tuple[Tensor, Tensor]:
-    """Gain over the prior, and whether it was left, in each state of each set when its group is held out."""
-    found = [(used, c) for used, c in map(load_comparisons, sorted((folder / "episodes").iterdir())) if c is not None]
-    won, left = [], []
+def gains(
+    folder: Path, training: Training, doubt: float, view: Callable[[Lessons], Lessons]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gain over the prior, whether it was left, and the episode, of each state when its group of sets is held out."""
+    paths = sorted((folder / "episodes").glob("*.safetensors"))
+    found = [(used, c) for used, c in map(load_comparisons, paths) if c is not None]
+    won, left, episodes = [], [], []
     for group in GROUPS:
         seen = [(used[0], c) for used, c in found if not group & set(used)]
-        unseen = [(used[0], c) for used, c in found if used[0] in group]
+        unseen = [(used[0], c) for used, c in found if set(used) <= group]
         network = train(view(lessons(seen, training.gamma)), training, seed=0)
         judged = lessons(unseen, DEFAULT.gamma)
         shown = judged if view is single_trajectory else view(judged)
@@ -77,7 +79,14 @@ def gains(folder: Path, training: Training, doubt: float, view: Callable[[Lesson
         chosen = torch.where(admitted, values.mean(0), -torch.inf).argmax(1)
         won.append(judged.returns[torch.arange(len(chosen)), chosen] - judged.returns[:, 0])
         left.append(chosen != 0)
-    return torch.cat(won), torch.cat(left)
+        episodes.append(judged.episodes + sum(len(e.unique()) for e in episodes))
+    return torch.cat(won), torch.cat(left), torch.cat(episodes)
+
+
+def clustered_error(values: Tensor, clusters: Tensor) -> float:
+    """Standard error of the mean where values of one cluster, an episode's states, depend on each other."""
+    sums = torch.zeros(int(clusters.max()) + 1).index_add(0, clusters, values - values.mean())
+    return float(sums.square().sum().sqrt()) / len(values)
 
 
 def main() -> None:
@@ -86,8 +95,8 @@ def main() -> None:
     options = parser.parse_args()
     print("| way | gain over the prior | standard error | left |\n|---|---|---|---|")
     for way, (training, doubt, view) in WAYS.items():
-        won, left = gains(options.folder, training, doubt, view)
-        error = float(won.std()) / np.sqrt(len(won))
+        won, left, episodes = gains(options.folder, training, doubt, view)
+        error = clustered_error(won, episodes)
         print(
             f"| {way} | {float(won.mean()):+.3f} | {error:.3f} | {100 * float(left.float().mean()):.0f} % |", flush=True
         )

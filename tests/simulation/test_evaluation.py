@@ -96,7 +96,11 @@ def test_a_standard_task_is_the_sets_own_and_drawn_by_the_seed_alone():
     at = row_ids(one.pool, parts[0])
     assert len(set(at)) == 60
     assert np.array_equal(one.pool.labels, parts[0].labels[at])
-    assert one.test is parts[1]
+    assert np.array_equal(one.test.embeddings, two.test.embeddings)
+    assert not np.array_equal(one.test.embeddings, other.test.embeddings)
+    at = row_ids(one.test, parts[1])
+    assert sorted(at) == list(range(40)), "in another order, for its first rows stand for the validation split"
+    assert np.array_equal(one.test.labels, parts[1].labels[at])
     assert (one.num_classes, one.initial_size, one.query_size, one.sources) == (4, 20, 20, ("toy",))
 
 

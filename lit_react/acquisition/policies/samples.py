@@ -19,7 +19,8 @@ class QSamples(Policy):
     """Every candidate sample is an option of its own; k are drawn without replacement from softmax(α Q(s, x)).
 
     Candidates are the prior rule's picks and a uniform sample of the pool. Nothing tells the network that two of its
-    picks are alike; `QProposals` is the default for that reason.
+    picks are alike; `QProposals` is the default for that reason. The shipped network was trained on batches: give
+    `acquisition.agent.pretrained null` to learn this from scratch.
 
     Args:
         candidates: options per decision.

@@ -46,7 +46,8 @@ def badge(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_c
             break
         picks.append(pick)
         left[pick] = False
-        products = (errors @ errors[pick]) * (inputs @ inputs[pick])
+        with np.errstate(invalid="ignore"):  # some BLAS kernels set the flag for lanes that they do not use
+            products = (errors @ errors[pick]) * (inputs @ inputs[pick])
         np.minimum(distances, np.maximum(norms + norms[pick] - 2 * products, 0), out=distances)
         distances[pick] = 0
     return signals.rows[positions[picks]]

@@ -1,0 +1,26 @@
+"""What a worker process does first; imports nothing heavy, for some libraries read their threads when imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+
+def begin_worker(threads: int) -> None:
+    """Take a share of the cores, leave Ctrl-C to the parent, and end with it.
+
+    Args:
+        threads: of the libraries that read `OMP_NUM_THREADS` when they are imported.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
