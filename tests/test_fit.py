@@ -65,6 +65,12 @@ def test_the_reward_is_the_gain_of_the_metric_less_the_weighted_cost(finished: P
         assert after["reward"] == pytest.approx(gain - 1e-4 * 6)
 
 
+def test_the_temperature_rises_with_what_is_spent_on_labels_beyond_the_first(finished: Path) -> None:
+    """28 of 46 go to validation and first labels; three purchases of 6 are left, as in a simulated run."""
+    seen = [entry["q"]["temperature"] for entry in rounds(finished)[:-1]]
+    assert seen == pytest.approx([10, 10 + 40 / 3, 10 + 80 / 3])
+
+
 def test_an_untrained_network_buys_what_facility_location_buys(tmp_path, news_csv, tiny_bert) -> None:
     fixed = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "facility_location"]
     main(command(news_csv, tiny_bert, tmp_path / "untrained", "--acquisition.agent.pretrained", "null"))

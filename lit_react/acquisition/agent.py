@@ -112,7 +112,7 @@ class Agent:
         n_step: int = 1,
         alpha_start: float = 10.0,
         alpha_end: float = 50.0,
-        doubt: float = 3.0,
+        doubt: float = 5.0,
         learning_starts: int = 1,
         deviation_starts: int | None = None,
         updates_per_round: int = 10,

@@ -28,11 +28,14 @@ class Evaluation:
     Args:
         seeds: runs per set.
         rounds: purchases of a run.
+        doubt: standard deviations of the ensemble that an advantage must exceed; fewer than in `fit`, for the network's
+            own choices are to be seen.
         workers: processes; None: one per core.
     """
 
     seeds: int = 10
     rounds: int = 10
+    doubt: float = 3.0
     workers: int | None = None
 
 
@@ -161,6 +164,6 @@ def _measure(job: tuple[str, int]) -> None:
     task = standard_task(name, _worker.sources[name], seed)
     content: dict[str, object] = {"set": name, "seed": seed}
     for which, policy in (("policy", _worker.policy), ("prior", Fixed(_worker.policy.prior))):
-        agent = Agent(str(_worker.folder / f"without_{name}"))
+        agent = Agent(str(_worker.folder / f"without_{name}"), doubt=_worker.plan.doubt)
         content[which] = vars(simulate_run(task, policy, agent, rounds=_worker.plan.rounds, seed=seed))
     write_json(_result(_worker.folder, job), content)

@@ -86,7 +86,6 @@ def simulate(
         "version": __version__,
         "training": asdict(training),
         "episodes": asdict(episodes),
-        "evaluation": asdict(evaluation),
     }
     for name in tqdm([*names, None], desc="policies", leave=False):
         hidden = _hidden(name, sources) if name else set()
@@ -95,7 +94,7 @@ def simulate(
         _train_policy(target, used, training, seed, card, _teller(logger, target.name))
     done = _run(evaluate(folder, names, evaluation, policy), len(names) * evaluation.seeds, "runs on unseen sets")
     measured = _summary(load_results(sorted(done)))
-    _finish(folder / "policy", measured)
+    _finish(folder / "policy", {"measured": measured, "evaluation": asdict(evaluation)})
     if logger:
         logger.log_metrics({f"unseen/{name}": row["difference"] for name, row in measured.items()})
         logger.experiment.finish()
@@ -187,16 +186,16 @@ def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[st
     return summary
 
 
-def _finish(folder: Path, measured: dict[str, dict[str, float]]) -> None:
+def _finish(folder: Path, results: dict[str, Any]) -> None:
     """The results go into the card and onto the screen."""
     card = _read_card(folder)
     policy = PretrainedPolicy.load(folder)
-    PretrainedPolicy(policy.q_network, policy.expected_gain, card | {"measured": measured}).save(folder)
+    PretrainedPolicy(policy.q_network, policy.expected_gain, card | results).save(folder)
     title = "AULC (points) on sets that the policy was not trained on, simulated"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("set", "runs", "prior", "policy", "difference", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "set" else "right")
-    for name, row in measured.items():
+    for name, row in results["measured"].items():
         interval = f"{row['low']:+.2f} … {row['high']:+.2f}"
         numbers = (f"{row['prior']:.1f}", f"{row['policy']:.1f}", f"{row['difference']:+.2f}", interval)
         table.add_row(name, str(row["runs"]), *numbers, f"{row['p']:.3f}")

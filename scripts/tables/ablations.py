@@ -47,7 +47,8 @@ def single_trajectory(data: Lessons) -> Lessons:
 
 
 WAYS: dict[str, tuple[Training, float, Callable[[Lessons], Lessons]]] = {
-    "two standard deviations (the default)": (DEFAULT, 2.0, same),
+    "five standard deviations (the default)": (DEFAULT, 5.0, same),
+    "three": (DEFAULT, 3.0, same),
     "one": (DEFAULT, 1.0, same),
     "none: the ensemble's mean": (DEFAULT, 0.0, same),
     "no ensemble": (replace(DEFAULT, members=1), 0.0, same),

@@ -87,7 +87,6 @@ def test_it_never_closes_where_leaving_was_never_worse(left, kept):
 def test_three_rounds_that_left_ask_for_two_that_did_not(left, kept):
     assert guard_of(left, []).closed
     assert guard_of(left, [kept]).closed
-    assert not guard_of(left, [max(left)] * 2).closed or max(left) > sum(left[-10:]) / len(left[-10:])
     assert not guard_of(left, [min(left)] * 2).closed
 
 

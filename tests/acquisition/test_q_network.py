@@ -87,6 +87,33 @@ def test_nothing_to_choose_from_gives_values_of_that_shape(a, k):
     assert torch.all(values == 0)
 
 
+def test_inputs_are_standardised_and_cut_where_training_saw_nothing():
+    net, (state, samples, mask) = network(), inputs(b=1, a=1, k=1)
+    plain = network()
+    seen = torch.randn(200, 9, generator=torch.Generator().manual_seed(2)) * 3 + 1
+    net.standardise(seen)
+    x = (torch.cat([state, samples[0, 0]], dim=1) - seen.mean(0)) / seen.std(0)
+    expected = plain(x[:, :4], x[:, None, None, 4:], mask)
+    assert torch.allclose(net(state, samples, mask), expected, atol=1e-5)
+    far = seen.mean(0) + 50 * seen.std(0)
+    at_the_edge = seen.mean(0) + 4 * seen.std(0)
+    values = [net(x[None, :4], x[None, None, None, 4:], mask) for x in (far, at_the_edge)]
+    assert torch.allclose(*values, atol=1e-4)
+
+
+def test_an_input_that_never_varied_in_training_is_not_listened_to():
+    net, (state, samples, mask) = network(), inputs()
+    seen = torch.randn(200, 9, generator=torch.Generator().manual_seed(2))
+    seen[:, 6] = 0.5
+    net.standardise(seen)
+    before = net(state, samples, mask)
+    samples[..., 2] += 7  # input 6 = 4 state features + 2
+    assert torch.equal(net(state, samples, mask), before)
+    samples[..., 3] += 7
+    assert not torch.allclose(net(state, samples, mask), before)
+    assert net(state, samples, mask).isfinite().all()
+
+
 def test_weights_come_from_the_generator():
     first, same, other = network(0), network(0), network(1)
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), same.parameters(), strict=True))

@@ -23,7 +23,7 @@ def one_thread():
 
 
 def episode(seed, worth=lambda states, options: options[..., 3].mean(-1), noise=0.0, k=4, t=5, a=4, horizon=2):
-    """Random states and options, the first reward of which is what `worth` says, in points; those after it are noise."""
+    """Random states and options; the first reward is what `worth` says, in points, those after it are noise."""
     g = torch.Generator().manual_seed(seed)
     states, options = torch.rand(t, STATE, generator=g), torch.rand(t, a, k, SAMPLE, generator=g)
     rewards = noise * torch.randn(t, a, horizon, generator=g)
