@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy table-policy table-policy-short \
-	table-ablations clean
+.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy \
+	table-policy table-policy-short table-ablations clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-18s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,7 +45,7 @@ bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a mil
 bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive loop, and all cores against one
 	$(BIN)/python scripts/benchmarks/simulation.py
 
-policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (about an hour)
+policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (half an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
 
 check-policy: policy  ## the policy trained again has the same bits as the shipped one (same machine)
