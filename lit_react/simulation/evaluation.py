@@ -137,8 +137,11 @@ def _result(folder: Path, job: tuple[str, int]) -> Path:
 
 
 def _is_done(path: Path, plan: Evaluation) -> bool:
-    """Whether the runs are there, and as long as they shall be."""
-    return path.exists() and len(json.loads(path.read_text())["prior"]["chosen"]) == plan.rounds
+    """Whether the runs are there, as long and as cautious as they shall be."""
+    if not path.exists():
+        return False
+    content = json.loads(path.read_text())
+    return len(content["prior"]["chosen"]) == plan.rounds and content.get("doubt") == plan.doubt
 
 
 @dataclass
@@ -162,7 +165,7 @@ def _prepare(folder: Path, names: list[str], plan: Evaluation, policy: QProposal
 def _measure(job: tuple[str, int]) -> None:
     name, seed = job
     task = standard_task(name, _worker.sources[name], seed)
-    content: dict[str, object] = {"set": name, "seed": seed}
+    content: dict[str, object] = {"set": name, "seed": seed, "doubt": _worker.plan.doubt}
     for which, policy in (("policy", _worker.policy), ("prior", Fixed(_worker.policy.prior))):
         agent = Agent(str(_worker.folder / f"without_{name}"), doubt=_worker.plan.doubt)
         content[which] = vars(simulate_run(task, policy, agent, rounds=_worker.plan.rounds, seed=seed))

@@ -302,7 +302,7 @@ def test_files_that_no_option_needs_are_not_read(tmp_path):
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        (["test.csv"], {}, "no train file: expected train.csv, train.tsv"),
+        (["test.csv", "validation.csv"], {}, "no train file: expected train.csv, train.tsv"),
         (["train.csv", "train.parquet"], {}, "both train.csv and train.parquet"),
         (["train.csv", "test.csv"], {"test": "tset"}, "has no split 'tset': expected one of test, train, or a file"),
         (["train.csv"], {"validation": "train"}, "split 'train' of"),
@@ -419,8 +419,16 @@ def test_a_local_copy_stands_in_for_the_hub_where_it_exists(hub, tmp_path, monke
 
 def test_a_local_copy_without_train_file_is_refused(hub, tmp_path, monkeypatch):
     write(tmp_path / "copy" / "test.parquet")
+    write(tmp_path / "copy" / "validation.parquet")
     monkeypatch.setenv("LIT_REACT_DATA", str(tmp_path))
     assert "no train file" in error("hf:sst2", local_copy="copy")
+
+
+def test_a_folder_with_a_single_file_is_that_file(tmp_path):
+    write(tmp_path / "alone" / "test.csv")
+    source = load_source(str(tmp_path / "alone"))
+    assert len(source.pool) == 3
+    assert source.test is None
 
 
 # ---- packaged and shared data -----------------------------------------------------------------------------------
