@@ -233,13 +233,13 @@ class Agent:
 
     @_one_thread
     def learn(self) -> float | None:
-        """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None before `learning_starts`.
+        """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None without any.
 
         The network chooses the next options among those that may be taken (batch-constrained, Fujimoto et al. 2019),
         the target network values them (van Hasselt et al. 2016); the value of taking several single samples is the
         mean of the best `next_takes`.
         """
-        if len(self.replay_buffer) < self.learning_starts:
+        if self.updates_per_round == 0 or len(self.replay_buffer) < self.learning_starts:
             return None
         losses = []
         for _ in range(self.updates_per_round):

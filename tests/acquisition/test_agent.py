@@ -228,6 +228,14 @@ def test_there_is_no_update_before_learning_starts():
     assert agent.learn() is not None
 
 
+def test_a_network_that_shall_stay_as_it_is_learns_nothing():
+    agent = random_agent(updates_per_round=0)
+    observe_random(agent, 8)
+    before = [p.clone() for p in agent.q_network.parameters()]
+    assert agent.learn() is None
+    assert all(torch.equal(p, q) for p, q in zip(before, agent.q_network.parameters(), strict=True))
+
+
 def test_the_target_network_moves_by_tau():
     agent = random_agent(updates_per_round=1, tau=0.25)
     observe_random(agent, 8)
