@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import build_bert, write_news
 
 
@@ -38,3 +39,12 @@ def tiny_bert_without_dropout(tmp_path_factory: pytest.TempPathFactory) -> str:
 def news_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of 160 short texts, 40 of each of 4 topics, columns text and label."""
     return write_news(tmp_path_factory.mktemp("news") / "news.csv")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks this small are faster on one thread, by far so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

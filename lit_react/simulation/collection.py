@@ -15,9 +15,8 @@ from safetensors.torch import save as serialised
 from lit_react.acquisition.policies import QProposals
 from lit_react.files import write_atomically
 from lit_react.simulation.comparison import Comparisons, Episodes, compare
-from lit_react.simulation.sources import load_sources
-from lit_react.simulation.tasks import Parts, draw_task
-from lit_react.simulation.workers import in_processes
+from lit_react.simulation.tasks import draw_task
+from lit_react.simulation.workers import Workplace, in_processes
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ def collect(folder: Path, names: Sequence[str], plan: Episodes, policy: QProposa
         seed: of all episodes.
     """
     jobs = [Job(seed, name, index) for index in range(plan.per_source) for name in names]
-    open_jobs = [job for job in jobs if not job.path(folder).exists()]
-    yield from (job.path(folder) for job in jobs if job not in open_jobs)
-    arguments = (folder, list(names), plan, policy)
-    for job, _ in in_processes(_simulate, open_jobs, _prepare, arguments, plan.workers):
+    done = {job for job in jobs if job.path(folder).exists()}
+    yield from (job.path(folder) for job in jobs if job in done)
+    open_jobs = [job for job in jobs if job not in done]
+    for job in in_processes(_simulate, open_jobs, (folder, names, plan, policy), plan.workers):
         yield job.path(folder)
 
 
@@ -61,27 +60,9 @@ def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
         return sources, Comparisons(*(file.get_tensor(name) for name in ("states", "options", "rewards")))
 
 
-@dataclass
-class _Worker:
-    """What a process keeps between episodes."""
-
-    folder: Path
-    sources: dict[str, Parts]
-    plan: Episodes
-    policy: QProposals
-
-
-_worker: _Worker
-
-
-def _prepare(folder: Path, names: list[str], plan: Episodes, policy: QProposals) -> None:
-    global _worker
-    _worker = _Worker(folder, load_sources(names, folder / "sources"), plan, policy)
-
-
-def _simulate(job: Job) -> None:
+def _simulate(job: Job, workplace: Workplace[Episodes]) -> None:
     generator = np.random.default_rng([job.seed, crc32(job.source.encode()), job.index])
-    task = draw_task(_worker.sources, job.source, generator)
-    found = compare(task, _worker.policy, generator, _worker.plan)
+    task = draw_task(workplace.sources, job.source, generator)
+    found = compare(task, workplace.policy, generator, workplace.plan)
     tensors = {"nothing": torch.zeros(0)} if found is None else {k: v.contiguous() for k, v in vars(found).items()}
-    write_atomically(job.path(_worker.folder), serialised(tensors, {"sources": ",".join(task.sources)}))
+    write_atomically(job.path(workplace.folder), serialised(tensors, {"sources": ",".join(task.sources)}))

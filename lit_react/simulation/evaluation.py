@@ -16,9 +16,8 @@ from lit_react.acquisition.policies import Fixed, Policy, QProposals
 from lit_react.acquisition.rewards import GainReward, Outcome
 from lit_react.files import write_json
 from lit_react.simulation.environment import begin
-from lit_react.simulation.sources import load_sources
 from lit_react.simulation.tasks import Parts, Task
-from lit_react.simulation.workers import in_processes
+from lit_react.simulation.workers import Workplace, in_processes
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,10 @@ def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, policy: QProp
         policy: the options.
     """
     jobs = [(name, seed) for seed in range(plan.seeds) for name in names]
-    done = [job for job in jobs if _is_done(_result(folder, job), plan)]
-    yield from (_result(folder, job) for job in done)
-    arguments = (folder, list(names), plan, policy)
-    for job, _ in in_processes(_measure, [job for job in jobs if job not in done], _prepare, arguments, plan.workers):
+    done = {job for job in jobs if _is_done(_result(folder, job), plan)}
+    yield from (_result(folder, job) for job in jobs if job in done)
+    open_jobs = [job for job in jobs if job not in done]
+    for job in in_processes(_measure, open_jobs, (folder, names, plan, policy), plan.workers):
         yield _result(folder, job)
 
 
@@ -144,29 +143,11 @@ def _is_done(path: Path, plan: Evaluation) -> bool:
     return len(content["prior"]["chosen"]) == plan.rounds and content.get("doubt") == plan.doubt
 
 
-@dataclass
-class _Worker:
-    """What a process keeps between runs."""
-
-    folder: Path
-    sources: dict[str, Parts]
-    plan: Evaluation
-    policy: QProposals
-
-
-_worker: _Worker
-
-
-def _prepare(folder: Path, names: list[str], plan: Evaluation, policy: QProposals) -> None:
-    global _worker
-    _worker = _Worker(folder, load_sources(names, folder / "sources"), plan, policy)
-
-
-def _measure(job: tuple[str, int]) -> None:
+def _measure(job: tuple[str, int], workplace: Workplace[Evaluation]) -> None:
     name, seed = job
-    task = standard_task(name, _worker.sources[name], seed)
-    content: dict[str, object] = {"set": name, "seed": seed, "doubt": _worker.plan.doubt}
-    for which, policy in (("policy", _worker.policy), ("prior", Fixed(_worker.policy.prior))):
-        agent = Agent(str(_worker.folder / f"without_{name}"), doubt=_worker.plan.doubt)
-        content[which] = vars(simulate_run(task, policy, agent, rounds=_worker.plan.rounds, seed=seed))
-    write_json(_result(_worker.folder, job), content)
+    task = standard_task(name, workplace.sources[name], seed)
+    content: dict[str, object] = {"set": name, "seed": seed, "doubt": workplace.plan.doubt}
+    for which, policy in (("policy", workplace.policy), ("prior", Fixed(workplace.policy.prior))):
+        agent = Agent(str(workplace.folder / f"without_{name}"), doubt=workplace.plan.doubt)
+        content[which] = vars(simulate_run(task, policy, agent, rounds=workplace.plan.rounds, seed=seed))
+    write_json(_result(workplace.folder, job), content)

@@ -5,30 +5,59 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
+from lit_react.acquisition.policies import QProposals
+from lit_react.simulation.sources import load_sources
+from lit_react.simulation.tasks import Parts
 from lit_react.workers import begin_worker
 
 Job = TypeVar("Job")
+Plan = TypeVar("Plan")
+
+
+@dataclass(frozen=True)
+class Workplace(Generic[Plan]):
+    """What a process keeps between jobs.
+
+    Attributes:
+        folder: of the simulation.
+        sources: pool and test part of each set, by name.
+        plan: options of the jobs.
+        policy: which batches there are to choose from.
+    """
+
+    folder: Path
+    sources: dict[str, Parts]
+    plan: Plan
+    policy: QProposals
+
+    @classmethod
+    def open(cls, folder: Path, names: Sequence[str], plan: Plan, policy: QProposals) -> Workplace[Plan]:
+        """Read the sources from the folder."""
+        return cls(folder, load_sources(list(names), folder / "sources"), plan, policy)
+
+
+_workplace: Workplace[Any]
 
 
 def in_processes(
-    work: Callable[[Job], Any],
+    work: Callable[[Job, Workplace[Plan]], None],
     jobs: Sequence[Job],
-    prepare: Callable[..., None],
-    arguments: tuple[Any, ...],
+    workplace: tuple[Path, Sequence[str], Plan, QProposals],
     workers: int | None,
-) -> Iterator[tuple[Job, Any]]:
-    """Do the jobs in processes of their own; yields each with its result, in the order of finishing.
+) -> Iterator[Job]:
+    """Do the jobs in processes of their own; yields each when it is done.
 
     Args:
-        work: a function of a module, called with a job.
+        work: a function of a module, called with a job and the process's workplace.
         jobs: what to do.
-        prepare: a function of a module, called once in each process.
-        arguments: of `prepare`.
+        workplace: arguments of `Workplace.open`, which is called once in each process.
         workers: processes; None: one per core.
     """
     if not jobs:
@@ -36,20 +65,24 @@ def in_processes(
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # read when a process starts
     count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
-    with ProcessPoolExecutor(
-        count, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare, arguments)
-    ) as pool:
-        futures = {pool.submit(work, job): job for job in jobs}
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=workplace) as pool:
+        futures = {pool.submit(_do, work, job): job for job in jobs}
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                future.result()
+                yield futures[future]
         except BaseException:  # Ctrl-C, or a job failed: what the others were doing is done again by the next run
             for process in list((pool._processes or {}).values()):
                 process.kill()
             raise
 
 
-def _begin(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(*workplace: Any) -> None:
+    global _workplace
     begin_worker(1)
     torch.set_num_threads(1)
-    prepare(*arguments)
+    _workplace = Workplace.open(*workplace)
+
+
+def _do(work: Callable[[Job, Workplace[Any]], None], job: Job) -> None:
+    work(job, _workplace)

@@ -4,14 +4,7 @@ from torch.nn import functional as F
 
 from lit_react.acquisition.q_network import QNetwork
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are faster on one thread, by far so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(seed=0, members=3, trained=True):

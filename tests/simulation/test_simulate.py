@@ -26,6 +26,7 @@ from lit_react.simulation.evaluation import Evaluation, _is_done
 from lit_react.simulation.simulate import _check_relatives, _hidden
 from lit_react.simulation.sources import LabeledSet, load_sources
 from lit_react.simulation.training import Training, lessons, train
+from lit_react.simulation.workers import Workplace
 
 SETS = ["five", "four", "two"]
 TRAINING = {"members": 2, "hidden": 8, "epochs": 2}
@@ -237,10 +238,10 @@ def test_the_order_in_which_episodes_are_finished_does_not_matter(finished: Path
     """An episode follows from its seed, its source and its number alone: made alone, it is the same file."""
     (tmp_path / "sources").symlink_to(finished / "sources")
     plan = Episodes(per_source=5, rounds=2, horizon=1)
-    collection._prepare(tmp_path, SETS, plan, QProposals(("facility_location", "margin")))
+    workplace = Workplace.open(tmp_path, SETS, plan, QProposals(("facility_location", "margin")))
     for name, index in (("two", 4), ("five", 0)):
         job = collection.Job(SEED, name, index)
-        collection._simulate(job)
+        collection._simulate(job, workplace)
         assert job.path(tmp_path).read_bytes() == job.path(finished).read_bytes()
 
 

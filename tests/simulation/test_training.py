@@ -13,13 +13,7 @@ STATE, SAMPLE = len(STATE_FEATURES), len(SAMPLE_FEATURES)
 PLAN = Training(members=2, hidden=16, epochs=12, learning_rate=5e-3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are faster on one thread, by far so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def episode(seed, worth=lambda states, options: options[..., 3].mean(-1), noise=0.0, k=4, t=5, a=4, horizon=2):
