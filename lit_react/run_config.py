@@ -43,7 +43,7 @@ def check_same_run(folder: Path, config: str) -> None:
     path = folder / "config.yaml"
     if not (path.exists() and has_purchases(folder / "ledger.sqlite")):
         return
-    old, new = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(config))
+    old, new = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(config))
     changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key] and not key.startswith(FREE)]
     if changed:
         key = changed[0]
@@ -54,7 +54,9 @@ def check_same_run(folder: Path, config: str) -> None:
         )
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix.rstrip("."): tree}
-    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+def dotted(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

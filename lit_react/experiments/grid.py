@@ -19,6 +19,7 @@ from lit_react.acquisition.policies.base import check_strategy
 from lit_react.errors import UserError
 from lit_react.experiments.executors import Executor, LocalExecutor
 from lit_react.experiments.jobs import LOG, Job
+from lit_react.run_config import dotted
 
 Options = dict[str, Any]
 
@@ -109,14 +110,6 @@ def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]
                 raise UserError(f"{axis}: {name!r} is no name for a folder, expected one without slashes")
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError(f"seeds: expected different numbers from 0 on, got {seeds}")
-
-
-def dotted(tree: dict[str, Any], prefix: str = "") -> Options:
-    """A nested mapping as one of dotted names."""
-    flat: Options = {}
-    for name, value in tree.items():
-        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _fixed(strategy: str) -> Options:
