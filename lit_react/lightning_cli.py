@@ -28,7 +28,6 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.rewards import GainReward
 from lit_react.commands import COMMANDS
-from lit_react.data.costs import ConstantCost
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.ledger import Ledger
 from lit_react.errors import LabelsPending, UserError
@@ -45,6 +44,7 @@ from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
 
+OF_THE_TASK = "the task's metric"
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
     "num_sanity_val_steps": 0,
@@ -90,11 +90,10 @@ class ReactCLI(LightningCLI):
         parser.set_defaults(
             {
                 "model": _of_class(TextClassification),
-                "data.cost": _of_class(ConstantCost),
                 "acquisition.policy": _of_class(QProposals),
                 "acquisition.agent": _of_class(Agent),
                 "acquisition.reward": _of_class(GainReward),
-                "early_stopping.monitor": "val/accuracy",
+                "early_stopping.monitor": OF_THE_TASK,
                 "early_stopping.mode": "max",
                 "early_stopping.patience": 5,
             }
@@ -127,8 +126,8 @@ class ReactCLI(LightningCLI):
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         check_same_run(plan.folder, config)
-        model.label_names = datamodule.class_names
         datamodule.connect(model)
+        model.label_names = datamodule.class_names
         first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
         if is_first_process():
             write_atomically(plan.folder / "config.yaml", config.encode())
@@ -138,7 +137,9 @@ class ReactCLI(LightningCLI):
         acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
 
         def make_trainer(folder: Path, acquisition: AcquisitionCallback) -> L.Trainer:
-            stopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))
+            stopping: EarlyStopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))
+            if stopping.monitor == OF_THE_TASK:
+                stopping.monitor = model.monitor
             checkpoint = ModelCheckpoint(
                 folder / "checkpoint", "best", monitor=model.monitor, mode="max", save_weights_only=True
             )
@@ -178,7 +179,7 @@ class ReactCLI(LightningCLI):
         if not path.exists():
             raise UserError(f"{path}: no such file, validate needs a run's labels; run fit first")
         with Ledger(path, budget=plan.budget, fingerprint=self.datamodule.fingerprint(), read_only=True) as ledger:
-            self.datamodule.reveal("validation", *ledger.labeled("validation", 0))
+            self.datamodule.reveal("validation", ledger.labeled("validation", 0))
 
     def before_test(self) -> None:
         """The newest model."""
@@ -187,7 +188,7 @@ class ReactCLI(LightningCLI):
     def before_predict(self) -> None:
         """The newest model, and the texts for the writer."""
         self._use_newest_model(names_must_match=False)
-        self._get(self.config_init, "predictions").texts = self.datamodule.predict_split["text"]
+        self._get(self.config_init, "predictions").table = self.datamodule.predict_split
 
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""

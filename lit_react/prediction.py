@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch.callbacks import BasePredictionWriter
-from torch import distributed
+from torch import Tensor, distributed
 
 from lit_react.errors import UserError
 from lit_react.files import write_atomically, write_lines
@@ -22,7 +21,7 @@ class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of all processes to one file, in the order of the rows.
 
     Args:
-        path: `.jsonl` or `.parquet`; each row has `text`, `label` and `probabilities` (name → share).
+        path: `.jsonl` or `.parquet`; what a row has is the task's, see `TaskModule.prediction`.
     """
 
     def __init__(self, path: Path = Path("predictions.jsonl")) -> None:
@@ -30,31 +29,22 @@ class PredictionWriter(BasePredictionWriter):
         if path.suffix not in {".jsonl", ".parquet"}:
             raise UserError(f"predictions.path: {path} has an unknown format, expected .jsonl or .parquet")
         self.path = path
-        self.texts: Sequence[str] = ()  # set before `predict`
+        self.table: Sequence[dict[str, Any]] = ()  # the split, set before `predict`
 
     def write_on_epoch_end(
         self, trainer: L.Trainer, pl_module: Any, predictions: Sequence[Any], batch_indices: Sequence[Any]
     ) -> None:
         """Gather, sort by row, write."""
-        rows = np.concatenate([batch["row"].cpu().numpy() for batch in predictions])
-        probabilities = np.concatenate([batch["probabilities"].cpu().numpy() for batch in predictions])
+        outputs: dict[int, dict[str, Any]] = {}
+        for batch in predictions:
+            outputs |= _by_row(batch)
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
-            distributed.all_gather_object(shares, (rows, probabilities))
-            rows, probabilities = (np.concatenate(parts) for parts in zip(*shares, strict=True))
+            distributed.all_gather_object(shares, outputs)
+            outputs = {row: output for share in shares for row, output in share.items()}
         if not trainer.is_global_zero:
             return
-        order = np.argsort(rows)
-        names = pl_module.names
-        texts = self.texts[:]
-        records = [
-            {
-                "text": texts[int(rows[i])],
-                "label": names[int(probabilities[i].argmax())],
-                "probabilities": {name: round(float(p), 6) for name, p in zip(names, probabilities[i], strict=True)},
-            }
-            for i in order
-        ]
+        records = [pl_module.prediction(outputs[row], self.table[row]) for row in sorted(outputs)]
         self._write(records)
         print(f"{len(records)} predictions: {self.path}")
 
@@ -65,3 +55,10 @@ class PredictionWriter(BasePredictionWriter):
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(records), buffer)
         write_atomically(self.path, buffer.getvalue())
+
+
+def _by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """Each row's part of what `predict_step` returned."""
+    rows = batch["row"].tolist()
+    columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in batch.items() if name != "row"}
+    return {row: {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)}

@@ -20,9 +20,9 @@ import numpy as np
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.encoding import Label
 from lit_react.data.ledger import Ledger, Query
 from lit_react.data.oracles import FileOracle, GoldOracle
-from lit_react.data.pool import Rows
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
@@ -69,9 +69,9 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     known = data.known_labels()["pool"]
     if plan.oracle == "gold":
         _check_gold(data.known_labels())
-    given = np.flatnonzero(known >= 0) if plan.oracle == "file" else np.empty(0, dtype=np.int64)
+    given = [row for row, label in enumerate(known) if label is not None] if plan.oracle == "file" else []
     drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known)
-    rows = list(dict.fromkeys([*given.tolist(), *drawn.tolist()]))[: max(len(given), len(drawn))]
+    rows = list(dict.fromkeys([*given, *drawn.tolist()]))[: max(len(given), len(drawn))]
     costs = data.validation_costs()
     queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
     queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
@@ -84,10 +84,10 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     return queries
 
 
-def _check_gold(known: dict[str, Rows]) -> None:
+def _check_gold(known: dict[str, list[Label | None]]) -> None:
     for split, labels in known.items():
-        if np.any(labels < 0):
-            row = int(np.argmax(labels < 0)) + 1
+        if None in labels:
+            row = labels.index(None) + 1
             raise UserError(f"rounds.oracle: {split} row {row} has no gold label; leave it out, or ask people (file)")
 
 
@@ -151,7 +151,7 @@ def run_rounds(
                 shutil.rmtree(_round_folder(folder, round) / "checkpoint", ignore_errors=True)
             trainer = make_trainer(_round_folder(folder, round), acquisition)
             result = _fit_and_test(trainer, module, data, acquisition)
-            spent_on_this_round = {"round": round, **_counts(ledger, data, round)}
+            spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}
             state.rounds.append(spent_on_this_round | result)
             state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
             if trainer.is_global_zero:
@@ -190,10 +190,10 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
     """Have the round's query answered, record the answers, then show the labels to the data module."""
     known = data.known_labels()
     gold = GoldOracle(known)
-    oracle = gold if plan.oracle == "gold" else FileOracle(plan.folder, data.text, data.class_names or [])
+    oracle = gold if plan.oracle == "gold" else FileOracle(plan.folder, data.question, data.parse)
     pending = ledger.pending(round)
     if is_first_process():
-        given = [query for query in pending if known[query.split][query.row] >= 0]
+        given = [query for query in pending if known[query.split][query.row] is not None]
         asked = [query for query in pending if query not in given]
         for answering, queries in ((gold, given), (oracle, asked)):
             if queries:
@@ -203,7 +203,7 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         asked = ledger.asked(round)
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
-        data.reveal(split, *ledger.labeled(split, round))
+        data.reveal(split, ledger.labeled(split, round))
 
 
 def _fit_and_test(
@@ -232,7 +232,7 @@ def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:
     used = [entry for entry in ledger.purchases() if entry["round"] <= round]
     return {
         "labeled": len(data.pool.labeled_rows),
-        "validation": int((data.validation_labels >= 0).sum()),
+        "validation": len(data.validation_labels),
         "cost": sum(entry["cost"] for entry in used),
     }
 

@@ -140,11 +140,10 @@ class Tracker:
             round: the round.
             entries: of the ledger.
             signals: what was known of them when they were asked for, by `row`.
-            data: gives texts and names of classes.
+            data: gives texts and labels as people read them.
         """
         if self.wandb is None:
             return
-        names = data.class_names or []
         known = {entry["row"]: entry for entry in signals}
         columns = ["split", "row", "text", "label", "cost", "policy", "q_value"]
         extra = ["predicted_class", "max_probability", "margin", "entropy"]
@@ -152,8 +151,7 @@ class Tracker:
             [
                 entry["split"],
                 entry["row"],
-                data.text(entry["split"], entry["row"]),
-                names[entry["label"]],
+                *data.task.describe(data.row(entry["split"], entry["row"]), entry["label"]),
                 *(entry[name] for name in columns[4:]),
                 *(known.get(entry["row"], {}).get(name) for name in extra),
             ]
@@ -184,7 +182,8 @@ class Tracker:
 
     def say(self, entry: dict[str, Any]) -> None:
         """Print one line for a finished round."""
-        metrics = "  ".join(f"{name} {100 * value:.1f}" for name, value in entry["metrics"].items() if "acc" in name)
+        shown = [f"{split}/{entry['shown'][0]}" for split in ("val", "test")]
+        metrics = "  ".join(f"{name} {100 * entry['metrics'][name]:.1f}" for name in shown if name in entry["metrics"])
         reward = "" if entry["reward"] is None else f"  reward {100 * entry['reward']:+.1f}"
         bought = f"  next batch by {entry['q']['proposal']}" if "proposal" in entry["q"] else ""
         print(f"round {entry['round']}: {entry['labeled']} labels  {metrics}{reward}{bought}", flush=True)

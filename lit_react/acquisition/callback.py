@@ -19,9 +19,11 @@ from lit_react.acquisition.rewards import GainReward, Outcome, Reward
 from lit_react.acquisition.scoring import score_pool
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.stopping import Stopping
+from lit_react.acquisition.strategies import DISPENSABLE
 from lit_react.data.ledger import Ledger, Query
 from lit_react.data.pool import Pool
 from lit_react.errors import UserError
+from lit_react.tasks.base import TaskModule
 
 FORMAT = 2
 """Of the saved state; counts up when its content changes."""
@@ -103,28 +105,35 @@ class AcquisitionCallback(L.Callback):
 
     # ---- hooks ----------------------------------------------------------------------------------------------
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """A new round."""
         self._best: dict[str, float] = {}
+        missing = self.policy.needs() - pl_module.offers - DISPENSABLE
+        if missing:
+            raise UserError(
+                f"acquisition.policy: {type(pl_module).__name__} has no {', '.join(sorted(missing))}, "
+                f"it has {', '.join(sorted(pl_module.offers)) or 'none'}; choose another strategy"
+            )
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Keep the metrics of the epoch that the checkpoint keeps: the first with the best monitored value."""
-        monitor = str(pl_module.monitor)
+        monitor = pl_module.monitor
         if trainer.sanity_checking:
             return
         now = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         if not self._best or now[monitor] > self._best[monitor]:
             self._best = now
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Steps 1 to 5 of a round, on the device and in the precision of the fit."""
         load_best_weights(trainer, pl_module)
-        self.history.values.append(self._value(str(pl_module.monitor)))
+        self.history.values.append(self._value(pl_module.monitor))
         self.report = RoundReport(dict(self._best), reward=self._reward_of_last_purchase())
         self.report.stop = self._reason_to_stop()
         if self.report.stop is None:
             start = time.perf_counter()
-            signals = score_pool(trainer, pl_module, self.pool, self.batch_size, self.policy.needs())  # type: ignore[arg-type]
+            needs = self.policy.needs() & pl_module.offers
+            signals = score_pool(trainer, pl_module, self.pool, self.batch_size, needs)
             self.report.seconds["score"] = time.perf_counter() - start
             uncertainty = float(signals.entropy.mean()) / np.log(max(signals.num_classes, 2))
             self.report.stop = self.stopping.by_uncertainty(uncertainty)

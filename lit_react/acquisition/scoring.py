@@ -17,6 +17,9 @@ from lit_react.data.encoding import Batch
 from lit_react.data.pool import Pool
 from lit_react.tasks.base import TaskModule
 
+FIELDS = ("probabilities", "embeddings", "head_inputs", "mutual_information")
+"""Fields of `PoolSignals`; other signals are scores."""
+
 
 @torch.inference_mode()
 def collect_signals(
@@ -79,11 +82,13 @@ def score_pool(
     unlabeled, labeled = pool.unlabeled_rows, pool.labeled_rows
     of_labeled = {name: found[name][labeled] for name in ("probabilities", "embeddings")}
     of_unlabeled = {name: found.pop(name)[unlabeled] for name in list(found)}  # one copy at a time
+    fields = {name: of_unlabeled.pop(name) for name in FIELDS if name in of_unlabeled}
     return PoolSignals(
         rows=unlabeled,
         labeled_rows=labeled,
-        labels=pool.labels[labeled],
+        labels=np.asarray([module.class_of(pool.labels[row]) for row in labeled.tolist()], dtype=np.int64),
         labeled_probabilities=of_labeled["probabilities"],
         labeled_embeddings=of_labeled["embeddings"],
-        **of_unlabeled,
+        scores=of_unlabeled,
+        **fields,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,6 +34,9 @@ class PoolSignals:
         head_inputs: float32 or float16 [n, h], inputs of the last linear layer (BADGE); None where nobody asked.
         mutual_information: float32 [n], BALD's I(y; ω | x) in nats from Monte-Carlo dropout; None where nobody
             asked.
+        scores: float32 [n] by name, the task's own: those that a strategy of the same name ranks by, higher is more
+            uncertain; and `margin`, `entropy` and `max_probability` where the probabilities of the classes, which then
+            only sum a row up, do not tell them (a sentence of many tags, an answer's span).
     """
 
     rows: Rows
@@ -45,6 +48,7 @@ class PoolSignals:
     labeled_embeddings: Floats
     head_inputs: Floats | None = None
     mutual_information: NDArray[np.float32] | None = None
+    scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,13 +66,17 @@ class PoolSignals:
     @cached_property
     def margin(self) -> NDArray[np.float32]:
         """float32 [n], probability of the first class minus that of the second; 1 where there is one class."""
+        if "margin" in self.scores:
+            return self.scores["margin"]
         if self.num_classes == 1:
             return np.ones(len(self), dtype=np.float32)
         return self._by_chunks(lambda p: np.diff(np.partition(p, -2, axis=1)[:, -2:], axis=1)[:, 0])
 
     @cached_property
     def entropy(self) -> NDArray[np.float32]:
-        """float32 [n], entropy of the class probabilities in nats."""
+        """float32 [n], entropy of the class probabilities in nats, at most log C."""
+        if "entropy" in self.scores:
+            return self.scores["entropy"]
         return self._by_chunks(lambda p: -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1))
 
     @cached_property
@@ -89,6 +97,8 @@ class PoolSignals:
     @cached_property
     def max_probability(self) -> NDArray[np.float32]:
         """float32 [n], probability of the most probable class."""
+        if "max_probability" in self.scores:
+            return self.scores["max_probability"]
         return self.probabilities.max(axis=1)
 
     def select(self, keep: NDArray[np.bool_]) -> PoolSignals:
@@ -106,4 +116,5 @@ class PoolSignals:
             embeddings=self.embeddings[keep],
             head_inputs=None if self.head_inputs is None else self.head_inputs[keep],
             mutual_information=None if self.mutual_information is None else self.mutual_information[keep],
+            scores={name: values[keep] for name, values in self.scores.items()},
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import datasets
 import lightning as L
@@ -12,11 +13,15 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from lit_react.data.batching import LengthSortedBatches, ShuffledBuckets
-from lit_react.data.costs import ConstantCost, Cost
-from lit_react.data.encoding import Batch, EncodedTable, TextEncoder, text_digest
+from lit_react.data.costs import Cost
+from lit_react.data.encoding import Batch, EncodedTable, Label, text_digest
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
-from lit_react.data.sources import Source, load_source
+from lit_react.data.sources import load_tables
+from lit_react.data.tables import Source
 from lit_react.errors import UserError
+
+if TYPE_CHECKING:
+    from lit_react.tasks.base import TaskModule
 
 Initial = Literal["random", "stratified", "representative"]
 
@@ -27,8 +32,8 @@ class PoolDataModule(L.LightningDataModule):
     Args:
         source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file; a folder with `train.*` and maybe `validation.*` and
             `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged.
-        text_column: column of the texts.
-        label_column: column of the labels, strings or integers; the pool may lack it, or some of its values.
+        text_column: column of the texts; None: the name that the task gives it (`text`, `tokens`, `question`, …).
+        label_column: column of the labels; the pool may lack it, or some of its values. None: as the task names it.
         validation: file or split name of the validation set; None: the split of that name, or else carved.
         test: file or split name of the test set; None: the split of that name, or else carved.
         local_copy: folder below `$LIT_REACT_DATA` that is read instead of the hub where it exists.
@@ -38,7 +43,7 @@ class PoolDataModule(L.LightningDataModule):
             split.
         test_size: rows of the test split; None: all of a given split, none where there is no such split.
         split_seed: draws the splits; leave it while `seed_everything` varies, so that all seeds share a test set.
-        cost: annotation cost of a row; None: 1 for each.
+        cost: annotation cost of a row; None: the task's (1 for each text; tokens where people read or tag each).
         initial: how the first labels are chosen: at random; `stratified` by the known labels (simulation only),
             at least one for each class; `representative`: the texts nearest to k-means centres.
         initial_size: number of first labels.
@@ -52,8 +57,8 @@ class PoolDataModule(L.LightningDataModule):
     def __init__(
         self,
         source: str = "bbc_news",
-        text_column: str = "text",
-        label_column: str = "label",
+        text_column: str | None = None,
+        label_column: str | None = None,
         validation: str | None = None,
         test: str | None = None,
         local_copy: str | None = None,
@@ -84,7 +89,7 @@ class PoolDataModule(L.LightningDataModule):
         self.validation, self.test, self.local_copy = validation, test, local_copy
         self.fixed_label_names = label_names
         self.pool_size, self.validation_size, self.test_size = pool_size, validation_size, test_size
-        self.split_seed, self.cost = split_seed, cost or ConstantCost()
+        self.split_seed, self.cost = split_seed, cost
         self.initial, self.initial_size = initial, initial_size
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.predict = predict
@@ -94,11 +99,11 @@ class PoolDataModule(L.LightningDataModule):
 
     @property
     def class_names(self) -> list[str] | None:
-        """Name of each class id; None for a source that names no label."""
+        """Name of each class id; None where nothing names a label."""
         return self.splits.label_names
 
-    def connect(self, task: TextEncoder) -> None:
-        """Say which task encodes the texts; loading and encoding happen at the first use."""
+    def connect(self, task: TaskModule) -> None:
+        """Say which task reads and encodes the rows; loading and encoding happen at the first use."""
         self.task = task
 
     # ---- splits ---------------------------------------------------------------------------------------------
@@ -106,15 +111,11 @@ class PoolDataModule(L.LightningDataModule):
     @cached_property
     def splits(self) -> Source:
         """The three splits as the run uses them: given ones cut to size, missing ones carved from the pool."""
-        source = load_source(
-            self.source,
-            text_column=self.text_column,
-            label_column=self.label_column,
-            validation=self.validation,
-            test=self.test,
-            local_copy=self.local_copy,
-            label_names=self.fixed_label_names,
+        tables, is_local = load_tables(
+            self.source, validation=self.validation, test=self.test, local_copy=self.local_copy
         )
+        text, label = (None, None) if is_local else (self.text_column, self.label_column)
+        source = self.task.read(tables, text, label, self.fixed_label_names)
         generator = np.random.default_rng(self.split_seed)
         pool, validation, test = source.pool, source.validation, source.test
         carve_test = self.test_size if test is None else 0
@@ -128,9 +129,8 @@ class PoolDataModule(L.LightningDataModule):
             )
         if len(test_rows):
             test = pool.select(np.sort(test_rows))
-            if not source.label_names:
-                raise self._unnamed_labels()
-            if min(test["label"][:]) < 0:
+            self._check_names(source)
+            if None in test["label"]:
                 raise UserError(
                     f"data.test_size: {self.source} has rows without label; give data.test, or set data.test_size 0"
                 )
@@ -143,11 +143,13 @@ class PoolDataModule(L.LightningDataModule):
             label_names=source.label_names,
         )
 
-    def _unnamed_labels(self) -> UserError:
-        return UserError(
-            f"data.label_column: {self.source} has no labels in a column {self.label_column!r}, "
-            "and nothing else names them; give data.label_names"
-        )
+    def _check_names(self, source: Source) -> None:
+        if self.task.has_classes and not source.label_names:
+            column = self.label_column or self.task.label_column
+            raise UserError(
+                f"data.label_column: {self.source} has no labels in a column {column!r}, "
+                "and nothing else names them; give data.label_names"
+            )
 
     @staticmethod
     def _sample(
@@ -160,24 +162,22 @@ class PoolDataModule(L.LightningDataModule):
     @cached_property
     def pool(self) -> Pool:
         """The pool, without any label that was not bought."""
-        if not self.class_names:
-            raise self._unnamed_labels()
+        self._check_names(self.splits)
         encoded = self.task.encode(self.splits.pool)
-        return Pool(
-            table=encoded,
-            costs=self.cost.costs(self.splits.pool, encoded.lengths),
-            labels=np.full(len(encoded), -1, dtype=np.int64),
-            num_classes=len(self.class_names),
-        )
+        return Pool(encoded, self._costs(self.splits.pool, encoded))
+
+    def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
+        cost = self.cost or self.task.default_cost
+        return cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
 
     @cached_property
     def _validation_table(self) -> EncodedTable:
         return self.task.encode(self.validation_split)
 
     @cached_property
-    def validation_labels(self) -> Rows:
-        """int64 [m], bought class ids of the validation rows; -1 where not bought."""
-        return np.full(len(self._validation_table), -1, dtype=np.int64)
+    def validation_labels(self) -> dict[int, Label]:
+        """Validation row → the label that was bought."""
+        return {}
 
     @cached_property
     def _test_table(self) -> EncodedTable:
@@ -192,39 +192,48 @@ class PoolDataModule(L.LightningDataModule):
 
     def validation_costs(self) -> NDArray[np.float64]:
         """float64 [m], annotation cost of each validation row."""
-        return self.cost.costs(self.validation_split, self._validation_table.lengths)
+        return self._costs(self.validation_split, self._validation_table)
 
-    def reveal(self, split: str, rows: Rows, labels: Rows) -> None:
-        """Make bought labels visible: `pool` or `validation`, rows relative to that split."""
+    def reveal(self, split: str, labels: Mapping[int, Label]) -> None:
+        """Make bought labels visible: `pool` or `validation`, by row of that split."""
         if split == "pool":
-            self.pool.reveal(rows, labels)
+            self.pool.reveal(labels)
         else:
-            self.validation_labels[rows] = labels
+            self.validation_labels.update(labels)
 
     # ---- for oracles and reports ----------------------------------------------------------------------------
 
-    def known_labels(self) -> dict[str, Rows]:
-        """Split → int64 labels that came with the data, -1 where unknown. Read by oracles, by nobody else."""
-        return {
-            "pool": np.asarray(self.splits.pool["label"][:], dtype=np.int64),
-            "validation": np.asarray(self.validation_split["label"][:], dtype=np.int64),
-        }
+    def known_labels(self) -> dict[str, list[Label | None]]:
+        """Split → labels that came with the data, None where unknown. Read by oracles, by nobody else."""
+        return {"pool": self.splits.pool["label"][:], "validation": self.validation_split["label"][:]}
 
-    def text(self, split: str, row: int) -> str:
-        """The text of a row of `pool` or `validation`."""
-        return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]["text"]
+    def row(self, split: str, row: int) -> dict[str, Any]:
+        """A row of `pool` or `validation` as the task read it."""
+        return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]
+
+    def question(self, split: str, row: int) -> dict[str, Any]:
+        """What people see of a row, see `TaskModule.question`."""
+        return self.task.question(self.row(split, row))
+
+    def parse(self, answer: Any, split: str, row: int) -> Label:
+        """What people answered, see `TaskModule.parse`."""
+        return self.task.parse(answer, self.row(split, row))
 
     def fingerprint(self) -> str:
         """Names what the ledger's rows and class ids refer to: texts, their order, the names of the classes."""
-        names = self.class_names or []
-        return f"{text_digest(self.splits.pool, *names)}-{text_digest(self.validation_split)}"
+        names, columns = self.class_names or [], self.task.inputs
+        digests = (
+            text_digest(self.splits.pool, *names, columns=columns),
+            text_digest(self.validation_split, columns=columns),
+        )
+        return "-".join(digests)
 
-    def initial_rows(self, generator: np.random.Generator, known: Rows) -> Rows:
+    def initial_rows(self, generator: np.random.Generator, known: Sequence[Label | None]) -> Rows:
         """The first rows to label, int64 [initial_size], relative to the pool.
 
         Args:
             generator: the run's.
-            known: int64 [n], labels that came with the data; `stratified` reads them.
+            known: [n], labels that came with the data, None where unknown; `stratified` reads them.
 
         Raises:
             UserError: the pool is smaller than `initial_size`, or `stratified` without labels.
@@ -233,7 +242,10 @@ class PoolDataModule(L.LightningDataModule):
         if size > len(known):
             raise UserError(f"data.initial_size: {size} is more than the pool's {len(known)} rows")
         if self.initial == "stratified":
-            return _stratified(known, size, generator)
+            if None in known:
+                raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")
+            classes = np.asarray([self.task.class_of(label) for label in known], dtype=np.int64)
+            return _stratified(classes, size, generator)
         if self.initial == "representative":
             return _representative(self.task.embed(self.splits.pool), size, generator)
         return generator.choice(len(known), size, replace=False).astype(np.int64)
@@ -249,13 +261,14 @@ class PoolDataModule(L.LightningDataModule):
         rows = self.pool.labeled_rows
         shares = self._processes() if self.task.shares_batches else {}
         sampler = ShuffledBuckets(self.pool.table.lengths[rows], self.batch_size, seed=self.seed, **shares)
-        dataset = RowsOf(self.pool.table, rows, self.pool.labels[rows])
+        dataset = RowsOf(self.pool.table, rows, [self.pool.labels[row] for row in rows.tolist()])
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=whole)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows whose labels were bought."""
-        rows = np.flatnonzero(self.validation_labels >= 0)
-        return self._in_order(self._validation_table, rows, self.validation_labels[rows])
+        rows = np.sort(np.fromiter(self.validation_labels, dtype=np.int64))
+        labels = [self.validation_labels[row] for row in rows.tolist()]
+        return self._in_order(self._validation_table, rows, labels)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test rows.
@@ -266,30 +279,28 @@ class PoolDataModule(L.LightningDataModule):
         if self.splits.test is None:
             raise UserError("data.test: there is no test split; name a file, or carve one with data.test_size")
         table = self._test_table
-        labels = np.asarray(self.splits.test["label"][:], dtype=np.int64)
-        return self._in_order(table, np.arange(len(table)), labels)
+        return self._in_order(table, np.arange(len(table)), self.splits.test["label"][:])
 
     @cached_property
     def predict_split(self) -> datasets.Dataset:
         """What `predict` labels: the rows of `predict`, or all rows of the pool."""
         if self.predict is None:
             return self.splits.pool
-        return load_source(self.predict, text_column=self.text_column, label_column="").pool
+        tables, _ = load_tables(self.predict)
+        return self.task.read({"pool": tables["pool"]}, self.text_column, "").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The rows of `predict_split`."""
         table = self.task.encode(self.predict_split)
         return self._in_order(table, np.arange(len(table)), None)
 
-    def _in_order(self, table: EncodedTable, rows: Rows, labels: Rows | None) -> DataLoader[Batch]:
+    def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Batch]:
         sampler = LengthSortedBatches(table.lengths[rows], self.eval_batch_size, **self._processes())
         return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
 
 
 def _stratified(labels: Rows, size: int, generator: np.random.Generator) -> Rows:
     """One row of each class while `size` lasts (frequent classes first), the rest in proportion to the classes."""
-    if np.any(labels < 0):
-        raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")
     classes, counts = np.unique(labels, return_counts=True)
     quota = np.zeros(len(classes), dtype=np.int64)
     for _ in range(size):  # the class furthest below its share is next; a class without any comes first

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
@@ -20,7 +20,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.data.batching import length_sorted_batches
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
+"""What a model gets at once: tensors by name; a task may add lists (texts that its metrics read)."""
+
+Label = Any
+"""What was bought for one row, as JSON has it: a class id, a list of spans, a text. The task knows which."""
 
 
 class EncodedTable(Protocol):
@@ -31,23 +35,11 @@ class EncodedTable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-        """Tensors of these rows, padded to the longest of them; `row` (int64 [b]) names them."""
-        ...
+    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
+        """Tensors of these rows, padded to the longest of them; `row` (int64 [b]) names them.
 
-
-class TextEncoder(Protocol):
-    """What a task tells the data: how its texts are encoded."""
-
-    shares_batches: bool
-    """Whether the processes of a distributed fit share each batch, or each fits all of it."""
-
-    def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Encode a split's `text` column; done once per split, before any weights are trained."""
-        ...
-
-    def embed(self, table: datasets.Dataset) -> NDArray[np.float32]:
-        """Sentence embeddings of a split under the pretrained weights, float32 [n, d], unit length."""
+        With their labels, `labels` has what the task's loss and metrics read.
+        """
         ...
 
 
@@ -58,12 +50,12 @@ def cache_folder() -> Path:
     return folder
 
 
-def text_digest(table: datasets.Dataset, *salt: str) -> str:
+def text_digest(table: datasets.Dataset, *salt: str, columns: Sequence[str] = ("text",)) -> str:
     """SHA-256 over the texts of a split in their order, and over what else decides their encoding."""
     digest = hashlib.sha256("\x1f".join(salt).encode())
-    for chunk in table.select_columns("text").with_format("arrow").iter(batch_size=10_000):
-        for text in chunk.column("text").to_pylist():
-            encoded = text.encode()
+    for chunk in table.select_columns(list(columns)).with_format("arrow").iter(batch_size=10_000):
+        for row in zip(*(chunk.column(name).to_pylist() for name in columns), strict=True):
+            encoded = (row[0] if columns == ("text",) else json.dumps(row)).encode()
             digest.update(len(encoded).to_bytes(8, "little"))
             digest.update(encoded)
     return digest.hexdigest()[:32]
@@ -86,7 +78,8 @@ class TokenTable:
     """Token ids of a split in an Arrow file, memory-mapped.
 
     Args:
-        tokens: one column `input_ids` (list of int32), one row per text.
+        tokens: a column `input_ids` (list of int32), one row per text; and what else the task has for each token, in
+            lists of the same length.
         pad_id: token id that fills shorter rows, on the right (decoders' classification heads find the last token).
     """
 
@@ -99,50 +92,74 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-        """`row` int64 [b], `input_ids` int64 [b, t], `attention_mask` int64 [b, t], t the longest row's tokens."""
+    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
+        """`row` int64 [b], `input_ids` int64 [b, t], `attention_mask` int64 [b, t], t the longest row's tokens.
+
+        Other columns of the tokens int64 [b, t], -1 after a row's end; class ids are `labels` int64 [b].
+        """
         rows = np.asarray(rows, dtype=np.int64)
-        lists = self.tokens[rows].column("input_ids").combine_chunks()
+        lists = self.tokens[rows]
         lengths = self.lengths[rows]
         places = np.arange(int(lengths.max(initial=1)))
         mask = places < lengths[:, None]
-        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
-        ids[mask] = lists.flatten().to_numpy()
-        return {
-            "row": torch.from_numpy(rows),
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
-        }
+        batch: Batch = {"row": torch.from_numpy(rows), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        for name in lists.column_names:
+            filled = np.full(mask.shape, self.pad_id if name == "input_ids" else -1, dtype=np.int64)
+            filled[mask] = lists.column(name).combine_chunks().flatten().to_numpy()
+            batch[name] = torch.from_numpy(filled)
+        if labels is not None:
+            batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
+        return batch
+
+
+Encode = Callable[[dict[str, list[Any]]], dict[str, list[list[int]]]]
+"""Columns of some rows → `input_ids` and what else a task needs of each token, a list of integers per row."""
+
+
+def plain_text(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
+    """The `text` column with the tokenizer's special tokens, cut at `max_length` tokens."""
+    return lambda rows: {
+        "input_ids": tokenizer(
+            rows["text"],
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+    }
 
 
 def tokenize(
-    table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int, cache: Path
+    table: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    cache: Path,
+    columns: Sequence[str] = ("text",),
+    encode: Encode | None = None,
+    extra: Sequence[str] = (),
 ) -> TokenTable:
-    """Tokenise the `text` column once; a second call with the same texts and tokenizer reads the file of the first.
+    """Tokenise a split once; a second call with the same texts and tokenizer reads the file of the first.
 
     Args:
         table: the split.
         tokenizer: its special tokens are added, texts are cut at `max_length` tokens.
         max_length: in tokens, special tokens included.
         cache: folder of the Arrow files; one is named after a hash of texts, tokenizer and `max_length`.
+        columns: what is encoded.
+        encode: how; None: the `text` column. The names of `columns` and `extra` tell one way from another.
+        extra: what `encode` gives beside `input_ids`.
     """
-    digest = text_digest(table, tokenizer_digest(tokenizer), str(max_length))
+    digest = text_digest(table, tokenizer_digest(tokenizer), str(max_length), *extra, columns=tuple(columns))
     path = cache / f"tokens-{digest}.arrow"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        table.select_columns("text").map(
-            lambda rows: {
-                "input_ids": tokenizer(
-                    rows["text"],
-                    truncation=True,
-                    max_length=max_length,
-                    return_attention_mask=False,
-                    return_token_type_ids=False,
-                )["input_ids"]
-            },
+        integers = datasets.List(datasets.Value("int32"))
+        table.select_columns(list(columns)).map(
+            encode or plain_text(tokenizer, max_length),
             batched=True,
-            remove_columns=["text"],
-            features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
+            remove_columns=list(columns),
+            features=datasets.Features(dict.fromkeys(("input_ids", *extra), integers)),
             cache_file_name=str(partial),
             load_from_cache_file=False,
             desc="Tokenising",
@@ -165,10 +182,11 @@ class FeatureTable:
     def __len__(self) -> int:
         return len(self.features)
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-        """`row` int64 [b], `features` float32 [b, d]."""
+    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
+        """`row` int64 [b], `features` float32 [b, d]; class ids are `labels` int64 [b]."""
         rows = np.asarray(rows, dtype=np.int64)
-        return {"row": torch.from_numpy(rows), "features": torch.from_numpy(np.asarray(self.features[rows]))}
+        batch = {"row": torch.from_numpy(rows), "features": torch.from_numpy(np.asarray(self.features[rows]))}
+        return batch if labels is None else batch | {"labels": torch.as_tensor(labels, dtype=torch.int64)}
 
 
 def mean_embedding(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -13,12 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lit_react.data.encoding import Label
 from lit_react.errors import UserError
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 WAIT_SECONDS = 10.0
 SLACK = 1e-9  # relative to the budget: sums of floats are not exact
 CREATE = (
@@ -28,7 +26,7 @@ CREATE = (
         row INTEGER NOT NULL CHECK (row >= 0),
         round INTEGER NOT NULL CHECK (round >= 0),
         position INTEGER NOT NULL,
-        label INTEGER CHECK (label >= 0),
+        label TEXT,
         cost REAL NOT NULL CHECK (cost >= 0),
         policy TEXT NOT NULL,
         q_value REAL,
@@ -202,15 +200,15 @@ class Ledger:
             if not self.spent <= self.budget * (1 + SLACK):
                 raise ValueError(f"round {round}: total cost {self.spent:g} exceeds the budget {self.budget:g}")
 
-    def answer(self, labels: Mapping[tuple[str, int], int], annotator: str) -> None:
+    def answer(self, labels: Mapping[tuple[str, int], Label], annotator: str) -> None:
         """Record answers, all or none; they are on the disk when this returns.
 
         Args:
-            labels: (split, row) → class id; an answer that is already recorded changes nothing.
+            labels: (split, row) → label, kept as JSON; an answer that is already recorded changes nothing.
             annotator: who gave them.
 
         Raises:
-            ValueError: a row was not asked, has another label already, or a class id is negative.
+            ValueError: a row was not asked, has another label already, or the label is None.
             UserError: the file cannot be written.
         """
         with self._transaction():
@@ -220,15 +218,16 @@ class Ledger:
                 found = self._db.execute("SELECT label FROM purchases WHERE split = ? AND row = ?", where).fetchone()
                 if found is None:
                     raise ValueError(f"{split} row {row} was answered but never asked")
-                if int(label) < 0:
-                    raise ValueError(f"{split} row {row}: class id {label} is negative")
+                if label is None:
+                    raise ValueError(f"{split} row {row} was answered without a label")
+                written = json.dumps(label, ensure_ascii=False, sort_keys=True)
                 if found["label"] is None:
                     self._db.execute(
                         "UPDATE purchases SET label = ?, annotator = ?, answered_at = ? WHERE split = ? AND row = ?",
-                        (int(label), annotator, now, *where),
+                        (written, annotator, now, *where),
                     )
-                elif found["label"] != int(label):
-                    raise ValueError(f"{split} row {row} has label {found['label']}, now {label} was given")
+                elif found["label"] != written:
+                    raise ValueError(f"{split} row {row} has label {found['label']}, now {written} was given")
 
     def pending(self, round: int) -> list[Query]:
         """Return what was asked for a round and is not answered, in the order of asking."""
@@ -243,7 +242,7 @@ class Ledger:
         query = f"SELECT {columns} FROM purchases WHERE {condition} ORDER BY round, position"
         return [Query(*row) for row in self._select(query, *values)]
 
-    def labeled(self, split: str, up_to_round: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def labeled(self, split: str, up_to_round: int) -> dict[int, Label]:
         """Return the answered rows of one split that the fit of a round may use.
 
         Args:
@@ -251,15 +250,14 @@ class Ledger:
             up_to_round: the round; labels of later rounds are left out.
 
         Returns:
-            Rows, int64 [l], ascending, relative to the split; their class ids, int64 [l].
+            row, relative to the split → label; rows ascending.
         """
         found = self._select(
             "SELECT row, label FROM purchases WHERE split = ? AND round <= ? AND label IS NOT NULL ORDER BY row",
             split,
             int(up_to_round),
         )
-        pairs = np.array([tuple(row) for row in found], dtype=np.int64).reshape(-1, 2)
-        return pairs[:, 0].copy(), pairs[:, 1].copy()
+        return {row: json.loads(label) for row, label in found}
 
     @property
     def spent(self) -> float:
@@ -272,8 +270,9 @@ class Ledger:
         return max(0.0, self.budget - math.fsum(cost for (cost,) in earlier))
 
     def purchases(self) -> list[dict[str, Any]]:
-        """Return the whole table, one dict a purchase, in the order of asking."""
-        return [dict(row) for row in self._select("SELECT * FROM purchases ORDER BY round, position")]
+        """Return the whole table, one dict a purchase, in the order of asking; `label` None where none is known."""
+        found = [dict(row) for row in self._select("SELECT * FROM purchases ORDER BY round, position")]
+        return [row | {"label": json.loads(row["label"] or "null")} for row in found]
 
     def digest(self) -> str:
         """Return the SHA-256 (hex) of all purchases without their times: equal runs have equal digests."""

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lit_react.data.encoding import Label
 from lit_react.data.ledger import Query
 from lit_react.errors import UserError
 from lit_react.files import write_lines
 
 log = logging.getLogger("lit_react")
-Answers = dict[tuple[str, int], int]
+Answers = dict[tuple[str, int], Label]
 
 
 class Oracle(ABC):
@@ -38,7 +36,7 @@ class Oracle(ABC):
             queries: that round's queries without an answer.
 
         Returns:
-            (split, row) → class id, for all of the queries or some of them.
+            (split, row) → label, for all of the queries or some of them.
 
         Raises:
             UserError: an answer is missing for good or is wrong; then none counts.
@@ -53,19 +51,19 @@ class GoldOracle(Oracle):
     """Answers at once with labels that the data set has.
 
     Args:
-        gold: split → class ids, int64 [rows of the split], -1 where unknown.
+        gold: split → label of each row, None where unknown.
     """
 
     annotator = "gold"
 
-    def __init__(self, gold: Mapping[str, NDArray[np.int64]]) -> None:
+    def __init__(self, gold: Mapping[str, Sequence[Label | None]]) -> None:
         self.gold = gold
 
     def label(self, round: int, queries: Sequence[Query]) -> Answers:
         """Answer every query; an unknown gold label is an error."""
-        answers = {(query.split, query.row): int(self.gold[query.split][query.row]) for query in queries}
+        answers = {(query.split, query.row): self.gold[query.split][query.row] for query in queries}
         for (split, row), label in answers.items():
-            if label < 0:
+            if label is None:
                 raise UserError(f"{split} row {row + 1} has no gold label: use the file oracle to ask people for it")
         return answers
 
@@ -74,27 +72,26 @@ class FileOracle(Oracle):
     """Lets people answer in files, one folder `round_00`, `round_01`, … a round.
 
     The oracle writes `to_label.jsonl`, a line a query: `{"id": "pool-17", "label": null, "text": …, "labels": […]}`
-    with the names to choose from. People copy it to `labels.jsonl` beside it and fill in `label`, in any order
-    and in as many sittings as they like: `null` or a missing line is a query that waits. Other keys are ignored.
-    An answer that a run has read is bought; a later change of its line has no effect.
+    with what the task shows of a row, such as the names to choose from. People copy it to `labels.jsonl` beside it
+    and fill in `label`, in any order and in as many sittings as they like: `null` or a missing line is a query that
+    waits. Other keys are ignored. An answer that a run has read is bought; a later change of its line has no effect.
 
     Args:
         folder: holds the folders of the rounds.
-        texts: (split, row) → the text.
-        label_names: class id → name.
+        question: (split, row) → what people see of it, see `TaskModule.question`.
+        parse: (answer, split, row) → label, see `TaskModule.parse`.
         annotator: name that the ledger keeps with each answer.
     """
 
     def __init__(
         self,
         folder: Path,
-        texts: Callable[[str, int], str],
-        label_names: Sequence[str],
+        question: Callable[[str, int], dict[str, Any]],
+        parse: Callable[[Any, str, int], Label],
         annotator: str = "people",
     ) -> None:
         self.folder = Path(folder)
-        self.texts = texts
-        self.ids = {name: class_id for class_id, name in enumerate(label_names)}
+        self.question, self.parse = question, parse
         self.annotator = annotator
 
     def label(self, round: int, queries: Sequence[Query]) -> Answers:
@@ -128,14 +125,14 @@ class FileOracle(Oracle):
         new = [query for query in queries if _id(query) not in records]
         if new:
             for query in new:
-                text = self.texts(query.split, query.row)
-                records[_id(query)] = {"id": _id(query), "label": None, "text": text, "labels": list(self.ids)}
+                asked = self.question(query.split, query.row)
+                records[_id(query)] = {"id": _id(query), "label": None, **asked}
             write_lines(path, list(records.values()))
         return set(records)
 
-    def _read(self, round: int, asked: set[str]) -> dict[str, int]:
+    def _read(self, round: int, asked: set[str]) -> dict[str, Label]:
         path = self._round(round) / "labels.jsonl"
-        answers: dict[str, int] = {}
+        answers: dict[str, Label] = {}
         lines: dict[str, int] = {}
         for line, record in _records(path, ("id", "label")):
             name, label = record["id"], record["label"]
@@ -143,14 +140,16 @@ class FileOracle(Oracle):
                 raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
             if label in (None, ""):
                 continue
-            if str(label) not in self.ids:
-                raise UserError(f"{path}:{line}: unknown label {label!r}: expected one of {', '.join(self.ids)}")
-            class_id = self.ids[str(label)]
-            if answers.get(name, class_id) != class_id:
+            split, _, row = name.rpartition("-")
+            try:
+                parsed = self.parse(label, split, int(row))
+            except ValueError as error:
+                raise UserError(f"{path}:{line}: {error}") from error
+            if answers.get(name, parsed) != parsed:
                 raise UserError(f"{path}:{line}: {name} has another label in line {lines[name]}: expected one")
             if name in answers:
                 log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, lines[name])
-            answers[name] = class_id
+            answers[name] = parsed
             lines.setdefault(name, line)
         return answers
 

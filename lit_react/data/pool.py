@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lit_react.data.batching import LengthSortedBatches
-from lit_react.data.encoding import Batch, EncodedTable
+from lit_react.data.encoding import Batch, EncodedTable, Label
 
 Rows = NDArray[np.int64]
 
@@ -22,10 +22,10 @@ class RowsOf(Dataset[Batch]):
     Args:
         table: the encoded split.
         rows: int64 [n], rows of the table.
-        labels: int64 [n], class ids, or None: the batches carry no `labels`.
+        labels: one per row, or None: the batches carry no `labels`.
     """
 
-    def __init__(self, table: EncodedTable, rows: Rows, labels: Rows | None = None) -> None:
+    def __init__(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None = None) -> None:
         self.table, self.rows, self.labels = table, rows, labels
 
     def __len__(self) -> int:
@@ -35,11 +35,9 @@ class RowsOf(Dataset[Batch]):
         return self.__getitems__([position])
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        """A whole batch at once: the tensors of `EncodedTable.batch`, and `labels` int64 [b]."""
-        batch = self.table.batch(self.rows[positions])
-        if self.labels is not None:
-            batch["labels"] = torch.from_numpy(self.labels[positions])
-        return batch
+        """A whole batch at once, see `EncodedTable.batch`."""
+        labels = None if self.labels is None else [self.labels[position] for position in positions]
+        return self.table.batch(self.rows[positions], labels)
 
 
 def whole(batch: Any) -> Batch:
@@ -54,38 +52,37 @@ class Pool:
     Attributes:
         table: the encoded texts.
         costs: float64 [n], annotation cost c_i of each row.
-        labels: int64 [n], the bought class ids; -1 where no label was bought.
-        num_classes: number of classes.
+        labels: row → the label that was bought.
     """
 
     table: EncodedTable
     costs: NDArray[np.float64]
-    labels: Rows
-    num_classes: int
+    labels: dict[int, Label] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.costs)
 
     @property
     def labeled_rows(self) -> Rows:
         """int64 [l], ascending."""
-        return np.flatnonzero(self.labels >= 0)
+        return np.sort(np.fromiter(self.labels, dtype=np.int64, count=len(self.labels)))
 
     @property
     def unlabeled_rows(self) -> Rows:
         """int64 [n - l], ascending."""
-        return np.flatnonzero(self.labels < 0)
+        unlabeled = np.ones(len(self), dtype=bool)
+        unlabeled[self.labeled_rows] = False
+        return np.flatnonzero(unlabeled)
 
-    def reveal(self, rows: Rows, labels: Rows) -> None:
+    def reveal(self, labels: Mapping[int, Label]) -> None:
         """Move rows from unlabeled to labeled.
 
         Raises:
             ValueError: a row has another label already.
         """
-        known = self.labels[rows]
-        if np.any((known >= 0) & (known != labels)):
+        if any(row in self.labels and self.labels[row] != label for row, label in labels.items()):
             raise ValueError("a labeled row was given another label")
-        self.labels[rows] = labels
+        self.labels.update(labels)
 
     def scoring_loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Every row of the pool once, without labels, in batches of similar length, shared among processes."""

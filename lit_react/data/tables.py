@@ -111,6 +111,23 @@ class Split:
             raise UserError(f"{self.place}: a column has a type that is not supported ({_first(error)})") from error
 
 
+@dataclass(frozen=True)
+class Source:
+    """Tables of one data set; rows are relative to their own split.
+
+    Attributes:
+        pool: columns `text` (string), `label` (what the task calls a label, null where unknown), and others.
+        validation: same columns, every label known; None where there is none.
+        test: same columns, every label known; None where there is none.
+        label_names: class id → name; None where nothing names a label.
+    """
+
+    pool: datasets.Dataset
+    validation: datasets.Dataset | None
+    test: datasets.Dataset | None
+    label_names: list[str] | None
+
+
 def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 

@@ -150,9 +150,9 @@ def _run(todo: list[Job], total: int, executor: Executor) -> list[str]:
 
 
 def _score(job: Job) -> str:
-    """Area under the learning curve of test accuracy, in percent."""
+    """Area under the learning curve of the task's metric on test, in percent."""
     result = job.result()
     if result is None:
         return "failed"
-    area = result["aulc"].get("test/accuracy")
+    area = result["aulc"].get(f"test/{result['rounds'][0]['shown'][0]}")
     return "" if area is None else f"{100 * area:.1f}"

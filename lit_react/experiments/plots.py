@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 
 def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Accuracy and macro-F1 over labels, validation dashed and test solid, rewards below; written to a PNG file."""
+    """The task's metrics over labels, validation dashed and test solid, rewards below; written to a PNG file."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     labels = [entry["labeled"] for entry in rounds]
-    for name, colour in (("accuracy", "tab:blue"), ("macro_f1", "tab:orange")):
+    for name, colour in zip(rounds[0]["shown"], ("tab:blue", "tab:orange", "tab:purple"), strict=False):
         for split, style in (("test", "-o"), ("val", "--")):
             key = f"{split}/{name}"
             if all(key in entry["metrics"] for entry in rounds):

@@ -12,12 +12,8 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-COLUMNS = (
-    ("val\nacc", "val/accuracy"),
-    ("val\nF1", "val/macro_f1"),
-    ("test\nacc", "test/accuracy"),
-    ("test\nF1", "test/macro_f1"),
-)
+SHORT = {"accuracy": "acc", "macro_f1": "F1", "micro_f1": "micro F1", "f1": "F1", "exact_match": "EM", "bleu": "BLEU"}
+"""Headings of metrics that are known by shorter names."""
 PHASES = ("fit", "score", "select", "test")
 ROWS_OF_A_PAGE = 40
 
@@ -45,7 +41,9 @@ LATEX = {
 def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
     table = rich.table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("round", "labels", "cost", *(name for name, _ in COLUMNS), "reward"):
+    shown = rounds[0]["shown"] if rounds else []
+    columns = {f"{split}/{name}": f"{split}\n{SHORT.get(name, name)}" for split in ("val", "test") for name in shown}
+    for name in ("round", "labels", "cost", *columns.values(), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
     table.add_column("seconds:\n" + " + ".join(PHASES), justify="right", no_wrap=True)
@@ -55,7 +53,7 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
             str(entry["round"]),
             str(entry["labeled"]),
             f"{entry['cost']:g}",
-            *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for _, key in COLUMNS),
+            *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for key in columns),
             "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
             entry["q"].get("proposal", "–"),
             " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in PHASES),

@@ -24,16 +24,16 @@ class LabeledSet:
 
     Args:
         source: as `data.source` of `fit`.
-        text_column: column of the texts.
-        label_column: column of the labels.
+        text_column: column of the texts; None: `text`.
+        label_column: column of the labels; None: `label`.
         test: file or split name of the test part; None: the split of that name, or else carved.
         local_copy: folder below `$LIT_REACT_DATA` that is read instead of the hub where it exists.
         relatives: names of sets with the same texts: a policy that is judged on one of them is trained on none.
     """
 
     source: str
-    text_column: str = "text"
-    label_column: str = "label"
+    text_column: str | None = None
+    label_column: str | None = None
     test: str | None = None
     local_copy: str | None = None
     relatives: list[str] | None = None
@@ -86,6 +86,7 @@ def load_sources(names: list[str], folder: Path) -> dict[str, Parts]:
 def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, probe: LinearProbe) -> Parts:
     options = {key: value for key, value in vars(labeled_set).items() if key != "relatives"}
     whole = PoolDataModule(**options, validation_size=1)
+    whole.connect(probe)
     given = whole.splits.test is not None
     data = PoolDataModule(
         **options,
@@ -93,14 +94,15 @@ def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, probe: LinearPr
         pool_size=encoder.pool_size,
         test_size=encoder.test_size if given else min(encoder.test_size, len(whole.splits.pool) // 3),
     )
+    data.connect(probe)
     parts = []
     for split in (data.splits.pool, data.splits.test):
         assert split is not None, "given or carved"
-        labels = np.asarray(split["label"][:], dtype=np.int64)
-        if np.any(labels < 0):
-            text = split["text"][int(np.argmax(labels < 0))]
+        labels = split["label"][:]
+        if None in labels:
+            text = split["text"][labels.index(None)]
             raise UserError(
-                f"sources.{name}: {np.sum(labels < 0)} rows have no label, expected none; one is {text!r:.80}"
+                f"sources.{name}: {labels.count(None)} rows have no label, expected none; one is {text!r:.80}"
             )
-        parts.append(Embedded(np.array(probe.embed(split), dtype=np.float32), labels))
+        parts.append(Embedded(np.array(probe.embed(split), dtype=np.float32), np.asarray(labels, dtype=np.int64)))
     return parts[0], parts[1]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import datasets
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
@@ -18,7 +20,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
-from lit_react.data.encoding import Batch, EncodedTable
+from lit_react.data.costs import ConstantCost, Cost
+from lit_react.data.encoding import Batch, EncodedTable, Label
+from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.files import write_json
 
@@ -33,8 +37,23 @@ def is_export(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
+class TaskMetrics(Protocol):
+    """What a task measures over a validation or a test; an `nn.Module`, so that it follows the device."""
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Scalars in [0, 1] by name, and what is no scalar (tables), as plain lists and dictionaries."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        ...
+
+
 class TaskModule(L.LightningModule):
-    """A model for one task, and how the task encodes texts.
+    """A model for one task, and all that is the task's own: its rows, labels, metrics, signals and predictions.
+
+    A task is one file: `docs/adding_a_task.md` shows what it needs. A *label* is what was bought for one row, a JSON
+    value: a class id, a list of spans, a text. Nothing outside the task looks into it.
 
     Until `configure_model` it holds no weights: the command line builds one module as the *recipe*, each round
     takes a `fresh` copy of it and so starts from the pretrained weights again.
@@ -47,8 +66,31 @@ class TaskModule(L.LightningModule):
         warmup: share of the steps in which the learning rate rises from 0; not for `plateau`.
     """
 
-    monitor: str
-    """Name of the validation metric that early stopping, checkpoints and the reward read; higher is better."""
+    text_column: ClassVar[str] = "text"
+    """Column of the source with what is annotated, where the user names none."""
+
+    label_column: ClassVar[str] = "label"
+    """Column of the source with the labels, where the user names none."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    """Columns of a split, as `read` gives it, that make a row what it is; the first is a string for people."""
+
+    has_classes: ClassVar[bool] = True
+    """Whether labels have names that must be known before the first is bought."""
+
+    shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+    """Scalars of the metrics that tables and pictures show. The first is *the* metric, higher is better: early
+    stopping, checkpoints and the reward read it."""
+
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """Names of what `signals` can give on demand."""
+
+    default_cost: ClassVar[Cost] = ConstantCost()
+    """What a label costs where the user does not say."""
+
+    val_metrics: Any
+    test_metrics: Any
+    """See `TaskMetrics`; made with the weights, in `configure_model`."""
 
     shares_batches = True
     """Whether the processes of a distributed fit share each batch, or each fits all of it."""
@@ -71,15 +113,73 @@ class TaskModule(L.LightningModule):
         self.label_names = label_names
         self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
         self._plateau: ReduceLROnPlateau | None = None
+        self._report: dict[str, Any] = {}
+
+    @property
+    def monitor(self) -> str:
+        """Logged name of the validation metric that decides."""
+        return f"val/{self.shown[0]}"
 
     def fresh(self) -> Self:
         """A copy of the recipe for one round."""
         shared = [vars(self)[name] for name in self.shared_by_rounds if name in vars(self)]
         return copy.deepcopy(self, {id(part): part for part in shared})
 
+    # ---- rows and labels ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """The splits as the task knows them, from the tables as they were read.
+
+        Args:
+            tables: `pool`, and `validation` and `test` where they are.
+            text_column: column of what is annotated; None: `text_column` of the task.
+            label_column: column of the labels; None: `label_column` of the task; "": there are none.
+            label_names: names of the classes, where the user gives them.
+
+        Returns:
+            splits with the columns `text`, `label` (null where unknown; never in validation and test) and what else
+            the task needs.
+
+        Raises:
+            UserError: in one line, which file and row is wrong, and what was expected.
+        """
+
     @abstractmethod
     def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Encode a split's `text` column; done once per split, before any weights are trained."""
+        """Encode a split that `read` gave; done once per split, before any weights are trained."""
+
+    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
+        """int64 [n], how much there is to read or to tag in each row, for `TokenCost`."""
+        return encoded.lengths
+
+    @abstractmethod
+    def class_of(self, label: Label) -> int:
+        """The class that stands for a label among the C classes of `signals`, in 0 … C-1."""
+
+    def question(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What people are shown of a row; `text` at least."""
+        return {"text": row["text"], "labels": self.names}
+
+    @abstractmethod
+    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
+        """The label that people's answer to `question` means.
+
+        Raises:
+            ValueError: it is none; what was expected, without a full stop.
+        """
+
+    @abstractmethod
+    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
+        """A row and its label as people read them, for the table of what was bought."""
+
+    # ---- the model ------------------------------------------------------------------------------------------
 
     @abstractmethod
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
@@ -91,11 +191,79 @@ class TaskModule(L.LightningModule):
 
         Args:
             batch: as the pool's table gives it, on this module's device.
-            needs: extra signals: `head_inputs`, `mutual_information` (see `PoolSignals`).
+            needs: names of further signals, all of them in `offers`: `head_inputs`, `mutual_information` and the
+                task's own scores (see `PoolSignals`).
 
         Returns:
-            `probabilities` float32 [b, C], `embeddings` float16 [b, d], and one entry for each of `needs`.
+            `probabilities` float32 [b, C], `embeddings` float16 [b, d], one entry for each of `needs`; and `margin`,
+            `entropy` and `max_probability` float32 [b] where those of `probabilities` are not what the task means.
         """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """What a training step minimises, a float32 scalar."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch, metrics: Any) -> Tensor:
+        """Update the task's metrics with a batch; the loss, a float32 scalar."""
+
+    @abstractmethod
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """What `prediction` needs of each row of a batch: tensors and lists of length b by name."""
+
+    @abstractmethod
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """One line of the predictions' file.
+
+        Args:
+            output: the row's part of `outputs`; tensors have become NumPy arrays.
+            row: as `read` gave it.
+        """
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The loss, under `train/`."""
+        loss = self._finite(self.loss(batch))
+        self.log("train/loss", loss, batch_size=len(batch["row"]))
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Loss and metrics under `val/`."""
+        self._evaluate(batch, self.val_metrics, "val/")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics."""
+        scalars, _ = self._computed(self.val_metrics, "val/")
+        self.log_dict(scalars, prog_bar=True)
+        self._after_validation(scalars[self.monitor])
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        """Loss and metrics under `test/`."""
+        self._evaluate(batch, self.test_metrics, "test/")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics; keep the tables for `test_report`."""
+        scalars, self._report = self._computed(self.test_metrics, "test/")
+        self.log_dict(scalars)
+
+    def test_report(self) -> dict[str, Any]:
+        """Results of the last test that are no scalars (per-class F1, confusion matrix), as plain lists."""
+        return self._report
+
+    def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
+        """`row` int64 [b], and `outputs`."""
+        return {"row": batch["row"], **self.outputs(batch)}
+
+    def _evaluate(self, batch: Batch, metrics: Any, prefix: str) -> None:
+        loss = self.evaluate(batch, metrics)
+        self.log(f"{prefix}loss", loss, batch_size=len(batch["row"]), on_epoch=True, on_step=False, sync_dist=True)
+
+    @staticmethod
+    def _computed(metrics: TaskMetrics, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        scalars, tables = metrics.compute()
+        metrics.reset()
+        return {f"{prefix}{name}": value for name, value in scalars.items()}, tables
+
+    # ---- files ----------------------------------------------------------------------------------------------
 
     def export(self, folder: Path) -> None:
         """Write the fine-tuned model, and a card that names the task and the labels in the order of the class ids."""
@@ -129,9 +297,7 @@ class TaskModule(L.LightningModule):
     def _restore_weights(self, folder: Path) -> None:
         """Take the weights that `_export_weights` wrote."""
 
-    def test_report(self) -> dict[str, Any]:
-        """Results of the last test that are no scalars (per-class F1, confusion matrix), as plain lists."""
-        return {}
+    # ---- optimisation ---------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
         """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""

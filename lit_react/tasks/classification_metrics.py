@@ -18,19 +18,18 @@ class ClassificationMetrics(nn.Module):
     """Accuracy, macro-F1 and expected calibration error as scalars; per-class F1 and confusion matrix beside them.
 
     Args:
-        num_classes: number of classes C.
-        prefix: `val/` or `test/`.
+        names: name of each of the C classes.
     """
 
-    def __init__(self, num_classes: int, prefix: str) -> None:
+    def __init__(self, names: list[str]) -> None:
         super().__init__()
+        self.names, num_classes = names, len(names)
         self.scalars = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro"),
                 "macro_f1": MulticlassF1Score(num_classes, average="macro"),
                 "ece": MulticlassCalibrationError(num_classes, n_bins=15, norm="l1"),
-            },
-            prefix=prefix,
+            }
         )
         self.tables = MetricCollection(
             {
@@ -45,9 +44,12 @@ class ClassificationMetrics(nn.Module):
         self.tables.update(probabilities, labels)
 
     def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Scalars by prefixed name, and the tables as lists (confusion matrix: rows are true classes); then reset."""
-        scalars = self.scalars.compute()
+        """Scalars by name; per-class F1 by class and the confusion matrix (rows are true classes)."""
         tables = {name: value.tolist() for name, value in self.tables.compute().items()}
+        tables["per_class_f1"] = dict(zip(self.names, tables["per_class_f1"], strict=True))
+        return self.scalars.compute(), {"labels": self.names, **tables}
+
+    def reset(self) -> None:
+        """Forget what was measured."""
         self.scalars.reset()
         self.tables.reset()
-        return scalars, tables

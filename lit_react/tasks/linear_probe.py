@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModel
 
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize
@@ -82,9 +81,10 @@ class LinearProbe(Classifier):
         with torch.autocast(self.device.type, enabled=False):
             return self.head(batch["features"].float())
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy plus the penalty."""
-        return super().training_step(batch, index) + self._penalty(batch)
+        penalty = self.l2 / (2 * len(batch["labels"])) * self.head.weight.square().sum()
+        return super().loss(batch) + penalty
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Keep the batch for the line search."""
@@ -97,17 +97,13 @@ class LinearProbe(Classifier):
 
         def evaluate() -> Tensor:
             optimizer.zero_grad()
-            cross_entropy = F.cross_entropy(self.logits(self._batch), self._batch["labels"], self._weight)
-            loss = cross_entropy + self._penalty(self._batch)
+            loss = self.loss(self._batch)
             loss.backward()
             return loss
 
         optimizer.step(evaluate)
         assert optimizer_closure is not None, "Lightning gives one"
         optimizer_closure()
-
-    def _penalty(self, batch: Batch) -> Tensor:
-        return self.l2 / (2 * len(batch["labels"])) * self.head.weight.square().sum()
 
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """The head's view; without dropout `mutual_information` is 0."""

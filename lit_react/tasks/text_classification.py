@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, mean_embedding, text_digest, tokenize
+from lit_react.data.classes import number_classes
+from lit_react.data.encoding import (
+    Batch,
+    EncodedTable,
+    Label,
+    cache_folder,
+    embed,
+    mean_embedding,
+    text_digest,
+    tokenize,
+)
+from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule, TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
@@ -39,7 +50,7 @@ class Classifier(TaskModule):
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
     """
 
-    monitor = "val/accuracy"
+    offers = frozenset({"head_inputs", "mutual_information"})
 
     def __init__(
         self,
@@ -55,7 +66,6 @@ class Classifier(TaskModule):
         if max_length < 3:
             raise UserError(f"model.max_length: {max_length} tokens hold no text, expected 3 or more")
         self.pretrained, self.max_length, self.class_weights = pretrained, max_length, class_weights
-        self._report: dict[str, Any] = {}
         self._weight: Tensor | None = None
 
     @cached_property
@@ -72,8 +82,32 @@ class Classifier(TaskModule):
         return [config.id2label[index] for index in range(config.num_labels)]
 
     def _build_metrics(self) -> None:
-        self.val_metrics = ClassificationMetrics(len(self.names), "val/")
-        self.test_metrics = ClassificationMetrics(len(self.names), "test/")
+        self.val_metrics, self.test_metrics = ClassificationMetrics(self.names), ClassificationMetrics(self.names)
+
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """Texts, and classes numbered by `number_classes`."""
+        label_column = self.label_column if label_column is None else label_column
+        return number_classes(tables, text_column or self.text_column, label_column, label_names)
+
+    def class_of(self, label: Label) -> int:
+        """A label is a class id."""
+        return label
+
+    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
+        """The id of a class's name."""
+        if str(answer) not in self.names:
+            raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(self.names)}")
+        return self.names.index(str(answer))
+
+    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
+        """The text and the class's name."""
+        return row["text"], self.names[label]
 
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """Masked-mean embeddings under the pretrained encoder, float32 [n, d], kept on disk by weights and texts."""
@@ -91,54 +125,30 @@ class Classifier(TaskModule):
         if self.class_weights == "balanced":
             loader = self.trainer.train_dataloader
             assert loader is not None, "a fit has a training loader"
-            labels = torch.from_numpy(loader.dataset.labels)
+            labels = torch.as_tensor(loader.dataset.labels)
             counts = torch.bincount(labels, minlength=len(self.names)).float()
             weight = torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
             self._weight = weight.to(self.device)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy in float32."""
-        loss = self._finite(F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight))
-        self.log("train/loss", loss, batch_size=len(batch["labels"]))
-        return loss
+        return F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight)
 
-    def _evaluate(self, batch: Batch, metrics: ClassificationMetrics, prefix: str) -> None:
+    def evaluate(self, batch: Batch, metrics: ClassificationMetrics) -> Tensor:
+        """Cross-entropy without class weights."""
         logits = self.logits(batch).float()
-        loss = F.cross_entropy(logits, batch["labels"])
-        self.log(f"{prefix}loss", loss, batch_size=len(logits), on_epoch=True, on_step=False, sync_dist=True)
         metrics.update(logits.softmax(-1), batch["labels"])
+        return F.cross_entropy(logits, batch["labels"])
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        """Loss and metrics under `val/`."""
-        self._evaluate(batch, self.val_metrics, "val/")
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """`probabilities` float32 [b, C]."""
+        return {"probabilities": self.logits(batch).float().softmax(-1)}
 
-    def on_validation_epoch_end(self) -> None:
-        """Log `val/accuracy`, `val/macro_f1`, `val/ece`."""
-        scalars, _ = self.val_metrics.compute()
-        self.log_dict(scalars, prog_bar=True)
-        self._after_validation(scalars[self.monitor])
-
-    def test_step(self, batch: Batch, _: int) -> None:
-        """Loss and metrics under `test/`."""
-        self._evaluate(batch, self.test_metrics, "test/")
-
-    def on_test_epoch_end(self) -> None:
-        """Log `test/accuracy`, `test/macro_f1`, `test/ece`; keep the tables for `test_report`."""
-        scalars, tables = self.test_metrics.compute()
-        self.log_dict(scalars)
-        self._report = {
-            "labels": self.names,
-            "per_class_f1": dict(zip(self.names, tables["per_class_f1"], strict=True)),
-            "confusion_matrix": tables["confusion_matrix"],
-        }
-
-    def test_report(self) -> dict[str, Any]:
-        """Per-class F1 by name, and the confusion matrix (rows: true classes), of the last test."""
-        return self._report
-
-    def predict_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
-        """`row` int64 [b] and `probabilities` float32 [b, C]."""
-        return {"row": batch["row"], "probabilities": self.logits(batch).float().softmax(-1)}
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`text`, `label` and `probabilities` (name → share)."""
+        probabilities = output["probabilities"]
+        shares = {name: round(float(p), 6) for name, p in zip(self.names, probabilities, strict=True)}
+        return {"text": row["text"], "label": self.names[int(probabilities.argmax())], "probabilities": shares}
 
 
 class TextClassification(Classifier):

@@ -26,7 +26,10 @@ from lit_react.acquisition.strategies.facility_location import coverage, facilit
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy
 from lit_react.acquisition.strategies.transductive_design import transductive_design
-from lit_react.acquisition.strategies.uncertainty import bald, entropy, least_confidence, margin, random
+from lit_react.acquisition.strategies.uncertainty import bald, by_score, entropy, least_confidence, margin, random
+
+SCORES = ("token_entropy", "entity_entropy", "bleu_variance", "expected_sequence_probability")
+"""Strategies that rank by a score that only some tasks have; the task's file says what it is."""
 
 STRATEGIES: dict[str, Strategy] = {
     "random": random,
@@ -45,14 +48,19 @@ STRATEGIES: dict[str, Strategy] = {
     "facility_location": facility_location,
     "coverage": coverage,
     "transductive_design": transductive_design,
+    **{name: by_score(name) for name in SCORES},
 }
 """All strategies by name."""
 
 NEEDS: dict[str, frozenset[str]] = dict.fromkeys(STRATEGIES, frozenset()) | {
-    "badge": frozenset({"head_inputs"}),  # makes do with the embeddings where None
-    "bald": frozenset({"mutual_information"}),  # refuses None
+    "badge": frozenset({"head_inputs"}),
+    "bald": frozenset({"mutual_information"}),
+    **{name: frozenset({name}) for name in SCORES},
 }
-"""Optional fields of `PoolSignals` that each strategy reads."""
+"""What each strategy reads beyond the fields of `PoolSignals` that are always there."""
+
+DISPENSABLE = frozenset({"head_inputs"})
+"""Needs that can be done without: BADGE then takes the embeddings."""
 
 SETTING = re.compile(r"(?P<name>\w+)(?:\((?P<options>.*)\))?")
 
@@ -90,4 +98,4 @@ def needs_of(text: str) -> frozenset[str]:
     return NEEDS[text.partition("(")[0].strip()]
 
 
-__all__ = ["NEEDS", "STRATEGIES", "Strategy", "find_strategy", "needs_of"]
+__all__ = ["DISPENSABLE", "NEEDS", "SCORES", "STRATEGIES", "Strategy", "find_strategy", "needs_of"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.strategies.protocol import Strategy
 from lit_react.acquisition.strategies.ranking import highest
 
 
@@ -40,3 +41,14 @@ def bald(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
     if signals.mutual_information is None:
         raise ValueError("bald needs signals.mutual_information (Monte-Carlo dropout passes); it is None")
     return signals.rows[highest(signals.mutual_information, k, generator)]
+
+
+def by_score(name: str) -> Strategy:
+    """Highest score of that name in `signals.scores`, where the task has one."""
+
+    def strategy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
+        if name not in signals.scores:
+            raise ValueError(f"{name} needs the score of that name, the task gives {sorted(signals.scores)}")
+        return signals.rows[highest(signals.scores[name], k, generator)]
+
+    return strategy
