@@ -1,0 +1,147 @@
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from seqeval.metrics import classification_report
+from seqeval.metrics.sequence_labeling import get_entities
+
+from lit_react.tasks.entity_metrics import EntityF1, spans
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-time-span", "I-time-span"]
+TAG_IDS = st.integers(0, len(TAGS) - 1)
+SENTENCES = st.lists(st.lists(st.tuples(TAG_IDS, TAG_IDS), max_size=8), min_size=1, max_size=5)
+
+
+def measured(predicted, gold, tags=TAGS):
+    metric = EntityF1(tags)
+    metric.update(predicted, gold)
+    return {name: float(value) for name, value in metric.compute().items()}, metric.per_type_f1()
+
+
+def ids(*sentences):
+    return [[TAGS.index(tag) for tag in sentence.split()] for sentence in sentences]
+
+
+def seqevals(predicted, gold):
+    names = [[[TAGS[tag] for tag in sentence] for sentence in sentences] for sentences in (gold, predicted)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # seqeval's remarks on ratios of nothing to nothing
+        report = classification_report(*names, output_dict=True)
+    micro, macro = report.pop("micro avg"), report.pop("macro avg")
+    report.pop("weighted avg")
+    scalars = {"f1": micro["f1-score"], "precision": micro["precision"], "recall": micro["recall"]}
+    return scalars | {"macro_f1": macro["f1-score"]}, {kind: row["f1-score"] for kind, row in report.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs=SENTENCES)
+def test_scores_equal_seqevals(pairs):
+    predicted, gold = ([[pair[side] for pair in sentence] for sentence in pairs] for side in (0, 1))
+    if not any(spans([TAGS[tag] for tag in sentence]) for sentence in predicted + gold):
+        return  # seqeval fails without any entity
+    scalars, types = measured(predicted, gold)
+    expected_scalars, expected_types = seqevals(predicted, gold)
+    assert scalars == pytest.approx(expected_scalars, abs=1e-6)
+    assert types == pytest.approx(expected_types, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(tags=st.lists(st.sampled_from([*TAGS, "B", "I"]), max_size=10))
+def test_spans_equal_seqevals_entities(tags):
+    assert spans(tags) == [(kind, first, last + 1) for kind, first, last in get_entities(tags)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("I-PER I-PER O", [("PER", 0, 2)]),
+        ("O I-LOC", [("LOC", 1, 2)]),
+        ("B-PER I-LOC I-LOC", [("PER", 0, 1), ("LOC", 1, 3)]),
+        ("B-PER B-PER I-PER", [("PER", 0, 1), ("PER", 1, 3)]),
+        ("B I O", [("_", 0, 2)]),
+        ("O O", []),
+        ("", []),
+    ],
+)
+def test_an_inside_tag_that_continues_nothing_begins_an_entity(tags, expected):
+    assert spans(tags.split()) == expected
+
+
+def test_a_part_of_an_entity_is_no_match():
+    scalars, types = measured(ids("B-PER O B-LOC"), ids("B-PER I-PER B-LOC"))
+    assert scalars == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "macro_f1": 0.5}
+    assert types == {"PER": 0.0, "LOC": 1.0}
+
+
+@pytest.mark.parametrize("sentences", [[], [[]], [[0, 0], [0]]])
+def test_no_entities_at_all_score_0(sentences):
+    scalars, types = measured(sentences, sentences)
+    assert set(scalars.values()) == {0.0}
+    assert types == {}
+
+
+@pytest.mark.parametrize(("predicted", "gold"), [("O O", "B-PER O"), ("B-PER O", "O O")])
+def test_entities_on_one_side_only_score_0(predicted, gold):
+    scalars, types = measured(ids(predicted), ids(gold))
+    assert set(scalars.values()) == {0.0}
+    assert types == {"PER": 0.0}
+
+
+def test_a_type_that_only_the_prediction_has_lowers_the_mean_over_types():
+    scalars, types = measured(ids("B-PER B-LOC"), ids("B-PER O"))
+    assert types == {"PER": 1.0, "LOC": 0.0}
+    assert scalars["macro_f1"] == 0.5
+
+
+def test_entities_of_different_sentences_are_different():
+    assert measured(ids("B-PER", "O"), ids("O", "B-PER"))[0]["f1"] == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(left=SENTENCES, right=SENTENCES)
+def test_two_processes_together_measure_what_one_does(left, right):
+    metrics = EntityF1(TAGS), EntityF1(TAGS), EntityF1(TAGS)
+    for metric, pairs in zip(metrics, (left, right, left + right), strict=True):
+        predicted, gold = ([[pair[side] for pair in sentence] for sentence in pairs] for side in (0, 1))
+        metric.update(predicted, gold)
+    metrics[0].merge_state(metrics[1])
+    assert metrics[0].compute() == metrics[2].compute()
+    assert metrics[0].per_type_f1() == metrics[2].per_type_f1()
+
+
+def test_the_table_of_types_counts_the_other_processes_entities(monkeypatch):
+    metric = EntityF1(TAGS)
+    metric.update(ids("B-PER"), ids("B-PER"))
+    others = iter([torch.tensor([0, 0, 0]), torch.tensor([2, 0, 0]), torch.tensor([0, 0, 0])])  # right, predicted, gold
+    monkeypatch.setattr("torchmetrics.metric.gather_all_tensors", lambda ours, group: [ours, next(others)])
+    metric.distributed_available_fn = lambda: True
+    assert metric.types == ["LOC", "PER", "time-span"]
+    assert metric.per_type_f1() == {"LOC": 0.0, "PER": 1.0}
+    metric.distributed_available_fn = lambda: False
+    assert metric.per_type_f1() == {"PER": 1.0}
+
+
+def test_reset_forgets_what_was_counted():
+    metric = EntityF1(TAGS)
+    metric.update(ids("B-PER"), ids("O"))
+    metric.reset()
+    metric.update(ids("B-PER"), ids("B-PER"))
+    assert metric.compute()["f1"] == 1
+
+
+def test_what_is_not_bio_is_refused():
+    with pytest.raises(ValueError, match="'S-PER' is no BIO tag"):
+        EntityF1(["O", "S-PER"])
+
+
+@pytest.mark.parametrize("tags", [[-100, 0], [0, 7]])
+def test_a_tag_id_without_a_name_is_refused(tags):
+    with pytest.raises(ValueError, match="expected 0 to 6"):
+        EntityF1(TAGS).update([tags], [[0, 0]])
+
+
+def test_sentences_of_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match="1 predicted and 2 gold tags"):
+        EntityF1(TAGS).update([[0]], [[0, 0]])
