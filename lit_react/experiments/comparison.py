@@ -15,7 +15,8 @@ from lit_react.errors import UserError
 from lit_react.experiments import statistics
 from lit_react.experiments.results import Cell
 
-METRICS = {"accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "ece": "test/ece"}
+OTHER_METRICS = ("macro_f1", "ece")
+"""Compared beside each task's own metric, where all cells have them."""
 CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
 ADAPTIVE = ("albl", "tailor", "static", "contextual")
 SEED = 20  # of the resamples
@@ -29,7 +30,7 @@ class Roles:
     Args:
         focus: the one that is compared with every other.
         reference: the one that the focus may be equivalent to; None if the grid has none.
-        baseline: the one whose last accuracy sets the target of label efficiency; None if the grid has none.
+        baseline: the one whose last score sets the target of label efficiency; None if the grid has none.
         fixed: the fixed rules, of which the best on a data set is the mark there.
     """
 
@@ -114,7 +115,7 @@ def tidy_points(cells: list[Cell]) -> tuple[pd.DataFrame, int]:
         the frame, and how many cells had to be read off.
 
     Raises:
-        UserError: a cell has no test accuracy.
+        UserError: a cell has no test result.
     """
     counts = [tuple(round["labeled"] for round in cell.rounds) for cell in cells]
     schedules = {
@@ -127,11 +128,12 @@ def tidy_points(cells: list[Cell]) -> tuple[pd.DataFrame, int]:
         schedule = schedules[cell.data]
         read_off += count != schedule
         columns: dict[str, object] = {"labels": schedule}
-        for name, metric in METRICS.items():
+        metrics = {"score": cell.metric} | {name: name for name in OTHER_METRICS if name != cell.metric}
+        for name, metric in ((name, f"test/{metric}") for name, metric in metrics.items()):
             if all(metric in round["metrics"] for round in cell.rounds):
                 values = [100 * round["metrics"][metric] for round in cell.rounds]
                 columns[name] = values if count == schedule else np.interp(schedule, count, values)
-            elif name == "accuracy":
+            elif name == "score":
                 place = f"{cell.data}/{cell.strategy}/seed_{cell.seed:02d}"
                 raise UserError(f"{place}: a round without {metric}, expected runs with a test split")
         frames.append(pd.DataFrame(columns).assign(data=cell.data, strategy=cell.strategy, seed=cell.seed))
@@ -145,9 +147,10 @@ class Comparison:
     Args:
         points: see `tidy_points`, without the strategy `full`.
         roles: of the strategies.
-        ceilings: per data set, the mean last accuracy of `full` in points; empty where it did not run.
+        ceilings: per data set, the mean last score of `full` in points; empty where it did not run.
         read_off: cells with label counts of their own.
         apart: data sets that are left out, as no seed is common to all strategies there.
+        metric: what the score is: the task's metric, by name where all data sets have the same.
     """
 
     points: pd.DataFrame
@@ -155,6 +158,7 @@ class Comparison:
     ceilings: dict[str, float]
     read_off: int
     apart: list[str]
+    metric: str = "accuracy"
 
     @cached_property
     def data(self) -> list[str]:
@@ -173,7 +177,7 @@ class Comparison:
         """Whether every cell has it."""
         return metric in self.points and bool(self.points[metric].notna().all())
 
-    def scores(self, metric: str = "accuracy", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
+    def scores(self, metric: str = "score", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
         """Area under the curve, the mean over the rounds within the label counts: (data, seed) × strategy."""
         labels = self.points.index.get_level_values("labels")
         chosen = self.points.loc[(labels > above) & (labels <= up_to), metric]
@@ -184,7 +188,7 @@ class Comparison:
         parts = [part.loc[part.loc[:, part.notna().any()].notna().all(axis=1)] for _, part in scores.groupby("data")]
         return pd.concat(parts) if parts else scores
 
-    def means(self, metric: str = "accuracy", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
+    def means(self, metric: str = "score", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
         """Mean over the common seeds of `scores`: data × strategy."""
         return self.paired(self.scores(metric, above, up_to)).groupby("data").mean()
 
@@ -196,7 +200,7 @@ class Comparison:
         """Per data set, the mean of the fixed rule that is best there; NaN without one."""
         return means.reindex(columns=self.roles.fixed).max(axis=1)
 
-    def differences(self, metric: str = "accuracy") -> list[Difference]:
+    def differences(self, metric: str = "score") -> list[Difference]:
         """Of all pairs of strategies, in the order of `strategies`, Holm's adjustment over all of them."""
         scores = self.scores(metric)
         found = [difference(scores, first, second) for first, second in combinations(sorted(scores.columns), 2)]
@@ -248,7 +252,7 @@ def compare_grid(
 
     Raises:
         UserError: an unknown focus or fixed rule; no seed is common to the strategies of any data set; or a cell
-            has no test accuracy.
+            has no test result.
     """
     compared = [cell for cell in cells if cell.strategy != CEILING]
     apart = without_common_seed(compared)
@@ -261,5 +265,8 @@ def compare_grid(
     full = [cell for cell in cells if cell.strategy == CEILING]
     last: dict[str, list[float]] = {cell.data: [] for cell in full}
     for cell in full:
-        last[cell.data].append(100 * cell.rounds[-1]["metrics"][METRICS["accuracy"]])
-    return Comparison(points, roles, {data: float(np.mean(values)) for data, values in last.items()}, read_off, apart)
+        last[cell.data].append(100 * cell.rounds[-1]["metrics"][f"test/{cell.metric}"])
+    ceilings = {data: float(np.mean(values)) for data, values in last.items()}
+    metrics = {cell.metric for cell in compared}
+    metric = metrics.pop() if len(metrics) == 1 else "score (each task's metric)"
+    return Comparison(points, roles, ceilings, read_off, apart, metric)

@@ -16,7 +16,6 @@ from lit_react.experiments.comparison import Comparison
 GREY = "#b3b3b3"
 BAND = 0.18  # opacity
 PANELS = 4  # in a row
-NAMES = {"accuracy": "test accuracy, %", "macro_f1": "test macro-F1, %"}
 
 
 def highlights(comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -55,7 +54,7 @@ def style_axes(axes: Axes, labels: list[int]) -> None:
     axes.tick_params(color="#888888", labelsize=8)
 
 
-def learning_curves(comparison: Comparison, metric: str = "accuracy") -> Figure:
+def learning_curves(comparison: Comparison, metric: str = "score") -> Figure:
     """A panel per data set: means over seeds, and a band of ± one standard error around those that stand out."""
     styles, sets = highlights(comparison), comparison.data
     columns = min(PANELS, len(sets))
@@ -69,7 +68,7 @@ def learning_curves(comparison: Comparison, metric: str = "accuracy") -> Figure:
     for axes in panels[len(sets) :]:
         axes.remove()
     figure.supxlabel("labels in the training set (logarithmic)", fontsize=9)
-    figure.supylabel(NAMES[metric], fontsize=9)
+    figure.supylabel(f"test {comparison.metric if metric == 'score' else 'macro-F1'}, %", fontsize=9)
     lines = {line.get_label(): line for axes in panels[: len(sets)] for line in axes.get_lines()}
     ordered = [name for name in [*styles, "other strategies"] if name in lines]
     handles = [lines[name] for name in ordered]
@@ -104,7 +103,7 @@ def gains(comparison: Comparison) -> pd.DataFrame | None:
     if comparison.roles.baseline not in complete:
         return None
     common = comparison.paired(comparison.scores()).index
-    curves = comparison.points["accuracy"].unstack("strategy")[complete]
+    curves = comparison.points["score"].unstack("strategy")[complete]
     keep = pd.MultiIndex.from_arrays([curves.index.get_level_values(name) for name in ("data", "seed")]).isin(common)
     means = curves[keep].groupby(["data", "labels"]).mean()
     shared = reduce(np.intersect1d, [part.index.unique("labels") for _, part in means.groupby("data")])
@@ -157,5 +156,5 @@ def gain_curves(comparison: Comparison, gained: pd.DataFrame) -> Figure:
             arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1},
         )
     axes.set_xlabel("labels in the training set (logarithmic)")
-    axes.set_ylabel(f"test accuracy − {comparison.roles.baseline}, points")
+    axes.set_ylabel(f"test {comparison.metric} − {comparison.roles.baseline}, points")
     return figure

@@ -43,7 +43,7 @@ def focus_table(comparison: Comparison, against: list[Difference]) -> Table:
     """The focus against every other strategy."""
     return Table(
         name="focus",
-        caption=f"{comparison.roles.focus} − the other strategy, AULC of test accuracy in points",
+        caption=f"{comparison.roles.focus} − the other strategy, AULC of test {comparison.metric} in points",
         header=["other", "difference", "paired interval", "clustered interval", "wins, %", "p", "pairs"],
         rows=[[pair.second, *_numbers(pair), str(pair.pairs)] for pair in against],
         note=f"{INTERVALS.format(family=len(against))} Bold: p below {ALPHA}.",
@@ -55,7 +55,7 @@ def pairs_table(differences: list[Difference]) -> Table:
     """All pairs, in the order of the standings."""
     return Table(
         name="pairs",
-        caption="All pairs: first − second, AULC of test accuracy in points",
+        caption="All pairs: first − second, AULC of the test metric in points",
         header=["first", "second", "difference", "paired interval", "clustered interval", "wins, %", "p", "pairs"],
         rows=[[pair.first, pair.second, *_numbers(pair), str(pair.pairs)] for pair in differences],
         note=f"{INTERVALS.format(family=len(differences))} Bold: p below {ALPHA}.",
@@ -85,7 +85,7 @@ def sets_table(comparison: Comparison) -> Table | None:
     beside = [f"− {reference}"] if reference else []
     return Table(
         name="sets",
-        caption=f"{focus} and the best fixed rule on each data set, AULC of test accuracy",
+        caption=f"{focus} and the best fixed rule on each data set, AULC of test {comparison.metric}",
         header=["data", focus, "best fixed", "which", "difference", *beside],
         rows=rows,
         note=f"Mean over seeds; ± is the standard error of the paired difference over seeds. Bold: {focus} is more "
@@ -135,7 +135,7 @@ def penalty_table(comparison: Comparison) -> Table | None:
     counts = pd.DataFrame(0.0, index=names, columns=names)
     tested = 0
     for data in comparison.data:
-        curves = comparison.points["accuracy"].loc[data].unstack("labels")
+        curves = comparison.points["score"].loc[data].unstack("labels")
         for first in names:
             for second in names:
                 if first == second or not {first, second} <= set(curves.index.unique("strategy")):
@@ -156,7 +156,7 @@ def penalty_table(comparison: Comparison) -> Table | None:
         caption="Pairwise penalty matrix: how often the row beats the column",
         header=["beats →", *names],
         rows=[*rows, ["mean penalty", *(number(value, digits=2) for value in loss)]],
-        note=f"Per data set, the share of rounds in which the row's accuracy is above the column's by a paired t-test "
+        note=f"Per data set, the share of rounds in which the row's score is above the column's by a paired t-test "
         f"over seeds at {ALPHA}, added over {len(comparison.data)} data sets (Ash et al., 2020). Low in the last row "
         "is good. Not adjusted for the number of tests.",
         focus=comparison.roles.focus,

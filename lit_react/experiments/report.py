@@ -49,7 +49,7 @@ def report(
             out and named.
         focus: the strategy that is compared with every other.
         reference: the strategy that the focus may be equivalent to.
-        baseline: the strategy whose last accuracy sets the target of label efficiency where `full` did not run.
+        baseline: the strategy whose last score sets the target of label efficiency where `full` did not run.
         fixed: the fixed rules, of which the best on a data set is the mark there; by default those named like one of
             the package, but for the reference.
 
@@ -125,7 +125,9 @@ def remarks(comparison: Comparison) -> list[str]:
 def curves_section(comparison: Comparison) -> Section:
     """Over labels."""
     band = "Mean over seeds; bands are ± one standard error over seeds."
-    blocks: list[str | Picture] = [Picture("curves", f"Test accuracy over labels. {band}", learning_curves(comparison))]
+    blocks: list[str | Picture] = [
+        Picture("curves", f"Test {comparison.metric} over labels. {band}", learning_curves(comparison))
+    ]
     if comparison.has("macro_f1"):
         figure = learning_curves(comparison, "macro_f1")
         blocks.append(Picture("curves_macro_f1", f"Test macro-F1 over labels. {band}", figure))
@@ -134,7 +136,7 @@ def curves_section(comparison: Comparison) -> Section:
         blocks.append("No curve of gains: that needs a baseline on all data sets, and label counts they share.")
     else:
         caption = (
-            f"Test accuracy − that of {comparison.roles.baseline}, mean over data sets. "
+            f"Test {comparison.metric} − that of {comparison.roles.baseline}, mean over data sets. "
             f"The band around {comparison.roles.focus} is ± one standard error over data sets."
         )
         blocks.append(Picture("gains", caption, gain_curves(comparison, gained)))
@@ -143,9 +145,9 @@ def curves_section(comparison: Comparison) -> Section:
 
 def aulc_section(comparison: Comparison) -> Section:
     """By data set, all rounds and the two regimes."""
-    blocks: list = [Picture("aulc", "AULC of test accuracy on each data set", sets_heat_map(comparison))]
+    blocks: list = [Picture("aulc", f"AULC of test {comparison.metric} on each data set", sets_heat_map(comparison))]
     for name, regime, above, up_to in REGIMES:
-        table = aulc_table(comparison, "accuracy", name, regime, above, up_to)
+        table = aulc_table(comparison, "score", name, regime, above, up_to)
         blocks.append(f"No table of {regime}: there are none." if table is None else table)
     if comparison.has("macro_f1"):
         blocks.append(aulc_table(comparison, "macro_f1", "aulc-macro-f1", *REGIMES[0][1:]))
@@ -165,7 +167,11 @@ def focus_section(comparison: Comparison, differences: list[Difference]) -> Sect
     if not against:
         return Section(f"{focus} against the others", ["No other strategy shares a data set and a seed with it."])
     blocks: list = [
-        Picture("focus", f"{focus} − the other strategy, AULC of test accuracy", focus_intervals(comparison, against)),
+        Picture(
+            "focus",
+            f"{focus} − the other strategy, AULC of test {comparison.metric}",
+            focus_intervals(comparison, against),
+        ),
         focus_table(comparison, against),
         equivalence(comparison),
     ]

@@ -67,6 +67,11 @@ class Cell:
     version: str
     rounds: list[dict[str, Any]]
 
+    @property
+    def metric(self) -> str:
+        """Name of the task's metric."""
+        return self.rounds[0].get("shown", ["accuracy"])[0]
+
 
 @dataclass(frozen=True)
 class Grid:

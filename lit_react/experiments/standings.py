@@ -12,7 +12,7 @@ from lit_react.experiments.comparison import CEILING, COLD, Comparison
 from lit_react.experiments.results import Cell
 from lit_react.experiments.tables import Entry, Table, number
 
-TARGET = 0.95  # share of the reference accuracy that label efficiency asks for
+TARGET = 0.95  # share of the reference score that label efficiency asks for
 BELOW = 0.5  # points under the best fixed rule that count as a loss on a data set
 REGIMES = (
     ("aulc", "all rounds", 0, np.inf),
@@ -62,7 +62,7 @@ def summary_table(comparison: Comparison) -> Table:
         columns["sets lost"] = bold_best(overall["lost"], lambda value: number(value, digits=0), highest=False)
     return Table(
         name="summary",
-        caption="Area under the learning curve (AULC) of test accuracy, mean over data sets, in points",
+        caption=f"Area under the learning curve (AULC) of test {comparison.metric}, mean over data sets, in points",
         header=["strategy", *columns],
         rows=[[name, *(column[name] for column in columns.values())] for name in comparison.strategies],
         note=f"AULC: mean over the rounds. Cold: rounds with at most {COLD} labels; warm: with more. F1: AULC of "
@@ -93,7 +93,7 @@ def aulc_table(comparison: Comparison, metric: str, name: str, regime: str, abov
         [Entry(strategy), *(column.get(strategy, Entry("–")) for column in columns)]
         for strategy in comparison.strategies
     ]
-    label = {"accuracy": "test accuracy", "macro_f1": "test macro-F1"}[metric]
+    label = f"test {comparison.metric}" if metric == "score" else "test macro-F1"
     return Table(
         name=name,
         caption=f"AULC of {label}, {regime}",
@@ -125,7 +125,7 @@ def hindsight_rows(comparison: Comparison, scores: pd.DataFrame) -> list[list[En
     return rows if np.isnan(held_out).all() else [*rows, row("best fixed, picked on other seeds", held_out)]
 
 
-def mean_curves(comparison: Comparison, data: str, metric: str = "accuracy") -> pd.DataFrame:
+def mean_curves(comparison: Comparison, data: str, metric: str = "score") -> pd.DataFrame:
     """Labels × strategies: mean over the common seeds of one data set."""
     curves = comparison.points[metric].loc[data].unstack("strategy")
     seeds = comparison.paired(comparison.scores(metric)).loc[data].index
@@ -133,7 +133,7 @@ def mean_curves(comparison: Comparison, data: str, metric: str = "accuracy") -> 
 
 
 def targets(comparison: Comparison) -> pd.Series:
-    """Per data set, the accuracy in points to be reached; NaN where there is nothing to derive it from."""
+    """Per data set, the score in points to be reached; NaN where there is nothing to derive it from."""
     found = dict.fromkeys(comparison.data, np.nan)
     for data in comparison.data:
         if data in comparison.ceilings:
@@ -171,7 +171,7 @@ def efficiency_table(comparison: Comparison) -> Table | None:
     rows = [[Entry(name), *(column[name] for column in columns.values())] for name in comparison.strategies]
     return Table(
         name="efficiency",
-        caption=f"Labels needed for {100 * TARGET:.0f} % of a reference accuracy",
+        caption=f"Labels needed for {100 * TARGET:.0f} % of a reference {comparison.metric}",
         header=["strategy", *columns],
         rows=[goal, *rows],
         note=f"Reference: {_reference(comparison, wanted)}. Read off the mean curve over seeds, linear between rounds, "
@@ -197,9 +197,9 @@ def _counts(counts: pd.Series, first: int, last: int) -> dict[str, Entry]:
 
 def _reference(comparison: Comparison, wanted: pd.Series) -> str:
     baseline, by_full = comparison.roles.baseline, [data for data in wanted.index if data in comparison.ceilings]
-    parts = [f"the accuracy with all labels ({', '.join(by_full)})"] if by_full else []
+    parts = [f"the {comparison.metric} with all labels ({', '.join(by_full)})"] if by_full else []
     if len(by_full) < len(wanted):
-        parts.append(f"the accuracy of {baseline} after its last round, as {CEILING} was not run")
+        parts.append(f"the {comparison.metric} of {baseline} after its last round, as {CEILING} was not run")
     return "; elsewhere ".join(parts)
 
 

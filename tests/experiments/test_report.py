@@ -119,7 +119,7 @@ def test_other_label_counts_are_read_off_at_those_of_most_runs(tmp_path):
     write_cell(tmp_path / "a" / "policy" / "seed_01", (50, 150), (0.4, 0.6))
     comparison = read(tmp_path)
     assert comparison.read_off == 1
-    assert comparison.points.loc[("a", "policy", 1), "accuracy"].to_dict() == pytest.approx({100: 50, 200: 60})
+    assert comparison.points.loc[("a", "policy", 1), "score"].to_dict() == pytest.approx({100: 50, 200: 60})
 
 
 def test_only_seeds_that_all_have_are_averaged_and_pairs_take_all_they_share(tmp_path):
@@ -163,7 +163,7 @@ def test_standings_by_hand(tmp_path):
     write_flat(tmp_path / "grid", {"policy": 0.7, "badge": 0.5, "random": 0.6}, sets=("b",))
     comparison = read(tmp_path / "grid")
     assert comparison.strategies == ["policy", "badge", "random"]
-    table = aulc_table(comparison, "accuracy", "aulc", "all rounds", 0, np.inf)
+    table = aulc_table(comparison, "score", "aulc", "all rounds", 0, np.inf)
     assert column(table, "a") == {
         "policy": "50.0",
         "badge": "60.0",
@@ -186,7 +186,7 @@ def test_targets_come_from_full_where_it_ran(tmp_path):
     write_cell(tmp_path / "set_00" / "full" / "seed_00", (3000,), (0.8,))
     comparison = read(tmp_path)
     wanted = targets(comparison)
-    last = comparison.points["accuracy"].xs(("set_01", "random"))[:, LABELS[-1]].mean()
+    last = comparison.points["score"].xs(("set_01", "random"))[:, LABELS[-1]].mean()
     assert wanted.to_dict() == pytest.approx({"set_00": 0.95 * 80, "set_01": 0.95 * last})
     assert "full" not in comparison.strategies
     note = efficiency_table(comparison).note
