@@ -12,10 +12,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part: tmp, fsync, `os.replace`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    partial.write_bytes(content)
+    put_in_place(partial, path)
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename a file or a folder of files, once all of it is on the disk."""
+    for file in [partial] if partial.is_file() else [file for file in partial.rglob("*") if file.is_file()]:
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())
     os.replace(partial, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-import logging
 import sys
-import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-import transformers
 import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -37,6 +34,7 @@ from lit_react.files import write_atomically
 from lit_react.one_line import OneLineParser, cause
 from lit_react.prediction import PredictionWriter
 from lit_react.processes import is_first_process
+from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
@@ -242,15 +240,7 @@ def run_lightning(args: ArgsType) -> None:
     Raises:
         UserError: something that the user gave is wrong.
     """
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("lit_react").setLevel(logging.INFO)
-    for noisy in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
-    warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet()
     torch.set_float32_matmul_precision("high")
     try:
         ReactCLI(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from lit_react.data.ledger import has_purchases
 from lit_react.errors import UserError
+from lit_react.files import write_json
 
 FREE = (
     "acquisition.batch_size",
@@ -52,6 +54,25 @@ def check_same_run(folder: Path, config: str) -> None:
             f"{path}: this run was begun with {key} = {old[key]!r}, now it is {new[key]!r}{more}; "
             "restore it, or choose another --rounds.folder"
         )
+
+
+def check_same_making(path: Path, made_of: dict[str, Any], what: str) -> None:
+    """Compare what a folder's work is made of with what it was begun with; the first call writes that down.
+
+    Args:
+        path: the file, in the folder.
+        made_of: JSON values; their order counts. Keys that are left out are not compared.
+        what: names the work.
+
+    Raises:
+        UserError: a value was changed.
+    """
+    if not path.exists():
+        write_json(path, made_of)
+    old, new = json.loads(path.read_text()), json.loads(json.dumps(made_of))
+    for key, value in new.items():
+        if json.dumps(old.get(key)) != json.dumps(value):
+            raise UserError(f"{path}: this {what} was begun with other {key}; restore it, or choose another folder")
 
 
 def dotted(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,7 +15,8 @@ from lit_react.cli import main
 CONFIGS = Path(__file__).parent.parent / "configs"
 BASES = {"frozen.yaml": ["bbc_news.yaml"]}
 """Fragments, and what they are merged over."""
-FITS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "simulate.yaml")
+PRETRAININGS = ["pretrain.yaml", "pretrain_from_scratch.yaml"]
+FITS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("simulate.yaml", *PRETRAININGS))
 
 
 def merged(name: str) -> list[str]:
@@ -45,11 +46,31 @@ def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
 
 
-@pytest.mark.parametrize("name", FITS)
-def test_shipped_configs_begin_with_the_command_that_runs_them(name: str) -> None:
+@pytest.mark.parametrize("name", PRETRAININGS)
+def test_shipped_pretrainings_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
+    small = {
+        "folder": tmp_path / "run",
+        "texts.source": news_csv,
+        "texts.local_copy": "null",
+        "texts.test_size": 30,
+        "texts.validation_size": 20,
+        "texts.held_out": 20,
+        "objective.max_length": 32,
+        "training.steps": 2,
+        "training.validations": 1,
+        "wandb.mode": "disabled",
+    }
+    if name == "pretrain.yaml":
+        small["pretrained"] = tiny_bert
+    main(["pretrain", *merged(name), *(f"--{option}={value}" for option, value in small.items())])
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("name", "command"), [*((f, "fit") for f in FITS), *((p, "pretrain") for p in PRETRAININGS)])
+def test_shipped_configs_begin_with_the_command_that_runs_them(name: str, command: str) -> None:
     header = (CONFIGS / name).read_text().split("\n\n")[0]
     assert f"configs/{name}" in header
-    assert "python -m lit_react fit --config" in header
+    assert f"python -m lit_react {command} --config" in header
 
 
 def test_the_shipped_simulation_is_the_one_of_the_shipped_policy(capsys) -> None:

@@ -94,9 +94,7 @@ def test_an_exported_model_predicts_without_the_run(run: Run, tmp_path: Path) ->
     assert own
     shutil.copytree((run.folder / "model").resolve(), tmp_path / "exported")
     elsewhere = Run(tmp_path / "no-run", run.options, 0)
-    exported = predictions(
-        elsewhere, tmp_path / "exported.jsonl", "--model.pretrained", str(tmp_path / "exported")
-    )
+    exported = predictions(elsewhere, tmp_path / "exported.jsonl", "--model.pretrained", str(tmp_path / "exported"))
     assert exported == own
 
 

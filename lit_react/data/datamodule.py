@@ -16,7 +16,7 @@ from lit_react.data.batching import LengthSortedBatches, ShuffledBuckets
 from lit_react.data.costs import Cost
 from lit_react.data.encoding import Batch, EncodedTable, Label, text_digest
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
-from lit_react.data.sources import load_tables
+from lit_react.data.sources import load_pool, load_tables
 from lit_react.data.tables import Source
 from lit_react.errors import UserError
 
@@ -120,8 +120,7 @@ class PoolDataModule(L.LightningDataModule):
         pool, validation, test = source.pool, source.validation, source.test
         carve_test = self.test_size if test is None else 0
         carve_validation = self.validation_size or 100 if validation is None else 0
-        order = generator.permutation(len(pool))
-        test_rows, validation_rows, pool_rows = np.split(order, np.cumsum([carve_test or 0, carve_validation]))
+        test_rows, validation_rows, pool_rows = carve(len(pool), carve_test or 0, carve_validation, generator)
         if len(pool_rows) == 0:
             raise UserError(
                 f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
@@ -286,8 +285,8 @@ class PoolDataModule(L.LightningDataModule):
         """What `predict` labels: the rows of `predict`, or all rows of the pool."""
         if self.predict is None:
             return self.splits.pool
-        tables, _ = load_tables(self.predict)
-        return self.task.read({"pool": tables["pool"]}, self.text_column, "").pool
+        split, _ = load_pool(self.predict)
+        return self.task.read({"pool": split}, self.text_column, "").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The rows of `predict_split`."""
@@ -297,6 +296,12 @@ class PoolDataModule(L.LightningDataModule):
     def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Batch]:
         sampler = LengthSortedBatches(table.lengths[rows], self.eval_batch_size, **self._processes())
         return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
+
+
+def carve(count: int, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:
+    """Draw the rows of test, validation and pool among `count`: int64, in the order drawn."""
+    test_rows, validation_rows, pool_rows = np.split(generator.permutation(count), np.cumsum([test, validation]))
+    return test_rows, validation_rows, pool_rows
 
 
 def _stratified(labels: Rows, size: int, generator: np.random.Generator) -> Rows:

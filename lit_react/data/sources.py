@@ -42,24 +42,9 @@ def load_tables(
     Raises:
         UserError: in one line, the file, row or option that is wrong.
     """
-    folder = _local_folder(local_copy) if source.startswith("hf:") else None
-    if folder is not None:
-        splits = _folder(folder)
-    elif source.startswith("hf:"):
-        splits = _hub(source)
-    elif source == "bbc_news":
-        splits = {"train": _bbc_news}
-    elif Path(source).is_dir():
-        splits = _folder(Path(source))
-    elif Path(source).suffix.lower() in SUFFIXES or Path(source).exists():
-        splits = {"train": partial(read_table, Path(source))}
-    else:
-        raise UserError(
-            f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
-            "hf:owner/name[:config][@revision], or bbc_news"
-        )
+    splits, is_local = _splits(source, local_copy)
     loaders = {"pool": splits["train"], **_choose(splits, source, {"validation": validation, "test": test})}
-    return {part: load() for part, load in loaders.items()}, folder is not None
+    return {part: load() for part, load in loaders.items()}, is_local
 
 
 def load_source(
@@ -77,6 +62,35 @@ def load_source(
     if is_local:
         text_column, label_column = "text", "label"
     return number_classes(tables, text_column, label_column, label_names)
+
+
+def load_pool(source: str, local_copy: str | None = None) -> tuple[Split, bool]:
+    """The split `train` alone, whatever other splits there are; arguments and errors as of `load_tables`."""
+    splits, is_local = _splits(source, local_copy)
+    return splits["train"](), is_local
+
+
+def load_texts(source: str, *, text_column: str = "text", local_copy: str | None = None) -> datasets.Dataset:
+    """The texts to train on, one column `text` (string); no label is read, see `load_pool`."""
+    split, is_local = load_pool(source, local_copy)
+    return datasets.Dataset(pa.table({"text": split.texts("text" if is_local else text_column)}))
+
+
+def _splits(source: str, local_copy: str | None) -> tuple[Loaders, bool]:
+    """Split → loader, and whether a local copy stands in for the hub."""
+    folder = _local_folder(local_copy)
+    if source.startswith("hf:"):
+        return (_hub(source), False) if folder is None else (_folder(folder), True)
+    if source == "bbc_news":
+        return {"train": _bbc_news}, False
+    if Path(source).is_dir():
+        return _folder(Path(source)), False
+    if Path(source).suffix.lower() in SUFFIXES or Path(source).exists():
+        return {"train": partial(read_table, Path(source))}, False
+    raise UserError(
+        f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
+        "hf:owner/name[:config][@revision], or bbc_news"
+    )
 
 
 def _local_folder(local_copy: str | None) -> Path | None:

@@ -25,7 +25,7 @@ from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.errors import UserError
 from lit_react.experiments.statistics import bootstrap_interval, wilcoxon
-from lit_react.files import write_json
+from lit_react.run_config import check_same_making
 from lit_react.simulation.collection import collect, load_comparisons
 from lit_react.simulation.comparison import Comparisons, Episodes
 from lit_react.simulation.evaluation import Evaluation, SimulatedRun, evaluate, load_results
@@ -75,7 +75,7 @@ def simulate(
         "sample_features": list(SAMPLE_FEATURES),
         "episodes": {key: value for key, value in asdict(episodes).items() if key not in ("workers", "per_source")},
     }
-    _check_same(folder, made_of)
+    check_same_making(folder / "simulation.json", made_of, "simulation")  # its episodes are not mixed with others'
     _run(embedded_sources(sources, encoder, folder / "sources"), len(names), "sources")
     count = len(names) * episodes.per_source
     paths = sorted(_run(collect(folder, names, episodes, policy, seed), count, "simulated episodes"))
@@ -125,17 +125,6 @@ def _hidden(name: str, sources: dict[str, LabeledSet]) -> set[str]:
     """A set and its relatives, whichever of two names the other."""
     naming = {other for other, labeled_set in sources.items() if name in (labeled_set.relatives or [])}
     return {name, *(sources[name].relatives or []), *naming}
-
-
-def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
-    """A folder belongs to one simulation: its episodes shall not be mixed with those of another."""
-    path = folder / "simulation.json"
-    if not path.exists():
-        write_json(path, made_of)
-    old, new = json.loads(path.read_text()), json.loads(json.dumps(made_of))
-    for key, value in new.items():
-        if json.dumps(old.get(key)) != json.dumps(value):  # the order of the sources counts
-            raise UserError(f"{path}: this simulation was begun with other {key}; restore it, or choose another folder")
 
 
 def _train_policy(

@@ -1,0 +1,1 @@
+"""Pretraining on texts without labels: masked language modelling and next-sentence prediction."""

@@ -1,0 +1,124 @@
+"""The encoder that is pretrained, with its heads and its tokenizer: a pretrained one, or a BERT from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.trainers import WordPieceTrainer
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    BertConfig,
+    BertForPreTraining,
+    BertTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES,
+)
+
+from lit_react.errors import UserError
+from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def check_objectives(pretrained: str, *, next_sentence: bool) -> None:
+    """Whether a pretrained model's type has the heads.
+
+    Raises:
+        UserError: it has not, or cannot be loaded.
+    """
+    kind = load_config(pretrained).model_type
+    if kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        raise UserError(f"pretrained: {pretrained} is a {kind}, which has no head for masked language modelling")
+    if next_sentence and kind not in MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES:
+        able = ", ".join(MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES)
+        raise UserError(
+            f"next_sentence: {pretrained} is a {kind}, which has no head for it (those that have: {able}); "
+            "set next_sentence false"
+        )
+
+
+def pretrained_encoder(pretrained: str) -> PreTrainedModel:
+    """A pretrained encoder with its heads; heads that the checkpoint lacks are new.
+
+    A type that has both heads keeps both, and with them the pooler that its classifiers read. A new head for masked
+    tokens ends in the input embeddings where the type ties them (`tie_word_embeddings`).
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    kind = load_config(pretrained).model_type
+    both = kind in MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES
+    return load_model(AutoModelForPreTraining if both else AutoModelForMaskedLM, pretrained)
+
+
+def pretrained_tokenizer(pretrained: str) -> PreTrainedTokenizerBase:
+    """Its tokenizer, which must know words and a mask.
+
+    Raises:
+        UserError: it does not.
+    """
+    tokenizer = load_tokenizer(pretrained)
+    if not tokenizer.is_fast:
+        raise UserError(f"pretrained: the tokenizer of {pretrained} is a slow one, which does not know words")
+    if tokenizer.mask_token_id is None:
+        raise UserError(f"pretrained: the tokenizer of {pretrained} has no mask token")
+    return tokenizer
+
+
+def position_limit(config: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens that a model of this config can read."""
+    return int(min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length))
+
+
+def bert_config(architecture: dict[str, Any]) -> BertConfig:
+    """The config of a BERT from scratch; `intermediate_size` is 4 times the hidden size unless given.
+
+    Raises:
+        UserError: an option that BertConfig does not have, or sizes that do not fit.
+    """
+    unknown = sorted(architecture.keys() - BertConfig().to_dict().keys())
+    if unknown:
+        raise UserError(f"architecture.{unknown[0]}: BertConfig has no such option")
+    hidden = architecture.get("hidden_size", 768)
+    config = BertConfig(**{"intermediate_size": 4 * hidden, **architecture})
+    if config.hidden_size % config.num_attention_heads:
+        raise UserError(
+            f"architecture.hidden_size: {config.hidden_size} is no multiple of num_attention_heads "
+            f"{config.num_attention_heads}"
+        )
+    return config
+
+
+def new_bert(config: BertConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """A BERT with random weights and both heads, for this tokenizer."""
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    return BertForPreTraining(config).train()
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, lower_case: bool, max_length: int
+) -> PreTrainedTokenizerBase:
+    """A WordPiece tokenizer as BERT's: every Chinese character is a word, Latin words are cut into pieces.
+
+    Args:
+        texts: what the vocabulary is learned from.
+        vocab_size: most tokens; all characters that occur are in it, however many they are.
+        lower_case: lower the case and strip accents.
+        max_length: its `model_max_length`.
+    """
+    learner = Tokenizer(WordPiece(unk_token="[UNK]"))
+    learner.normalizer = BertNormalizer(lowercase=lower_case)
+    learner.pre_tokenizer = BertPreTokenizer()
+    trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, show_progress=False)
+    learner.train_from_iterator(texts, trainer)
+    return BertTokenizer(vocab=learner.get_vocab(), do_lower_case=lower_case, model_max_length=max_length)

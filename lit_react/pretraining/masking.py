@@ -1,0 +1,65 @@
+"""Masked language modelling: which tokens are hidden, and what stands in their place.
+
+Not `transformers.DataCollatorForLanguageModeling` (5.23), for three reasons: its whole-word masking replaces every
+chosen token by the mask (no 80/10/10) and takes neighbouring tokens without a space between them for one word, so
+that a Chinese sentence is one word; its random tokens may be special ones; and its generator runs on from batch to
+batch, so that a resumed run would mask other tokens than an unbroken one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+Ints = NDArray[np.int64]
+IGNORED = -100
+"""Label of the places that have no loss; what PyTorch's cross-entropy leaves out."""
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked (Devlin et al. 2019): of those chosen 80 % become the mask, 10 % another token.
+
+    Attributes:
+        share: of the tokens that are chosen, each with this probability.
+        whole_word: all pieces of a word are chosen together; the share of the tokens stays the same on average.
+        mask_id: id of the mask token.
+        ordinary: int64 [v], ids of all tokens that are not special; random tokens are drawn from them.
+    """
+
+    share: float
+    whole_word: bool
+    mask_id: int
+    ordinary: Ints
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, *, share: float, whole_word: bool) -> Self:
+        """With the ids of a tokenizer that has a mask token."""
+        ordinary = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        return cls(share, whole_word, int(tokenizer.mask_token_id), ordinary)
+
+    def apply(self, ids: Ints, words: Ints, generator: np.random.Generator) -> tuple[Ints, Ints]:
+        """Hide some tokens of a batch.
+
+        Args:
+            ids: int64 [b, t].
+            words: int64 [b, t], the word of each token; -1 for special tokens and padding, which are never chosen.
+                Neighbours with the same number are one word.
+            generator: makes all choices.
+
+        Returns:
+            Inputs, int64 [b, t]; labels, int64 [b, t]: the true id where a token was chosen, else `IGNORED`.
+        """
+        first = np.ones(words.shape, dtype=bool)
+        if self.whole_word:
+            first[:, 1:] = words[:, 1:] != words[:, :-1]
+        group = np.cumsum(first).reshape(words.shape) - 1
+        chosen = (generator.random(group.max(initial=0) + 1)[group] < self.share) & (words >= 0)
+        fate = generator.random(ids.shape)
+        others = self.ordinary[generator.integers(len(self.ordinary), size=ids.shape)]
+        hidden = np.where(fate < 0.8, self.mask_id, np.where(fate < 0.9, others, ids))
+        return np.where(chosen, hidden, ids), np.where(chosen, ids, IGNORED)

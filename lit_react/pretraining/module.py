@@ -1,0 +1,165 @@
+"""One step of pretraining: masked language modelling, and next-sentence prediction where there are pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel, get_scheduler
+
+from lit_react.data.encoding import Batch
+from lit_react.errors import UserError
+from lit_react.pretraining.masking import IGNORED
+from lit_react.pretraining.options import Training
+
+
+class Pretraining(L.LightningModule):
+    """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
+
+    Args:
+        model: with a head for masked language modelling, and one for pairs if batches have `pair_labels`.
+        options: steps, learning rate and the like.
+        seed: of dropout, together with the step.
+
+    Attributes:
+        losses: of each step so far, `(mlm, pairs)`.
+        validations: of each validation so far, `step` and what `validation_step` measures.
+    """
+
+    def __init__(self, model: PreTrainedModel, options: Training, seed: int) -> None:
+        super().__init__()
+        self.model, self.training_options, self.seed = model, options, seed
+        self.losses: list[tuple[float, float]] = []
+        self.validations: list[dict[str, float]] = []
+        self._recent: list[Tensor] = []
+        self._sums = torch.zeros(6)
+
+    # ---- forward --------------------------------------------------------------------------------------------
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Of the chosen places, [m, v] in the order of `labels` flattened; of the pairs, [b, 2] or None."""
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+        with self._head_sees(batch["labels"] != IGNORED):
+            outputs = self.model(**inputs)
+        tokens = outputs.prediction_logits if "prediction_logits" in outputs else outputs.logits
+        pairs = outputs.seq_relationship_logits if "pair_labels" in batch else None
+        return tokens.flatten(0, 1), pairs
+
+    @contextmanager
+    def _head_sees(self, places: Tensor) -> Iterator[None]:
+        """Inside, the head is given the chosen places only: over a large vocabulary it costs as much as the encoder.
+
+        Args:
+            places: bool [b, t]; the encoder's [b, t, h] becomes [1, m, h].
+        """
+
+        def choose(module: Any, inputs: Any, outputs: Any) -> Any:
+            outputs["last_hidden_state"] = outputs["last_hidden_state"][places][None]
+            return outputs
+
+        handle = self.model.base_model.register_forward_hook(choose)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _measure(self, batch: Batch) -> Tensor:
+        """Sum of losses, number of right ones, number of all: of the chosen tokens, then of the pairs; [6]."""
+        tokens, pairs = self.logits(batch)
+        measured = [*_score(tokens, batch["labels"][batch["labels"] != IGNORED])]
+        if pairs is None:
+            return torch.stack([*measured, *(tokens.new_zeros((), dtype=torch.float32),) * 3])
+        known = batch["pair_labels"] != IGNORED
+        return torch.stack([*measured, *_score(pairs[known], batch["pair_labels"][known])])
+
+    # ---- training -------------------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout is a function of the step: a resumed run drops what an unbroken one drops."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Loss of tokens and pairs together."""
+        sums = self._measure(batch)
+        losses = sums[[0, 3]] / sums[[2, 5]].clamp(min=1)
+        self._recent.append(losses.detach())
+        self.log("train/mlm_loss", losses[0], batch_size=len(batch["labels"]), prog_bar=True)
+        if "pair_labels" in batch:
+            self.log("train/pair_loss", losses[1], batch_size=len(batch["labels"]))
+        return losses.sum()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient's norm at 1; Lightning's own clipping refuses a fused optimiser."""
+        torch.nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+
+    def on_train_epoch_end(self) -> None:
+        """Before the checkpoint: one transfer for the losses of a stretch.
+
+        Raises:
+            UserError: a loss is no number any more.
+        """
+        recent = torch.stack(self._recent).tolist() if self._recent else []
+        self.losses += [(mlm, nsp) for mlm, nsp in recent]
+        self._recent = []
+        if recent and not torch.isfinite(torch.tensor(recent)).all():
+            raise UserError(
+                f"the training loss became {recent[-1][0]} before step {self.global_step}: "
+                "lower training.learning_rate or set training.precision 32-true or bf16-mixed"
+            )
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; warm-up, then linear decay to 0."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        options = self.training_options
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        fused = options.precision != "16-mixed"  # a fused step would be unscaled after it is clipped
+        optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, fused=fused)
+        warmup = int(options.warmup * options.steps)
+        schedule = get_scheduler("linear", optimizer, num_warmup_steps=warmup, num_training_steps=options.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ---- validation -----------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing measured yet."""
+        self._sums = torch.zeros(6, device=self.device)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Sums over tokens and pairs, so that every token counts alike."""
+        self._sums += self._measure(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep and log `mlm_loss` (nats), `mlm_accuracy`, and of pairs `pair_loss`, `pair_accuracy`."""
+        sums = self._sums.tolist()
+        measured: dict[str, float] = {}
+        for name, (loss, right, count) in (("mlm", sums[:3]), ("pair", sums[3:])):
+            if count:
+                measured |= {f"{name}_loss": loss / count, f"{name}_accuracy": right / count}
+        self.validations.append({"step": self.global_step, **measured})
+        self.log_dict({f"val/{name}": value for name, value in measured.items()})
+
+    # ---- checkpoint -----------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curves so far, as plain numbers."""
+        checkpoint["curves"] = {"losses": self.losses, "validations": self.validations}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curves so far."""
+        self.losses = list(checkpoint["curves"]["losses"])
+        self.validations = list(checkpoint["curves"]["validations"])
+
+
+def _score(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum of the cross-entropies, number of right ones, number of all, in float32: [n, c], int64 [n] → 3 scalars."""
+    logits = logits.float()
+    right = (logits.argmax(-1) == labels).sum().float()
+    return F.cross_entropy(logits, labels, reduction="sum"), right, logits.new_tensor(len(labels))

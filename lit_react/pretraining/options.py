@@ -1,0 +1,71 @@
+"""What is learned in pretraining, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lit_react.errors import UserError
+
+
+@dataclass
+class Objective:
+    """What is learned.
+
+    Args:
+        next_sentence: whether one passage follows another, beside the masked tokens.
+        whole_word: mask all pieces of a word together.
+        mask_share: of the tokens that are masked.
+        max_length: tokens of an example, special tokens included.
+    """
+
+    next_sentence: bool = True
+    whole_word: bool = False
+    mask_share: float = 0.15
+    max_length: int = 128
+
+    def __post_init__(self) -> None:
+        _at_least("objective.max_length", self.max_length, 8)
+        if not 0 < self.mask_share < 1:
+            raise UserError(f"objective.mask_share: {self.mask_share} is not a share, expected 0 < mask_share < 1")
+
+
+@dataclass
+class Training:
+    """How it is learned.
+
+    Args:
+        steps: of the optimiser.
+        batch_size: examples per step.
+        learning_rate: of AdamW, at the end of the warm-up; it falls to 0 with the last step.
+        warmup: share of the steps in which it rises from 0.
+        weight_decay: of all weights but biases and norms.
+        validations: how often the held-out loss is measured and a checkpoint is written.
+        precision: `bf16-mixed`; `16-mixed` on older GPUs, `32-true` on CPUs without bf16.
+        accelerator: `cpu`, `gpu` …; `auto` takes a GPU where there is one. One device is used.
+    """
+
+    steps: int = 1000
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    validations: int = 10
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    accelerator: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validations"):
+            _at_least(f"training.{name}", getattr(self, name), 1)
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"training.warmup: {self.warmup} is not a share of the steps, expected 0 <= warmup < 1")
+
+    @property
+    def stretch(self) -> int:
+        """Steps between two validations."""
+        return -(-self.steps // self.validations)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UserError(f"{name}: {value} is too small, expected {least} or more")

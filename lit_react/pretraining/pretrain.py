@@ -1,0 +1,205 @@
+"""`pretrain`: continue or begin the pretraining of an encoder on texts without labels, for `fit` to start from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from rich.console import Console
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_react import __version__
+from lit_react.data.encoding import cache_folder, text_digest
+from lit_react.errors import UserError
+from lit_react.files import put_in_place, write_json
+from lit_react.pretraining.corpus import Texts, passages
+from lit_react.pretraining.encoders import (
+    bert_config,
+    check_objectives,
+    new_bert,
+    position_limit,
+    pretrained_encoder,
+    pretrained_tokenizer,
+    train_tokenizer,
+)
+from lit_react.pretraining.examples import Examples, Frame
+from lit_react.pretraining.masking import Masking
+from lit_react.pretraining.module import Pretraining
+from lit_react.pretraining.options import Objective, Training
+from lit_react.pretraining.report import before_and_after, loss_curves
+from lit_react.pretraining.training import checkpoint, run
+from lit_react.quiet import quiet
+from lit_react.run_config import check_same_making
+from lit_react.tasks.pretrained import load_tokenizer
+from lit_react.tasks.text_classification import MINILM
+from lit_react.tracking import Wandb, wandb_logger
+
+CARD = "pretraining.json"
+
+
+def pretrain(
+    *,
+    folder: Path,
+    texts: Texts = Texts(),  # noqa: B008
+    pretrained: str | None = MINILM,
+    architecture: dict[str, Any] | None = None,
+    lower_case: bool = True,
+    objective: Objective = Objective(),  # noqa: B008
+    training: Training = Training(),  # noqa: B008
+    seed: int = 0,
+    wandb: Wandb = Wandb(),  # noqa: B008
+) -> None:
+    """Pretrain an encoder on texts without labels; the same command again goes on where it was stopped.
+
+    Masked language modelling and next-sentence prediction, as BERT. Writes `model/`, which `fit` takes as
+    `--model.pretrained FOLDER/model`, with a card, and `loss.png`.
+
+    Args:
+        folder: of the pretraining.
+        texts: what is read.
+        pretrained: continue from this: a folder, a hub name, or `package:NAME/FOLDER`; null: begin a new BERT.
+        architecture: options of BertConfig, for a new BERT; `vocab_size` is that of its WordPiece tokenizer.
+        lower_case: whether the new tokenizer does.
+        objective: what is learned.
+        training: how it is learned.
+        seed: of everything but the choice of the texts.
+        wandb: where the curves go.
+    """
+    _check_encoder(pretrained, architecture, objective)
+    made_of = {
+        "texts": asdict(texts),
+        "pretrained": pretrained,
+        "architecture": architecture,
+        "lower_case": lower_case,
+        "objective": asdict(objective),
+        "training": {key: value for key, value in asdict(training).items() if key != "accelerator"},
+        "seed": seed,
+    }
+    if (folder / "model" / CARD).exists():
+        check_same_making(folder / CARD, made_of, "pretraining")
+        print(f"{folder}: finished")
+        return _show(folder)
+    quiet()
+    train, held_out = texts.load()
+    torch.manual_seed(seed)  # of new weights
+    tokenizer, model = _encoder(folder, train, pretrained, architecture, lower_case, objective)
+    examples = _examples(train, held_out, tokenizer, objective, training, seed)
+    if not checkpoint(folder).exists():
+        (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
+    check_same_making(folder / CARD, made_of | {"digest": text_digest(train)}, "pretraining")
+    logger = wandb_logger(wandb, folder)
+    module = Pretraining(model, training, seed)
+    run(folder, module, *examples, logger)
+    _publish(folder, module, tokenizer, made_of | {"trained_on": len(train)})
+    if logger:
+        logger.experiment.finish()
+    return _show(folder)
+
+
+def _check_encoder(pretrained: str | None, architecture: dict[str, Any] | None, objective: Objective) -> None:
+    if (pretrained is None) == (architecture is None):
+        raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
+    if architecture is not None:
+        bert_config(architecture)
+    if pretrained is not None:
+        check_objectives(pretrained, next_sentence=objective.next_sentence)
+
+
+def _encoder(
+    folder: Path,
+    train: datasets.Dataset,
+    pretrained: str | None,
+    architecture: dict[str, Any] | None,
+    lower_case: bool,
+    objective: Objective,
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer and the model; a new tokenizer is trained once and kept in the folder.
+
+    Raises:
+        UserError: they cannot be loaded, or examples are longer than the model's positions.
+    """
+    if pretrained is not None:
+        tokenizer, model = pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
+    else:
+        config = bert_config(architecture or {})
+        kept = folder / "tokenizer"
+        if not checkpoint(folder).exists():
+            learned = train_tokenizer(
+                (text for batch in train.iter(batch_size=1000) for text in batch["text"]),
+                vocab_size=config.vocab_size,
+                lower_case=lower_case,
+                max_length=config.max_position_embeddings,
+            )
+            shutil.rmtree(kept, ignore_errors=True)
+            learned.save_pretrained(kept)
+        tokenizer = load_tokenizer(str(kept))
+        model = new_bert(config, tokenizer)
+    limit = position_limit(model.config, tokenizer)
+    if objective.max_length > limit:
+        raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
+    return tokenizer, model
+
+
+def _examples(
+    train: datasets.Dataset,
+    held_out: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    objective: Objective,
+    training: Training,
+    seed: int,
+) -> tuple[Examples, Examples]:
+    """Of the texts to train on, and of the held-out ones.
+
+    Raises:
+        UserError: there is no text, or none of two sentences where pairs are asked for.
+    """
+    pairs = objective.next_sentence
+    room = objective.max_length - len(Frame.of(tokenizer, pair=pairs))
+    found: list[Examples] = []
+    for part, table in enumerate((train, held_out)):
+        longest = room // 2 if pairs else room
+        cut = passages(table, tokenizer, room=room, longest=longest, cache=cache_folder())
+        masking = Masking.of(tokenizer, share=objective.mask_share, whole_word=objective.whole_word)
+        if not (cut.counts.max(initial=0) > 1 if pairs else len(cut)):
+            wanted = "a text of two sentences, which next_sentence asks for" if pairs else "a text"
+            raise UserError(f"texts: {'held_out' if part else 'the texts'}: expected {wanted}, found none")
+        found.append(
+            Examples(
+                cut,
+                tokenizer,
+                masking,
+                room=room,
+                next_sentence=pairs,
+                batch_size=training.batch_size,
+                seed=(seed, part),
+            )
+        )
+    return found[0], found[1]
+
+
+def _publish(folder: Path, module: Pretraining, tokenizer: PreTrainedTokenizerBase, card: dict[str, Any]) -> None:
+    """The picture; the model with its card, whole or not at all; then the checkpoint is not needed any more."""
+    loss_curves(module.losses, module.validations, folder / "loss.png", title=str(folder))
+    partial = folder / ".model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    module.model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    measured = {"before": module.validations[0], "after": module.validations[-1], "validations": module.validations}
+    command = shlex.join(["python", "-m", "lit_react", *sys.argv[1:]])
+    write_json(partial / CARD, {"command": command, "version": __version__, **card, **measured})
+    put_in_place(partial, folder / "model")
+    checkpoint(folder).unlink(missing_ok=True)
+
+
+def _show(folder: Path) -> None:
+    card = json.loads((folder / "model" / CARD).read_text())
+    title = f"{folder}: {card['after']['step']} steps"
+    Console().print(before_and_after(card["before"], card["after"], title))
+    print(f"loss curves: {folder / 'loss.png'}\nmodel: {folder / 'model'}")

@@ -1,0 +1,21 @@
+"""Our own log lines are shown, those of the libraries that are beside the point are not."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import transformers
+
+
+def quiet() -> None:
+    """Called once by the commands that train."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lit_react").setLevel(logging.INFO)
+    for noisy in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
+    warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
