@@ -33,7 +33,7 @@ def test_the_guides_task_buys_numbers_and_predicts_them(task, tmp_path, news_csv
     options = command(tmp_path / "lengths.csv", tiny_bert, tmp_path / "run", "--model", task)
     options = [*options[options.index("--model") :][:2], *options[1 : options.index("--model")]]  # the class first
     main(["fit", *options])
-    assert [entry["shown"] for entry in rounds(tmp_path / "run")][0] == ["agreement", "closeness"]
+    assert rounds(tmp_path / "run")[0]["shown"] == ["agreement", "closeness"]
     labels = [entry["label"] for entry in purchases(tmp_path / "run")]
     assert len(labels) == 46
     assert all(0 < label <= 1 for label in labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -86,6 +87,8 @@ class Job:
 def run_job(job: Job) -> str | None:
     """Run or resume a cell in this process; what it prints goes to its `output.log`.
 
+    A finished cell keeps its results and not its model: a thousand models fill a disk.
+
     Returns:
         None, or the last line of what went wrong.
     """
@@ -102,7 +105,12 @@ def run_job(job: Job) -> str | None:
         except Exception as error:
             traceback.print_exc()
             print(f"error: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-    return None if job.result() else _last_line(log)
+    if not job.result():
+        return _last_line(log)
+    (job.folder / "model").unlink(missing_ok=True)
+    for model in job.folder.glob("round_*/model"):
+        shutil.rmtree(model)
+    return None
 
 
 @contextmanager
