@@ -153,7 +153,7 @@ def gain_curves(comparison: Comparison, gained: pd.DataFrame) -> Figure:
             fontweight="bold" if name in styles else "normal",
             verticalalignment="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6, "shrinkA": 1, "relpos": (0, 0.5)},
         )
     axes.set_xlabel("labels in the training set (logarithmic)")
     axes.set_ylabel(f"test {comparison.metric} − {comparison.roles.baseline}, points")

