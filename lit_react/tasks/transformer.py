@@ -101,14 +101,14 @@ class TransformerTask(PretrainedTask):
 
     def __init__(
         self,
-        pretrained: str,
-        label_names: list[str] | None,
-        max_length: int,
-        optimizer: OptimizerCallable,
-        lr_scheduler: Schedule,
-        warmup: float,
-        mc_samples: int,
-        compile: bool,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 128,
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        mc_samples: int = 10,
+        compile: bool = False,
         lora: LoRA | None = None,
     ) -> None:
         super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
