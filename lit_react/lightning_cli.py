@@ -124,6 +124,8 @@ class ReactCLI(LightningCLI):
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         check_same_run(plan.folder, config)
+        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+        acquisition.check(model)
         datamodule.connect(model)
         model.label_names = datamodule.class_names
         model.check()
@@ -133,7 +135,6 @@ class ReactCLI(LightningCLI):
         loggers = self._loggers(plan.folder)
         tracker = Tracker(loggers)
         tracker.config(plan.folder / "config.yaml")
-        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
 
         def make_trainer(folder: Path, acquisition: AcquisitionCallback) -> L.Trainer:
             stopping: EarlyStopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))

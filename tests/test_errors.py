@@ -75,6 +75,17 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margins"],
         "margins",
     ),
+    "strategy by a score that the task does not have": (
+        lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "token_entropy"],
+        "TextClassification has no token_entropy, it has head_inputs, mutual_information",
+    ),
+    "such a strategy among others": (
+        lambda p: [
+            *("--acquisition.policy", "QProposals"),
+            *("--acquisition.policy.strategies", "[facility_location, badge, bleu_variance]"),
+        ],
+        "TextClassification has no bleu_variance",
+    ),
     "unknown strategy in a mixture": (
         lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin+coresets]"],
         "coresets",

@@ -318,6 +318,28 @@ def test_the_learning_policies_learn_and_stay_within_the_budget(tmp_path, news_c
     assert history[-1]["cost"] == 46
 
 
+def test_badge_makes_do_where_the_task_offers_no_head_inputs(tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
+    from lit_react.tasks import TextClassification
+
+    given = TextClassification.signals
+
+    def without_head_inputs(self, batch, needs):
+        assert not needs, "what is not offered is not asked for"
+        return given(self, batch, needs)
+
+    monkeypatch.setattr(TextClassification, "offers", frozenset())
+    monkeypatch.setattr(TextClassification, "signals", without_head_inputs)
+    badge = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "badge"]
+    main(command(news_csv, tiny_bert, tmp_path / "run", *badge, "--rounds.stopping.max_rounds", "2"))
+    assert {policy for *_, policy in bought(tmp_path / "run")} == {"validation", "initial", "badge"}
+
+
+def test_each_round_says_which_metrics_to_show(finished: Path) -> None:
+    for entry in rounds(finished):
+        assert entry["shown"] == ["accuracy", "macro_f1"]
+        assert {f"{split}/{name}" for split in ("val", "test") for name in entry["shown"]} <= set(entry["metrics"])
+
+
 def test_token_costs_bind_the_budget(tmp_path, news_csv, tiny_bert) -> None:
     cost = ["--data.cost", "TokenCost", "--data.cost.price", "0.1", "--rounds.budget", "60"]
     main(command(news_csv, tiny_bert, tmp_path / "run", *cost))

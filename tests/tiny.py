@@ -4,6 +4,7 @@ import csv
 import re
 import string
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.data.sources import Source, load_source
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.sources import load_source
+from lit_react.data.tables import Source
+from lit_react.tasks import TaskModule
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
@@ -68,6 +72,19 @@ def write_news(path: Path, per_topic: int = 40, topics: int = 4, seed: int = 0) 
             entry = source.pool[int(row)]
             writer.writerow([" ".join(entry["text"].split()[:12]), source.label_names[entry["label"]]])
     return path
+
+
+def connect(data: PoolDataModule, task: TaskModule) -> PoolDataModule:
+    """Let the task read the data, and the data name the task's labels, as the command line does."""
+    data.connect(task)
+    task.label_names = data.class_names
+    return data
+
+
+def buy(data: PoolDataModule, split: str, rows: Iterable[int]) -> None:
+    """Reveal the labels that came with the data for some rows of `pool` or `validation`."""
+    known = data.known_labels()[split]
+    data.reveal(split, {int(row): known[row] for row in rows})
 
 
 def make_signals(

@@ -103,17 +103,24 @@ class AcquisitionCallback(L.Callback):
         self.pool, self.ledger, self.budget, self.stopping, self.seed = pool, ledger, budget, stopping, seed
         self.agent.generator.manual_seed(seed)
 
+    def check(self, task: TaskModule) -> None:
+        """See that the task gives what the policy reads, before anything is bought.
+
+        Raises:
+            UserError: a strategy needs a signal that the task does not offer.
+        """
+        missing = self.policy.needs() - task.offers - DISPENSABLE
+        if missing:
+            raise UserError(
+                f"acquisition.policy: {type(task).__name__} has no {', '.join(sorted(missing))}, "
+                f"it has {', '.join(sorted(task.offers)) or 'none'}; choose another strategy"
+            )
+
     # ---- hooks ----------------------------------------------------------------------------------------------
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """A new round."""
         self._best: dict[str, float] = {}
-        missing = self.policy.needs() - pl_module.offers - DISPENSABLE
-        if missing:
-            raise UserError(
-                f"acquisition.policy: {type(pl_module).__name__} has no {', '.join(sorted(missing))}, "
-                f"it has {', '.join(sorted(pl_module.offers)) or 'none'}; choose another strategy"
-            )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Keep the metrics of the epoch that the checkpoint keeps: the first with the best monitored value."""

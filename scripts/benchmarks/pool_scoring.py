@@ -56,7 +56,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
     module.configure_model()
     module.eval()
     encoded = module.encode(table)
-    pool = Pool(encoded, np.ones(len(encoded)), np.full(len(encoded), -1), 4)
+    pool = Pool(encoded, np.ones(len(encoded)))
     quiet = {
         "logger": False,
         "enable_checkpointing": False,

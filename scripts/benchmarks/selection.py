@@ -28,7 +28,7 @@ from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.features import FeatureMap, History
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import STRATEGIES, Strategy
+from lit_react.acquisition.strategies import SCORES, STRATEGIES, Strategy
 from lit_react.acquisition.strategies.probability_coverage import pure_radius
 
 DIMENSION = 384
@@ -85,6 +85,7 @@ def read(folder: Path, pool: int, classes: int) -> PoolSignals:
     embeddings = np.memmap(folder / "embeddings.f16", dtype=np.float16, mode="r", shape=shape)
     path = folder / f"probabilities_{classes}.f32"
     probabilities = np.fromfile(path, dtype=np.float32, count=shape[0] * classes).reshape(-1, classes)
+    score = np.random.default_rng(0).random(pool, dtype=np.float32)
     return PoolSignals(
         rows=np.arange(pool),
         probabilities=probabilities[:pool],
@@ -93,7 +94,8 @@ def read(folder: Path, pool: int, classes: int) -> PoolSignals:
         labels=probabilities[pool:].argmax(axis=1),
         labeled_probabilities=probabilities[pool:],
         labeled_embeddings=embeddings[pool:],
-        mutual_information=np.random.default_rng(0).random(pool, dtype=np.float32),
+        mutual_information=score,
+        scores=dict.fromkeys(SCORES, score),
     )
 
 

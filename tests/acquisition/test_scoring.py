@@ -2,6 +2,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from tiny import connect
 
 from lit_react.acquisition.scoring import collect_signals, score_pool
 from lit_react.data.datamodule import PoolDataModule
@@ -13,8 +14,8 @@ ALL = frozenset({"head_inputs", "mutual_information"})
 @pytest.fixture(scope="module")
 def data(news_csv, tiny_bert_without_dropout):
     data = PoolDataModule(str(news_csv), pool_size=23, validation_size=10, test_size=0)
-    data.connect(TextClassification(tiny_bert_without_dropout, data.class_names, max_length=24))
-    data.reveal("pool", np.array([2, 11, 17]), np.array([0, 3, 1]))
+    connect(data, TextClassification(tiny_bert_without_dropout, max_length=24))
+    data.reveal("pool", {17: 1, 2: 0, 11: 3})
     return data
 
 
@@ -87,6 +88,29 @@ def test_signals_nobody_needs_are_not_there(data, module, trainer):
     assert signals.head_inputs is not None
 
 
+class Tagging(TextClassification):
+    """Gives a score of its own where it is asked for, and its own margin always."""
+
+    offers = TextClassification.offers | {"token_entropy"}
+
+    def signals(self, batch, needs):
+        found = super().signals(batch, needs - {"token_entropy"})
+        if "token_entropy" in needs:
+            found["token_entropy"] = batch["row"].float() / 100
+        return found | {"margin": batch["row"].float() / 1000}
+
+
+def test_signals_that_are_no_field_are_scores_of_the_unlabeled_rows(data, trainer, tiny_bert):
+    module = Tagging(tiny_bert, data.class_names, max_length=24)
+    module.configure_model()
+    signals = score_pool(trainer, module, data.pool, 5, frozenset({"token_entropy", "head_inputs"}))
+    assert set(signals.scores) == {"token_entropy", "margin"}
+    assert signals.scores["token_entropy"] == pytest.approx(signals.rows / 100)
+    assert signals.margin == pytest.approx(signals.rows / 1000)
+    assert signals.head_inputs.shape == (20, 32)
+    assert set(score_pool(trainer, module, data.pool, 5, frozenset()).scores) == {"margin"}
+
+
 def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
     trainer = L.Trainer(
         accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False, enable_progress_bar=False
@@ -104,8 +128,8 @@ def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
 
 def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
     probe_data = PoolDataModule(data.source, pool_size=23, validation_size=10, test_size=0)
-    probe = LinearProbe(tiny_bert, data.class_names, max_length=24)
-    probe_data.connect(probe)
+    probe = LinearProbe(tiny_bert, max_length=24)
+    connect(probe_data, probe)
     probe.configure_model()
     torch.nn.init.normal_(probe.head.weight)
     found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), len(probe_data.pool), ALL)

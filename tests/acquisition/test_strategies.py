@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from lit_react.acquisition.policies import Fixed, QProposals
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import NEEDS, STRATEGIES, find_strategy, needs_of
+from lit_react.acquisition.strategies import NEEDS, SCORES, STRATEGIES, find_strategy, needs_of
 from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.errors import UserError
 
-SCORES = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin"}
+RANKING = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin", *SCORES}
 GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from
-EXACT_AT_ANY_SIZE = {*SCORES - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
+EXACT_AT_ANY_SIZE = {*RANKING - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
@@ -41,6 +41,7 @@ def make_pool(seed=0, unlabeled=60, labeled=8, classes=3, dimension=6, dtype=np.
         labeled_embeddings=points[labeled_rows],
         head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
         mutual_information=rng.random(unlabeled).astype(np.float32),
+        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES},
     )
 
 
@@ -91,8 +92,9 @@ def test_any_pool_gives_unique_unlabeled_rows_and_the_seed_reproduces_them(
 @every_strategy
 def test_inputs_stay_as_they_were(name):
     signals = make_pool()
-    for field in signals.__dataclass_fields__:
-        getattr(signals, field).flags.writeable = False
+    arrays = [getattr(signals, field) for field in signals.__dataclass_fields__ if field != "scores"]
+    for array in [*arrays, *signals.scores.values()]:
+        array.flags.writeable = False
     propose(name, signals, 10)
 
 
@@ -110,22 +112,25 @@ def test_names_of_the_classes_do_not_matter(name, seed):
     np.testing.assert_array_equal(propose(name, renamed, 15, seed), propose(name, signals, 15, seed))
 
 
-@pytest.mark.parametrize("name", sorted(SCORES | GREEDY))
+@pytest.mark.parametrize("name", sorted(RANKING | GREEDY))
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_the_pool_does_not_matter_to_rules_that_draw_nothing(name, seed):
     signals = make_pool(seed)
     order = np.random.default_rng(seed).permutation(len(signals))
     per_row = ("rows", "probabilities", "embeddings", "head_inputs", "mutual_information")
-    shuffled = changed(signals, **{field: getattr(signals, field)[order] for field in per_row})
+    scores = {score: values[order] for score, values in signals.scores.items()}
+    shuffled = changed(signals, scores=scores, **{field: getattr(signals, field)[order] for field in per_row})
     k = 5 if name == "coverage" else 15  # later picks tie: two rows may gain by each other alone
     np.testing.assert_array_equal(propose(name, shuffled, k), propose(name, signals, k))
 
 
-@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bald"])
+@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bald", *SCORES])
 def test_ties_are_broken_by_the_generator(name):
     signals = make_pool()
     signals.probabilities[:] = 1 / 3
     signals.mutual_information[:] = 1
+    for values in signals.scores.values():
+        values[:] = 1
     firsts = {propose(name, signals, 1, seed)[0] for seed in range(30)}
     assert len(firsts) > 10
 
@@ -146,6 +151,7 @@ def test_strategies_read_no_optional_signal_that_they_do_not_name(name):
     without = changed(
         signals,
         **{field: None for field in ("head_inputs", "mutual_information") if field not in NEEDS[name]},
+        scores={score: values for score, values in signals.scores.items() if score in NEEDS[name]},
     )
     np.testing.assert_array_equal(propose(name, without, 10), propose(name, signals, 10))
 
@@ -153,6 +159,16 @@ def test_strategies_read_no_optional_signal_that_they_do_not_name(name):
 def test_bald_says_which_signal_is_missing():
     with pytest.raises(ValueError, match="mutual_information"):
         propose("bald", changed(make_pool(), mutual_information=None), 3)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_strategies_by_score_say_which_one_is_missing(name):
+    signals = make_pool()
+    others = {score: values for score, values in signals.scores.items() if score != name}
+    with pytest.raises(ValueError, match=f"{name} needs the score of that name, the task gives") as caught:
+        propose(name, changed(signals, scores=others), 3)
+    assert str(sorted(others)) in str(caught.value)
+    assert needs_of(name) == {name}
 
 
 def test_badge_makes_do_with_embeddings():

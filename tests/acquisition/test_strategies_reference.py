@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import STRATEGIES, geometry
+from lit_react.acquisition.strategies import SCORES, STRATEGIES, geometry
 from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.contrastive import cal
@@ -38,6 +38,7 @@ def random_pool(seed, unlabeled=70, labeled=9, classes=4, dimension=8):
         labeled_embeddings=points[is_labeled],
         head_inputs=rng.normal(size=(unlabeled, 5)).astype(np.float32),
         mutual_information=rng.random(unlabeled).astype(np.float32),
+        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES},
     )
 
 
@@ -68,6 +69,7 @@ def visit(clusters, order, k):
         ("margin", lambda s, i: -margins(s)[i]),
         ("entropy", lambda s, i: -sum(p * np.log(p) for p in s.probabilities[i].astype(float) if p > 0)),
         ("bald", lambda s, i: s.mutual_information[i]),
+        *((name, lambda s, i, name=name: s.scores[name][i]) for name in SCORES),
     ],
 )
 def test_scores_rank_rows_as_their_formula_does(seed, name, score):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import buy, connect
 
-from lit_react.data.costs import TokenCost
+from lit_react.data.costs import ConstantCost, TokenCost
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, TextClassification
@@ -25,9 +26,7 @@ def write(path, rows, header=HEADER):
 def make(news_csv, tiny_bert):
     def make(task=TextClassification, **options):
         options = {"source": str(news_csv), "validation_size": 20, "test_size": 30, "initial_size": 8} | options
-        data = PoolDataModule(**options)
-        data.connect(task(tiny_bert, data.class_names, max_length=16))
-        return data
+        return connect(PoolDataModule(**options), task(tiny_bert, max_length=16))
 
     return make
 
@@ -46,14 +45,8 @@ def texts(table):
     pool_size=st.none() | st.integers(1, 200),
     split_seed=st.integers(0, 5),
 )
-def test_carved_splits_partition_the_source(news_csv, test_size, validation_size, pool_size, split_seed):
-    data = PoolDataModule(
-        str(news_csv),
-        test_size=test_size,
-        validation_size=validation_size,
-        pool_size=pool_size,
-        split_seed=split_seed,
-    )
+def test_carved_splits_partition_the_source(make, news_csv, test_size, validation_size, pool_size, split_seed):
+    data = make(test_size=test_size, validation_size=validation_size, pool_size=pool_size, split_seed=split_seed)
     splits = data.splits
     with news_csv.open(newline="") as file:
         everything = Counter(row["text"] for row in csv.DictReader(file))
@@ -99,7 +92,7 @@ def test_given_splits_are_kept_or_sampled(make, tmp_path):
 
 def test_a_source_smaller_than_its_splits_is_refused(make):
     with pytest.raises(UserError, match=r"160 rows of .* are too few for test_size 150 and validation_size 20"):
-        _ = make(test_size=150).splits
+        make(test_size=150)
 
 
 @pytest.mark.parametrize("option", ["pool_size", "validation_size", "initial_size", "batch_size", "eval_batch_size"])
@@ -111,7 +104,7 @@ def test_sizes_below_one_are_refused(option):
 def test_a_test_split_is_not_carved_from_rows_without_labels(make, tmp_path):
     source = write(tmp_path / "part.csv", [(f"text {i}", "a" if i % 2 else "") for i in range(40)])
     with pytest.raises(UserError, match="rows without label"):
-        _ = PoolDataModule(source, validation_size=5, test_size=20).splits
+        make(source=source, validation_size=5, test_size=20)
 
 
 def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_path):
@@ -119,9 +112,10 @@ def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_pat
     data = make(source=source, test_size=0, validation_size=10, label_names=["no", "yes"])
     known = data.known_labels()
     assert data.class_names == ["no", "yes"]
-    assert set(known["pool"]) == set(known["validation"]) == {-1}
+    assert set(known["pool"]) == set(known["validation"]) == {None}
     assert len(data.pool) == 20
-    assert data.pool.num_classes == 2
+    assert data.pool.labels == {}
+    assert data.task.names == ["no", "yes"]
 
 
 # ---- who sees which labels
@@ -130,14 +124,15 @@ def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_pat
 def test_nothing_but_bought_labels_is_visible(make):
     data = make()
     assert len(data.pool.labeled_rows) == 0
-    assert (data.validation_labels == -1).all()
+    assert data.validation_labels == {}
+    assert list(data.train_dataloader()) == list(data.val_dataloader()) == []
     known = data.known_labels()
-    data.reveal("pool", np.array([3, 50, 7]), known["pool"][[3, 50, 7]])
-    data.reveal("validation", np.array([1, 4]), known["validation"][[1, 4]])
+    buy(data, "pool", [3, 50, 7])
+    buy(data, "validation", [1, 4])
     batches = list(data.train_dataloader())
     assert sorted(row for batch in batches for row in batch["row"].tolist()) == [3, 7, 50]
     for batch in batches:
-        assert batch["labels"].tolist() == known["pool"][batch["row"]].tolist()
+        assert batch["labels"].tolist() == [known["pool"][row] for row in batch["row"]]
     assert sorted(row for batch in data.val_dataloader() for row in batch["row"].tolist()) == [1, 4]
 
 
@@ -145,8 +140,7 @@ def test_nothing_but_bought_labels_is_visible(make):
 @given(rows=st.lists(st.integers(0, 109), unique=True, min_size=1), batch_size=st.integers(1, 9))
 def test_training_never_sees_a_label_that_was_not_bought(make, rows, batch_size):
     data = make(batch_size=batch_size)
-    rows = np.asarray(rows)
-    data.reveal("pool", rows, data.known_labels()["pool"][rows])
+    buy(data, "pool", rows)
     seen = [(row, label) for b in data.train_dataloader() for row, label in zip(b["row"], b["labels"], strict=True)]
     assert sorted(int(row) for row, _ in seen) == sorted(rows)
     assert all(data.known_labels()["pool"][row] == label for row, label in seen)
@@ -163,8 +157,7 @@ def test_test_loader_has_each_test_row_with_its_label(make):
 
 def test_training_order_changes_with_the_seed(make):
     data = make(batch_size=4)
-    rows = np.arange(20)
-    data.reveal("pool", rows, data.known_labels()["pool"][rows])
+    buy(data, "pool", range(20))
 
     def order(seed):
         data.seed = seed
@@ -181,11 +174,19 @@ def test_costs_of_tokens_are_those_of_the_encoded_texts(make):
     assert data.validation_costs().min() >= 1
 
 
+def test_costs_are_the_tasks_where_the_user_names_none(make, monkeypatch):
+    assert set(make().pool.costs) == {1.0}
+    monkeypatch.setattr(TextClassification, "default_cost", TokenCost(2))
+    data = make()
+    assert np.array_equal(data.pool.costs, 2.0 * data.pool.table.lengths)
+    assert np.array_equal(make(cost=ConstantCost(3)).pool.costs, np.full(len(data.pool), 3.0))
+
+
 # ---- the first labels
 
 
 def labels_of(data, rows):
-    return Counter(data.known_labels()["pool"][rows].tolist())
+    return Counter(data.splits.pool[rows]["label"])
 
 
 @pytest.mark.parametrize("initial", ["random", "stratified", "representative"])
@@ -205,7 +206,7 @@ def test_first_rows_are_unique_and_reproducible(make, initial):
 def test_stratified_start_covers_the_classes_and_then_is_proportional(make, counts, size, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     size = min(size, len(labels))
-    rows = make(initial="stratified", initial_size=size).initial_rows(np.random.default_rng(seed), labels)
+    rows = make(initial="stratified", initial_size=size).initial_rows(np.random.default_rng(seed), labels.tolist())
     assert len(set(rows.tolist())) == len(rows) == size
     found = np.bincount(labels[rows], minlength=len(counts))
     if size >= len(counts):
@@ -219,7 +220,7 @@ def test_stratified_start_covers_the_classes_and_then_is_proportional(make, coun
 
 
 def test_stratified_start_needs_labels(make):
-    known = np.array([0, 1, -1] * 10)
+    known = [0, 1, None] * 10
     with pytest.raises(UserError, match="stratified needs a label"):
         make(initial="stratified").initial_rows(np.random.default_rng(0), known)
 
@@ -262,8 +263,17 @@ def test_fingerprint_changes_with_any_text_of_pool_or_validation(make, tmp_path)
 
 def test_a_row_is_named_by_its_split(make):
     data = make()
-    assert data.text("pool", 3) == texts(data.splits.pool)[3]
-    assert data.text("validation", 3) == texts(data.splits.validation)[3]
+    for split, table in (("pool", data.splits.pool), ("validation", data.splits.validation)):
+        assert data.row(split, 3) == data.row(split, np.int64(3)) == table[3]
+        assert data.question(split, 3) == {"text": texts(table)[3], "labels": data.class_names}
+
+
+def test_an_answer_is_read_by_the_task(make):
+    data = make()
+    for split in ("pool", "validation"):
+        assert data.parse(data.class_names[2], split, 3) == 2
+        with pytest.raises(ValueError, match="unknown label 'weather': expected one of business"):
+            data.parse("weather", split, 3)
 
 
 def test_predict_takes_the_pool_or_a_file_without_labels(make, tmp_path):
@@ -279,7 +289,7 @@ def test_predict_takes_the_pool_or_a_file_without_labels(make, tmp_path):
 
 def test_a_probe_trains_on_the_features_of_the_rows(make):
     data = make(task=LinearProbe)
-    data.reveal("pool", np.array([5, 9]), np.array([0, 1]))
+    data.reveal("pool", {5: 0, 9: 1})
     (batch,) = data.train_dataloader()
     expected = data.task.embed(data.splits.pool)[batch["row"].numpy()]
     assert np.array_equal(batch["features"].numpy(), expected)

@@ -69,6 +69,55 @@ def test_batches_give_any_token_lists_back(lists, data):
     assert mask[:, 0].all(), "padding is on the right"
 
 
+@settings(max_examples=25, deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8), data=st.data())
+def test_further_columns_of_the_tokens_are_padded_with_minus_one(lengths, data):
+    def column():
+        return [[data.draw(st.integers(-1, 99)) for _ in range(length)] for length in lengths]
+
+    columns = {"input_ids": column(), "word": column(), "tag": column()}
+    table = TokenTable(datasets.Dataset.from_dict(columns), pad_id=7)
+    rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=8))
+    batch = table.batch(rows)
+    assert set(batch) == {"row", "attention_mask", *columns}
+    widest = max(lengths[row] for row in rows)
+    for name, lists in columns.items():
+        filler = 7 if name == "input_ids" else -1
+        assert batch[name].dtype == torch.int64
+        assert batch[name].tolist() == [lists[row] + [filler] * (widest - lengths[row]) for row in rows]
+
+
+def test_a_task_encodes_its_own_columns_and_names_what_it_adds(tokenizer, tmp_path):
+    table = datasets.Dataset.from_dict({"words": [["the", "market"], ["goal"]], "label": [0, 1]})
+
+    def encode(rows):
+        tokens = tokenizer(rows["words"], is_split_into_words=True)
+        return {
+            "input_ids": tokens["input_ids"],
+            "word": [[-1 if word is None else word for word in tokens.word_ids(i)] for i in range(len(rows["words"]))],
+        }
+
+    options = {"max_length": 16, "cache": tmp_path, "columns": ["words"], "encode": encode}
+    batch = tokenize(table, tokenizer, **options, extra=["word"]).batch([1, 0])
+    assert batch["word"].tolist() == [[-1, 0, -1, -1], [-1, 0, 1, -1]]
+    assert "word" not in tokenize(table, tokenizer, **options | {"encode": plain}).batch([0])
+    assert len(list(tmp_path.glob("tokens-*.arrow"))) == 2
+
+
+def plain(rows):
+    return {"input_ids": [list(range(len(words))) for words in rows["words"]]}
+
+
+def test_labels_of_a_batch_are_class_ids(tokenizer, tmp_path):
+    tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    features = FeatureTable(np.zeros((4, 2), dtype=np.float32), np.ones(4, dtype=np.int64))
+    for table in (tokens, features):
+        batch = table.batch([2, 0], [3, 1])
+        assert batch["labels"].dtype == torch.int64
+        assert batch["labels"].tolist() == [3, 1]
+        assert "labels" not in table.batch([2, 0])
+
+
 def test_texts_are_tokenised_once(tiny_bert, tmp_path):
     first = tokenize(split(TEXTS), AutoTokenizer.from_pretrained(tiny_bert), max_length=16, cache=tmp_path)
     again = Refusing(AutoTokenizer.from_pretrained(tiny_bert))
@@ -105,6 +154,21 @@ def test_digest_tells_texts_apart_by_content_order_and_boundaries():
     assert len(set(digests)) == len(digests)
     table = split(["c", "ab", "c"])
     assert text_digest(table.select([1, 2])) == digests[0], "only the selected rows count"
+
+
+def test_digest_reads_all_columns_that_it_is_given():
+    columns = {"question": ["a", "b"], "words": [["x", "y"], []]}
+    table = datasets.Dataset.from_dict(columns)
+    digests = {
+        text_digest(table, columns=("question",)),
+        text_digest(table, columns=("words",)),
+        text_digest(table, columns=("question", "words")),
+        text_digest(table, columns=("words", "question")),
+        text_digest(datasets.Dataset.from_dict({**columns, "words": [["xy"], []]}), columns=("question", "words")),
+        text_digest(datasets.Dataset.from_dict({**columns, "words": [["x"], ["y"]]}), columns=("question", "words")),
+    }
+    assert len(digests) == 6
+    assert text_digest(table.add_column("label", [0, 1]), columns=("question", "words")) in digests
 
 
 # ---- features

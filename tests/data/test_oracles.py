@@ -1,7 +1,6 @@
 import json
 import logging
 
-import numpy as np
 import pytest
 
 from lit_react.data.ledger import Query
@@ -15,9 +14,23 @@ def queries(*rows, split="pool"):
     return [Query(split, row, 1.0, "initial") for row in rows]
 
 
+def asking(folder, names):
+    """A file oracle that asks for one of some names."""
+
+    def question(split, row):
+        return {"text": f"{split} text\n“{row}”", "labels": names}
+
+    def parse(answer, split, row):
+        if str(answer) not in names:
+            raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(names)}")
+        return names.index(str(answer))
+
+    return FileOracle(folder, question, parse)
+
+
 @pytest.fixture
 def oracle(tmp_path):
-    return FileOracle(tmp_path, lambda split, row: f"{split} text\n“{row}”", NAMES)
+    return asking(tmp_path, NAMES)
 
 
 def asked(tmp_path, round=0):
@@ -31,7 +44,7 @@ def answer(tmp_path, *lines, round=0):
 
 
 def test_gold_labels_answer_every_query():
-    oracle = GoldOracle({"pool": np.array([2, 0, 1]), "validation": np.array([1])})
+    oracle = GoldOracle({"pool": [2, 0, 1], "validation": [1]})
     assert oracle.label(0, queries(2, 0) + queries(0, split="validation")) == {
         ("pool", 2): 1,
         ("pool", 0): 2,
@@ -41,7 +54,7 @@ def test_gold_labels_answer_every_query():
 
 def test_a_row_without_gold_label_is_named_and_the_file_oracle_offered():
     with pytest.raises(UserError, match="pool row 2 has no gold label: use the file oracle"):
-        GoldOracle({"pool": np.array([0, -1])}).label(0, queries(0, 1))
+        GoldOracle({"pool": [0, None]}).label(0, queries(0, 1))
 
 
 def test_queries_are_written_for_people_with_text_and_names(oracle, tmp_path):
@@ -110,10 +123,34 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):
 
 
 def test_a_number_answers_where_the_name_is_that_number(tmp_path):
-    oracle = FileOracle(tmp_path, lambda split, row: "", ["1", "5"])
+    oracle = asking(tmp_path, ["1", "5"])
     oracle.label(0, queries(1))
     answer(tmp_path, {"id": "pool-1", "label": 5})
     assert oracle.label(0, queries(1)) == {("pool", 1): 1}
+
+
+@pytest.mark.parametrize("label", [[], [["B-PER", 0, 1]], "", 0, {"start": 3}])
+def test_a_gold_label_is_any_json_value_but_none(label):
+    assert GoldOracle({"pool": [label]}).label(0, queries(0)) == {("pool", 0): label}
+
+
+def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
+    words = {("pool", 1): "the cup", ("validation", 1): "the market"}
+
+    def parse(answer, split, row):
+        if not isinstance(answer, list):
+            raise ValueError(f"{answer!r}: expected a list of words")
+        return [[word, words[split, row].index(word)] for word in answer]
+
+    oracle = FileOracle(tmp_path, lambda split, row: {"text": words[split, row], "hint": "words"}, parse)
+    both = queries(1) + queries(1, split="validation")
+    oracle.label(0, both)
+    assert [(line["text"], line["hint"]) for line in asked(tmp_path)] == [("the cup", "words"), ("the market", "words")]
+    answer(tmp_path, {"id": "pool-1", "label": ["cup"]}, {"id": "validation-1", "label": []})
+    assert oracle.label(0, both) == {("pool", 1): [["cup", 4]], ("validation", 1): []}
+    answer(tmp_path, {"id": "pool-1", "label": ["cup"]}, {"id": "validation-1", "label": "market"})
+    with pytest.raises(UserError, match=r"labels\.jsonl:2: 'market': expected a list of words"):
+        oracle.label(0, both)
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,11 @@ def test_json_strings_that_look_like_dates_stay_strings(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "ids", "names"),
     [
-        (["b", None, "", " ", "a"], [1, -1, -1, -1, 0], ["a", "b"]),
-        ([10, None, 2, -1, 2], [1, -1, 0, -1, 0], ["2", "10"]),
-        ([1.0, None, 0.0, 1.0, 0.0], [1, -1, 0, 1, 0], ["0", "1"]),
-        ([True, False, None, True, True], [1, 0, -1, 1, 1], ["false", "true"]),
-        ([None] * 5, [-1] * 5, None),
+        (["b", None, "", " ", "a"], [1, None, None, None, 0], ["a", "b"]),
+        ([10, None, 2, -1, 2], [1, None, 0, None, 0], ["2", "10"]),
+        ([1.0, None, 0.0, 1.0, 0.0], [1, None, 0, 1, 0], ["0", "1"]),
+        ([True, False, None, True, True], [1, 0, None, 1, 1], ["false", "true"]),
+        ([None] * 5, [None] * 5, None),
         (["only"] * 5, [0] * 5, ["only"]),
     ],
 )
@@ -109,7 +109,7 @@ def test_labels_are_numbered_in_sorted_order_and_missing_ones_are_unknown(tmp_pa
 
 def test_a_label_that_is_not_a_number_is_unknown(tmp_path):
     source = load_source(write(tmp_path / "d.parquet", {"text": ["x", "y"], "label": [float("nan"), 3.0]}))
-    assert source.pool["label"][:] == [-1, 0]
+    assert source.pool["label"][:] == [None, 0]
     assert source.label_names == ["3"]
 
 
@@ -124,7 +124,7 @@ def test_a_pool_without_labels_takes_the_names_of_the_other_splits(tmp_path):
     pool = write(tmp_path / "pool.csv", {"text": ["x", "y"]})
     test = write(tmp_path / "test.csv")
     source = load_source(pool, test=test)
-    assert source.pool["label"][:] == [-1, -1]
+    assert source.pool["label"][:] == [None, None]
     assert source.label_names == ["a", "b"]
     assert load_source(pool).label_names is None
     assert load_source(pool, label_names=["z", "a"]).label_names == ["z", "a"]
@@ -140,7 +140,7 @@ def test_explicit_names_fix_the_order_and_allow_classes_that_the_pool_lacks(tmp_
 
 
 @pytest.mark.parametrize(
-    ("names", "ids"), [(["no", "yes"], [1, 0, -1]), (["1", "0"], [0, 1, -1]), (["-1", "0", "1"], [2, 1, 0])]
+    ("names", "ids"), [(["no", "yes"], [1, 0, None]), (["1", "0"], [0, 1, None]), (["-1", "0", "1"], [2, 1, 0])]
 )
 def test_explicit_names_name_integer_ids_unless_they_are_integers(tmp_path, names, ids):
     data = write(tmp_path / "d.jsonl", {"text": ["x", "y", "z"], "label": [1, 0, -1]})
@@ -161,7 +161,7 @@ def test_class_names_inside_a_parquet_file_are_used(tmp_path):
     path = tmp_path / "d.parquet"
     datasets.Dataset.from_dict({"text": ["x", "y"], "label": [1, -1]}, features=features).to_parquet(path)
     source = load_source(str(path))
-    assert source.pool["label"][:] == [1, -1]
+    assert source.pool["label"][:] == [1, None]
     assert source.label_names == ["pos", "neg"]
 
 
@@ -261,7 +261,7 @@ def test_validation_and_test_rows_need_labels_that_the_pool_has(tmp_path, option
 
 def test_a_label_column_that_no_file_has_names_no_label(tmp_path):
     source = load_source(write(tmp_path / "d.csv"), label_column="topic")
-    assert source.pool["label"][:] == [-1, -1, -1]
+    assert source.pool["label"][:] == [None, None, None]
     assert source.label_names is None
 
 

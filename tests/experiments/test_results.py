@@ -20,6 +20,7 @@ def make_round(number, labeled, test=True, reward=0.01, proposal="margin"):
         metrics |= {"test/accuracy": 0.6 + number / 10, "test/macro_f1": 0.45}
     return {
         "round": number,
+        "shown": ["accuracy", "macro_f1"],
         "labeled": labeled,
         "validation": 20,
         "cost": labeled + 20.0,
@@ -109,6 +110,18 @@ def test_metrics_and_proposals_that_are_not_there_are_dashes():
     assert line == ["1", "8", "28", "60.0", "40.0", "–", "–", "+1.0", "–", *["1.2", "+", "0.0", "+", "0.5", "+", "0.0"]]
 
 
+def test_the_metrics_of_the_task_have_a_column_each():
+    metrics = {"val/f1": 0.25, "val/exact_match": 0.5, "test/f1": 0.125, "val/precision": 0.75, "val/loss": 3.0}
+    of_answers = {"shown": ["f1", "exact_match", "precision"], "metrics": metrics}
+    lines = [line.split() for line in rendered([make_round(1, 8) | of_answers]).splitlines()]
+    (splits,) = (line for line in lines if line[:1] == ["val"])
+    (names,) = (line for line in lines if line[:1] == ["round"])
+    (values,) = (line for line in lines if line[:1] == ["1"])
+    assert splits == [*["val"] * 3, *["test"] * 3, "seconds:"]
+    assert names[3:9] == ["F1", "EM", "precision"] * 2
+    assert values[3:9] == ["25.0", "50.0", "75.0", "12.5", "–", "–"]
+
+
 # ---- picture
 
 
@@ -137,6 +150,6 @@ def test_learning_curve_is_a_picture(tmp_path, rounds):
 
 @pytest.mark.filterwarnings("error")
 def test_learning_curve_without_the_usual_metrics_is_drawn(tmp_path):
-    entry = make_round(0, 8) | {"metrics": {"val/f1": 0.5}}
+    entry = make_round(0, 8) | {"metrics": {"val/f1": 0.5}, "shown": ["f1", "exact_match"]}
     learning_curve([entry], tmp_path / "curve.png", title="")
     assert (tmp_path / "curve.png").stat().st_size > 1000

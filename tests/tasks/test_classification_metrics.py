@@ -9,7 +9,7 @@ from lit_react.tasks.classification_metrics import ClassificationMetrics
 
 
 def measured(probabilities, labels, classes, batch=7):
-    metrics = ClassificationMetrics(classes, "val/")
+    metrics = ClassificationMetrics([str(name) for name in range(classes)])
     for start in range(0, len(labels), batch):
         metrics.update(probabilities[start : start + batch], labels[start : start + batch])
     return metrics.compute()
@@ -34,30 +34,32 @@ def test_metrics_equal_scikit_learns(seed, classes, n):
     labels = torch.from_numpy(rng.integers(classes, size=n))
     scalars, tables = measured(probabilities, labels, classes)
     predicted = probabilities.argmax(1)
-    assert scalars["val/accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
+    assert scalars["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
     seen = np.union1d(labels, predicted)
-    assert scalars["val/macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", labels=seen), abs=1e-6)
-    assert scalars["val/ece"] == pytest.approx(calibration_error(probabilities, labels), abs=1e-5)
+    assert scalars["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", labels=seen), abs=1e-6)
+    assert scalars["ece"] == pytest.approx(calibration_error(probabilities, labels), abs=1e-5)
     every = list(range(classes))
     assert tables["confusion_matrix"] == confusion_matrix(labels, predicted, labels=every).tolist()
     expected = f1_score(labels, predicted, average=None, labels=every, zero_division=0)
-    assert tables["per_class_f1"] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert tables["labels"] == list(tables["per_class_f1"]) == [str(name) for name in every]
+    assert list(tables["per_class_f1"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_a_certain_and_right_model_is_calibrated():
     scalars, _ = measured(torch.eye(3), torch.arange(3), 3)
     assert {name: float(value) for name, value in scalars.items()} == {
-        "val/accuracy": 1.0,
-        "val/macro_f1": 1.0,
-        "val/ece": 0.0,
+        "accuracy": 1.0,
+        "macro_f1": 1.0,
+        "ece": 0.0,
     }
 
 
-def test_a_second_epoch_begins_anew():
-    metrics = ClassificationMetrics(2, "test/")
+def test_after_a_reset_a_second_epoch_begins_anew():
+    metrics = ClassificationMetrics(["no", "yes"])
     metrics.update(torch.tensor([[0.9, 0.1]]), torch.tensor([1]))
-    assert metrics.compute()[0]["test/accuracy"] == 0
+    assert metrics.compute()[0]["accuracy"] == 0
+    metrics.reset()
     metrics.update(torch.tensor([[0.9, 0.1]]), torch.tensor([0]))
     scalars, tables = metrics.compute()
-    assert scalars["test/accuracy"] == 1
+    assert scalars["accuracy"] == 1
     assert tables["confusion_matrix"] == [[1, 0], [0, 0]]
