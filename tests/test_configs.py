@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,19 @@ from lit_react.acquisition.pretrained import SHIPPED
 from lit_react.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-BASES = {"frozen.yaml": ["bbc_news.yaml"]}
+BASES = {"frozen.yaml": ["bbc_news.yaml"], "token_costs.yaml": ["trec.yaml"]}
 """Fragments, and what they are merged over."""
+PRICES = {"token_costs.yaml": {"rounds.budget": 34 * 16, "acquisition.query_cost": 6 * 16}}
+"""Options of those whose labels do not cost 1; each tiny text has 16 tokens."""
+CASES = {
+    "MultiLabelClassification": "multi_label",
+    "QuestionAnswering": "question_answering",
+    "RelationExtraction": "relation_extraction",
+    "Summarization": "summarization",
+    "TokenClassification": "token_classification",
+    "Translation": "translation",
+}
+"""Tasks that news by topic are no data for, and the module of `task_cases` that has theirs."""
 PRETRAININGS = ["pretrain.yaml", "pretrain_from_scratch.yaml"]
 FITS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("simulate.yaml", *PRETRAININGS))
 
@@ -23,7 +35,12 @@ def merged(name: str) -> list[str]:
     return [word for part in [*BASES.get(name, []), name] for word in ("--config", str(CONFIGS / part))]
 
 
-@pytest.mark.parametrize("name", FITS)
+def task_of(name: str) -> str:
+    """Class of the task of a configuration."""
+    return yaml.safe_load((CONFIGS / BASES.get(name, [name])[0]).read_text())["model"]["class_path"]
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if task_of(name) not in CASES])
 def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     small = {
         "rounds.folder": tmp_path / "run",
@@ -42,8 +59,27 @@ def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     }
     if name != "frozen.yaml":
         small |= {"trainer.max_steps": 4, "trainer.val_check_interval": 2}
+    small |= PRICES.get(name, {})
     main(["fit", *merged(name), *(f"--{option}={value}" for option, value in small.items())])
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if task_of(name) in CASES])
+def test_shipped_configs_of_other_tasks_run(name: str, tmp_path) -> None:
+    case = import_module(f"task_cases.{CASES[task_of(name)]}").options(tmp_path / "case")
+    small = {
+        "rounds.folder": tmp_path / "run",
+        "data.local_copy": "null",
+        "data.text_column": "null",
+        "data.label_column": "null",
+        "data.test": "null",
+        "data.pool_size": "null",
+        "wandb.mode": "disabled",
+        "trainer.max_steps": 4,
+        "trainer.val_check_interval": 2,
+    }
+    main(["fit", *merged(name), *case, *(f"--{option}={value}" for option, value in small.items())])
+    assert len(rounds(tmp_path / "run")) > 1
 
 
 @pytest.mark.parametrize("name", PRETRAININGS)

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from lit_react.acquisition.agent import POINTS, Agent, Decision, Options
 from lit_react.acquisition.features import FeatureMap, History
+from lit_react.acquisition.knapsack import ByRank, ByValuePerCost, QueryLimits, Selection
 from lit_react.acquisition.policies import Policy, Proposal, QProposals
-from lit_react.acquisition.policies.base import affordable
 from lit_react.acquisition.rewards import GainReward, Outcome, Reward
 from lit_react.acquisition.scoring import score_pool
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.stopping import Stopping
 from lit_react.acquisition.strategies import DISPENSABLE
-from lit_react.data.ledger import Ledger, Query
+from lit_react.data.ledger import SLACK, Ledger, Query
 from lit_react.data.pool import Pool
 from lit_react.errors import UserError
 from lit_react.tasks.base import TaskModule
@@ -76,7 +76,11 @@ class AcquisitionCallback(L.Callback):
         policy: what can be chosen; None: `QProposals()`.
         agent: who chooses and learns; None: `Agent()`.
         reward: what a purchase was worth; None: `GainReward()`.
-        query_size: samples per purchase.
+        query_size: samples per purchase; None: as many as `query_cost` pays for.
+        query_cost: cost units per purchase; None: whatever `query_size` samples cost. Where both are given, both hold.
+            A query costs more only where each row that is left does: then it is one of the cheapest.
+        selection: which of the proposed samples are bought where not all can be paid: `ByRank` or `ByValuePerCost`;
+            None: `ByValuePerCost` where `query_cost` is given, else `ByRank`.
         batch_size: rows per forward pass when scoring the pool.
         metric: validation metric that is V(s); None: the task's own.
     """
@@ -86,14 +90,18 @@ class AcquisitionCallback(L.Callback):
         policy: Policy | None = None,
         agent: Agent | None = None,
         reward: Reward | None = None,
-        query_size: int = 20,
+        query_size: int | None = 20,
+        query_cost: float | None = None,
+        selection: Selection | None = None,
         batch_size: int = 128,
         metric: str | None = None,
     ) -> None:
-        if query_size < 1 or batch_size < 1:
-            raise UserError("acquisition.query_size and acquisition.batch_size: expected 1 or more")
+        if batch_size < 1:
+            raise UserError("acquisition.batch_size: expected 1 or more")
         self.policy, self.agent, self.reward = policy or QProposals(), agent or Agent(), reward or GainReward()
-        self.query_size, self.batch_size, self.metric = query_size, batch_size, metric
+        self.limits = QueryLimits(query_size, query_cost)
+        self.selection = selection or (ByRank() if query_cost is None else ByValuePerCost())
+        self.batch_size, self.metric = batch_size, metric
         self.history = History()
         self.purchase: Purchase | None = None
         self.report = RoundReport({})
@@ -176,7 +184,7 @@ class AcquisitionCallback(L.Callback):
         unlabeled = self.pool.unlabeled_rows
         if len(unlabeled) == 0:
             return "every row of the pool is labeled"
-        if self.pool.costs[unlabeled].min() > self.ledger.left_for(self.round + 1) * (1 + 1e-9):
+        if self.pool.costs[unlabeled].min() > self.ledger.left_for(self.round + 1) * (1 + SLACK):
             return f"the budget of {self.budget:g} is spent"
         return self.stopping.by_metric(self.history.values)
 
@@ -185,18 +193,19 @@ class AcquisitionCallback(L.Callback):
         generator = np.random.default_rng([self.seed, self.round])
         asked, left = self.ledger.asked(self.round + 1), self.ledger.left_for(self.round + 1)
         spent = 1 - left / self.ledger.left_for(1)  # of what the first labels left over
-        payable = signals.select(self.pool.costs[signals.rows] <= left * (1 + 1e-9))
-        k = min(self.query_size, len(payable))
+        costs = self.pool.costs[signals.rows]
+        limit = self.limits.cost_limit(costs, left)
+        payable = costs <= limit * (1 + SLACK)
+        k = self.limits.most_samples(costs[payable], limit)
         self.policy.observe(signals)
-        proposals = [
-            Proposal(p.name, affordable(p.rows, self.pool.costs, left), p.prior)
-            for p in self.policy.proposals(payable, k, generator)
-        ]
+        proposals = self.policy.affordable_proposals(
+            signals.select(payable), k, generator, lambda rows: self.selection(rows, self.pool.costs, limit)
+        )
         features = FeatureMap(signals, self.history, self.pool.costs, spent, generator)
         state, options = torch.from_numpy(features.state()), self.policy.options(proposals, features, k)
         self._learn_from_last_purchase(state, options)
         decision = self.agent.decide(state, options, spent=spent)
-        queries = asked or self._queries(proposals, decision, left)
+        queries = asked or self._queries(proposals, decision, limit)
         trainer.strategy.barrier()  # every process has read the ledger before one of them writes
         if not asked and trainer.is_global_zero:
             self.ledger.ask(self.round + 1, queries)
@@ -229,10 +238,10 @@ class AcquisitionCallback(L.Callback):
         self.agent.observe(last.state, last.action, self.report.reward, next_state, options, left_prior=last.left_prior)
         self.report.q["td_loss"] = self.agent.learn() if self.policy.learns else None
 
-    def _queries(self, proposals: list[Proposal], decision: Decision, left: float) -> list[Query]:
-        """The rows of the options taken, within the budget."""
+    def _queries(self, proposals: list[Proposal], decision: Decision, limit: float) -> list[Query]:
+        """The rows of the options taken, within the limit."""
         chosen = [(int(row), index) for index in decision.taken for row in proposals[index].rows]
-        rows = affordable(np.asarray([row for row, _ in chosen], dtype=np.int64), self.pool.costs, left)
+        rows = self.selection(np.asarray([row for row, _ in chosen], dtype=np.int64), self.pool.costs, limit)
         option_of = dict(reversed(chosen))
         return [
             Query(

@@ -35,6 +35,11 @@ class Reward(ABC):
 class GainReward(Reward):
     """`V(s') − V(s) − λ Σ c_i`: what the metric gained, less what the labels cost. The default.
 
+    λ says what a cost unit is worth to you, so it depends on the unit: where labels are paid by the token, divide it by
+    the tokens of an average text. 0.0001 per token would charge a query of 270 tokens 2.7 points, more than most
+    queries gain. While all queries cost the same (`acquisition.query_cost`), λ lowers all rewards alike and changes no
+    choice; it makes the cheaper query the better one where costs differ (`acquisition.query_size` alone).
+
     Args:
         cost_weight: λ, metric per cost unit; with 0.0001 a gain of one point pays for 100 labels of cost 1.
     """

@@ -89,6 +89,7 @@ def score_pool(
         labels=np.asarray([module.class_of(pool.labels[row]) for row in labeled.tolist()], dtype=np.int64),
         labeled_probabilities=of_labeled["probabilities"],
         labeled_embeddings=of_labeled["embeddings"],
+        costs=pool.costs[unlabeled],
         scores=of_unlabeled,
         **fields,
     )

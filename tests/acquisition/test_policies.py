@@ -7,7 +7,6 @@ from tiny import make_signals
 
 from lit_react.acquisition.features import SAMPLE_FEATURES, FeatureMap, History
 from lit_react.acquisition.policies import Fixed, Proposal, QProposals, QSamples
-from lit_react.acquisition.policies.base import affordable
 from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.errors import UserError
@@ -19,36 +18,6 @@ def generator(seed=0):
 
 def feature_map(signals):
     return FeatureMap(signals, History(), np.ones(len(signals.rows) + len(signals.labeled_rows)), 0.0, generator())
-
-
-# ---- budget
-
-
-@given(
-    costs=st.lists(st.floats(0.01, 50), min_size=1, max_size=30),
-    budget=st.floats(0, 200),
-    data=st.data(),
-)
-def test_affordable_rows_never_cost_more_than_the_budget(costs, budget, data):
-    rows = np.asarray(data.draw(st.permutations(range(len(costs)))), dtype=np.int64)
-    costs = np.asarray(costs)
-    kept = affordable(rows, costs, budget)
-    assert kept.dtype == np.int64
-    assert costs[kept].sum() <= budget * (1 + 1e-6)
-    positions = [rows.tolist().index(row) for row in kept]
-    assert positions == sorted(positions), "in the rows' order"
-    left = budget - costs[kept].sum()
-    assert all(costs[row] > left * (1 - 1e-6) - 1e-9 for row in rows if row not in kept), "what fits is bought"
-
-
-def test_a_row_too_dear_does_not_keep_later_ones_out():
-    costs = np.array([3.0, 9.0, 2.0, 1.0])
-    assert affordable(np.array([0, 1, 2, 3]), costs, 5).tolist() == [0, 2]
-    assert affordable(np.array([1]), costs, 5).tolist() == []
-
-
-def test_a_budget_of_inexact_cents_is_spent_whole():
-    assert len(affordable(np.arange(10), np.full(10, 0.1), sum([0.1] * 10))) == 10
 
 
 # ---- one rule

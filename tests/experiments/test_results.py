@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lit_react import __version__
 from lit_react.errors import UserError
-from lit_react.experiments.plots import learning_curve
+from lit_react.experiments.plots import horizontal_axis, learning_curve
 from lit_react.experiments.results import aulc, read_results, write_results
 from lit_react.experiments.tables import rounds_table
 from lit_react.state import RunState
@@ -153,3 +153,10 @@ def test_learning_curve_without_the_usual_metrics_is_drawn(tmp_path):
     entry = make_round(0, 8) | {"metrics": {"val/f1": 0.5}, "shown": ["f1", "exact_match"]}
     learning_curve([entry], tmp_path / "curve.png", title="")
     assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_the_curve_is_drawn_over_labels_where_each_costs_one_and_over_cost_elsewhere():
+    rounds = [make_round(i, 8 + 6 * i) for i in range(3)]
+    assert horizontal_axis(rounds) == ([8, 14, 20], "labels in the training set")
+    rounds[2]["cost"] = 47.5
+    assert horizontal_axis(rounds) == ([28, 34, 47.5], "cost of all labels, validation included")

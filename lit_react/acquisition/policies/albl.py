@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class ALBL(Bandit):
         self.rows = np.empty(0, dtype=np.int64)
         self.chances = np.empty(0)
         self._advice: list[Rows] = []
-        self._random_chance = 0.0
+        self._unlabeled = 0
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
@@ -71,9 +71,17 @@ class ALBL(Bandit):
 
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The batch of the arm that was drawn."""
-        self._advice, self._random_chance = self.batches(signals, k, generator), k / len(signals)
+        self._advice, self._unlabeled = self.batches(signals, k, generator), len(signals)
         arm = int(generator.choice(len(self.arms), p=self.probabilities()))
         return [Proposal(self.arms[arm], self._advice[arm], prior=True)]
+
+    def affordable_proposals(
+        self, signals: PoolSignals, k: int, generator: np.random.Generator, select: Callable[[Rows], Rows]
+    ) -> list[Proposal]:
+        """As in `Policy`; the other arms' batches are cut as well, for they tell the chance that each row had."""
+        proposals = super().affordable_proposals(signals, k, generator, select)
+        self._advice = [select(rows) for rows in self._advice]
+        return proposals
 
     def remember(self, rows: Rows, names: Sequence[str]) -> None:
         """Keep the rows, the chance that each of them had, and the arm that bought them."""
@@ -86,7 +94,7 @@ class ALBL(Bandit):
         chances = np.zeros(len(rows))
         for arm, p in enumerate(self.probabilities()):
             if self.arms[arm] == "random":
-                chances += p * self._random_chance
+                chances += p * len(self._advice[arm]) / self._unlabeled
             else:
                 chances += p * (np.isin(rows, self._advice[arm]) | (arm == drawn))
         return chances

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,9 +62,22 @@ class Policy(ABC):
 
         Args:
             signals: of the affordable unlabeled rows.
-            k: samples per query, at most len(signals).
+            k: samples per query, at most len(signals); where a limit of cost binds, so many as cheap samples might be.
             generator: the round's.
         """
+
+    def affordable_proposals(
+        self, signals: PoolSignals, k: int, generator: np.random.Generator, select: Callable[[Rows], Rows]
+    ) -> list[Proposal]:
+        """`proposals`, each without the rows that are too dear to be bought with its others.
+
+        Args:
+            signals: as in `proposals`.
+            k: as in `proposals`.
+            generator: as in `proposals`.
+            select: what of a proposal's rows is bought; it takes one at least.
+        """
+        return [replace(p, rows=select(p.rows)) for p in self.proposals(signals, k, generator)]
 
     def describe(self, rows: Rows, features: FeatureMap) -> NDArray[np.float32]:
         """Features of rows that are bought together, float32 [k, F], as the policy's options are described."""
@@ -115,13 +128,3 @@ def check_strategy(name: str, option: str) -> str:
     except ValueError as error:
         raise UserError(f"{option}: {error}") from error
     return name
-
-
-def affordable(rows: Rows, costs: NDArray[np.float64], budget: float) -> Rows:
-    """The rows in their order, without each one that no longer fits into the budget."""
-    kept, left = [], budget * (1 + 1e-9)
-    for row in rows:
-        if costs[row] <= left:
-            kept.append(row)
-            left -= costs[row]
-    return np.asarray(kept, dtype=np.int64)

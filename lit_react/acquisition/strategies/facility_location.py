@@ -22,6 +22,7 @@ def facility_location(
     *,
     power: float = 1.0,
     exponent: float = 3.0,
+    thrift: float = 0.0,
     max_candidates: int = 20_000,
 ) -> Rows:
     """Uncertainty-weighted facility location, the default.
@@ -34,12 +35,15 @@ def facility_location(
     O(N² d) once and a part of it per pick. Of equal gains the lowest position goes first; when nothing is left to gain,
     the rest goes by weight.
 
+    With `thrift=1` each pick has the highest gain per cost (Leskovec et al. 2007, the cost-benefit part of CELF).
+
     Args:
-        signals: Probabilities and embeddings, also those of the labeled rows, are read.
+        signals: Probabilities and embeddings, also those of the labeled rows, are read; costs where `thrift` is not 0.
         k: Size of the batch.
         generator: Draws the sample; breaks the ties of the rest.
         power: Exponent of the similarity.
         exponent: Exponent of the uncertainty's rank; 0 weighs all rows alike.
+        thrift: Exponent of the cost that a row's gain is divided by; 0 leaves costs to the selection.
         max_candidates: Larger pools are thinned to this size by priority sampling (Duffield, Lund and Thorup 2007) of
             w_i · (1 − similarity to the nearest labeled row), the most that row i can add. The sum over the sample is
             an unbiased estimate of the sum over the pool.
@@ -62,7 +66,10 @@ def facility_location(
     elif len(points) ** 2 <= KEPT_ELEMENTS:
         known = _similarity(points, points, power)
     own_weights = weights[positions]
-    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power, known)
+    prices = None
+    if thrift and signals.costs is not None:
+        prices = (signals.costs[positions] / signals.costs.mean()).astype(np.float32) ** thrift
+    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power, known, prices)
     rest = np.setdiff1d(np.arange(len(positions)), picks)
     by_weight = rest[highest(own_weights[rest], k - len(picks), generator)]
     return signals.rows[positions[np.concatenate([picks, by_weight])]]
@@ -111,6 +118,7 @@ def _lazy_greedy(
     k: int,
     power: float,
     kept: Float32s | None,
+    prices: Float32s | None = None,
 ) -> Rows:
     """Greedy positions in `points`, until k or until nothing is left to gain.
 
@@ -122,6 +130,7 @@ def _lazy_greedy(
         k: Most picks.
         power: Exponent of the similarity.
         kept: float32 [n, n], the similarities of all pairs; None where they take too much memory.
+        prices: float32 [n], what the gain of each point is divided by; None: 1.
 
     Returns:
         int64 [at most k].
@@ -133,7 +142,8 @@ def _lazy_greedy(
         similarity = _similarity(points[positions], points, power) if kept is None else kept[positions]
         block = similarity - covered
         own = overweight[positions] * np.maximum(to_itself[positions] - covered[positions], 0)
-        return np.maximum(block, 0, out=block) @ weights - own
+        gained = np.maximum(block, 0, out=block) @ weights - own
+        return gained if prices is None else gained / prices[positions]
 
     gains = np.empty(len(points), dtype=np.float32)  # upper bounds: as they were at some earlier pick
     for part in chunks(len(points), len(points)):
