@@ -51,14 +51,18 @@ def load_config(pretrained: str) -> Any:
         raise _not_loadable(pretrained, error) from error
 
 
-def load_tokenizer(pretrained: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
     """The tokenizer of a name that `resolve` understands.
+
+    Args:
+        pretrained: the name.
+        **options: passed to `from_pretrained`; such as `add_prefix_space`.
 
     Raises:
         UserError: as `load_config`.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained))
+        tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained), **options)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     if tokenizer.pad_token is None:

@@ -1,0 +1,235 @@
+"""Fine-tune any token-classification model: named entities, as BIO tags of the words of a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
+
+from lit_react.data.costs import TokenCost
+from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding
+from lit_react.data.tables import Source, Split
+from lit_react.data.words import WordTable, tokenize_words
+from lit_react.errors import UserError
+from lit_react.tasks.base import Schedule
+from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
+from lit_react.tasks.entity_metrics import EntityF1
+from lit_react.tasks.pretrained import load_tokenizer
+from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
+from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
+
+
+class EntityMetrics(nn.Module):
+    """`EntityF1` over padded batches: its scalars, and the F1 of each type beside them.
+
+    Args:
+        types: entity types in the order of their tags.
+    """
+
+    def __init__(self, types: list[str]) -> None:
+        super().__init__()
+        self.types, self.entities = types, EntityF1(tag_names(types))
+
+    def update(self, predicted: Tensor, gold: Tensor, num_words: Tensor) -> None:
+        """Add a batch: tag ids int64 [b, w], predicted and gold; the first `num_words` (int64 [b]) of a row count."""
+        self.entities.update(_lists(predicted, num_words), _lists(gold, num_words))
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """`f1`, `precision`, `recall`, `macro_f1`; and `per_type_f1` of the types that occur."""
+        return self.entities.compute(), {"labels": self.types, "per_type_f1": self.entities.per_type_f1()}
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self.entities.reset()
+
+
+class TokenClassification(TransformerTask):
+    """Fine-tune a pretrained model to tag the words of sentences with entities of K types, all weights.
+
+    Rows have `tokens`, a list of words (data.text_column), and `ner_tags`, a BIO tag for each (data.label_column). A
+    label is a list of tag ids, one for each word: 0 is O, 2k + 1 and 2k + 2 are B and I of type k. The tag of a word
+    is that of its first piece; a word that `max_length` cut off, or that the tokenizer leaves nothing of, is O, so
+    that its entity is missed. Tags are predicted each for itself: there is no CRF layer (pytorch-crf and TorchCRF have
+    had no release since 2019 and 2020) and no search for a valid sequence; an I that continues nothing begins an
+    entity, in the metric as in transformers' pipeline.
+
+    A label costs the number of words by default, so a budget is in words; `ConstantCost` counts sentences.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package; with
+            a fast tokenizer.
+        label_names: the entity types; set from the data. None: those of the checkpoint (`predict`).
+        max_length: sentences are cut at so many tokens.
+        separator: between the words, where people (and the encoder, for the first labels) read a text; "" for Chinese.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
+        warmup: share of the steps in which the learning rate rises from 0.
+        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
+        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+    """
+
+    auto_class = AutoModelForTokenClassification
+    text_column, label_column, inputs = "tokens", "ner_tags", ("text", "tokens")
+    shown = ("f1", "recall")
+    offers = frozenset({"head_inputs", "mutual_information", "token_entropy", "entity_entropy"})
+    default_cost = TokenCost()
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 128,
+        separator: str = " ",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        mc_samples: int = 10,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile)
+        self.separator = separator
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer; byte-level ones are told that every word follows a space."""
+        tokenizer = load_tokenizer(self.pretrained, add_prefix_space=True)
+        if not tokenizer.is_fast:
+            raise UserError(f"model.pretrained: {self.pretrained!r} has a slow tokenizer, which knows no words")
+        return tokenizer
+
+    @property
+    def names(self) -> list[str]:
+        """The entity types, from the data or else from the checkpoint."""
+        if self.label_names is not None:
+            return self.label_names
+        tags = super().names
+        if not all(BIO.fullmatch(tag) for tag in tags):
+            raise UserError(
+                f"model.pretrained: {self.pretrained!r} was not trained for BIO tags; give data.label_names"
+            )
+        return types_of(tags)
+
+    def metrics(self) -> EntityMetrics:
+        """Of the types that the data or the checkpoint names."""
+        return EntityMetrics(self.names)
+
+    def _config(self) -> dict[str, Any]:
+        return named_outputs(tag_names(self.names))
+
+    # ---- rows and labels ------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """Columns `text`, `tokens` and `label`, see `read_sentences`."""
+        label_column = self.label_column if label_column is None else label_column
+        return read_sentences(tables, text_column or self.text_column, label_column, label_names, self.separator)
+
+    def encode(self, table: datasets.Dataset) -> WordTable:
+        """Token ids and the words they stand for, in an Arrow file."""
+        return tokenize_words(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+
+    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
+        """int64 [n], words of each sentence."""
+        assert isinstance(encoded, WordTable)
+        return encoded.num_words
+
+    def class_of(self, label: Label) -> int:
+        """The type of most entities, of equally many the first; K where there is none."""
+        counts = Counter(self.names.index(entity["label"]) for entity in entities_of(label, self.names))
+        return max(sorted(counts), key=lambda kind: counts[kind], default=len(self.names))
+
+    def question(self, row: dict[str, Any]) -> dict[str, Any]:
+        """`text`, `tokens` and the types; the answer is a list of `{"start": 0, "end": 2, "label": "PER"}`."""
+        return {"text": row["text"], "tokens": row["tokens"], "labels": self.names}
+
+    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
+        """Tag ids of spans or BIO tags, see `tags_of`."""
+        return tags_of(answer, len(row["tokens"]), self.names)
+
+    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
+        """The text, and its entities as `PER: Nadim Ladki; LOC: Syria`."""
+        found = entities_of(label, self.names)
+        words = [self.separator.join(row["tokens"][entity["start"] : entity["end"]]) for entity in found]
+        shown = "; ".join(f"{entity['label']}: {text}" for entity, text in zip(found, words, strict=True))
+        return row["text"], shown or "no entity"
+
+    # ---- the model ------------------------------------------------------------------------------------------
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[b, t, 2K + 1], in the precision of the forward pass."""
+        return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the words, in float32."""
+        return _cross_entropy(self.logits(batch).float(), batch)
+
+    def evaluate(self, batch: Batch, metrics: EntityMetrics) -> Tensor:
+        """Mean cross-entropy of the words."""
+        logits = self.logits(batch).float()
+        metrics.update(_tags(logits, batch), batch["labels"], batch["num_words"])
+        return _cross_entropy(logits, batch)
+
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """`tags`, a list of tag ids for each row; `probability` float32 [b], see `max_probability` of the signals."""
+        logits = self.logits(batch).float()
+        confidence = sentence_signals(logits.softmax(-1), batch["word_ids"] >= 0, frozenset())["max_probability"]
+        return {"tags": _lists(_tags(logits, batch), batch["num_words"]), "probability": confidence}
+
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """Text, tokens, the entities as people answer them, and the geometric mean of their tags' probabilities."""
+        label = entities_of(output["tags"], self.names)
+        probability = float(output["probability"])
+        return {"text": row["text"], "tokens": row["tokens"], "label": label, "probability": probability}
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """See `sentence_signals`; one forward pass, to which `mutual_information` adds `mc_samples` with dropout.
+
+        `head_inputs` is the mean over the words of what the last layer reads, weighted by the probability that a word
+        is not O: that of the words that are about entities. `mutual_information` is the words' mean.
+        """
+        with self._recording() as seen:
+            tags = self.logits(batch).float().softmax(-1)
+        words = batch["word_ids"] >= 0
+        found = sentence_signals(tags, words, needs)
+        found["embeddings"] = mean_embedding(seen["hidden"], batch["attention_mask"]).half()
+        if "head_inputs" in needs:
+            weights = ((1 - tags[..., 0]).clamp(min=1e-6) * words).unsqueeze(-1)
+            mean = (seen["head_inputs"].float() * weights).sum(1) / weights.sum(1).clamp(min=1e-6)
+            found["head_inputs"] = mean.half()
+        if "mutual_information" in needs:
+            found["mutual_information"] = mean_over_words(self._mutual_information(lambda: self.logits(batch)), words)
+        return found
+
+
+def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean over the words that have a token; 0 where none has."""
+    words = batch["word_ids"]
+    tags = batch["labels"].gather(1, words.clamp(min=0)).masked_fill(words < 0, -100)
+    total = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), reduction="sum")
+    return total / (words >= 0).sum().clamp(min=1)
+
+
+def _tags(logits: Tensor, batch: Batch) -> Tensor:
+    """Tag id of each word, int64 [b, w]; O (0) where no token stands for a word, and after a row's end."""
+    words, most = batch["word_ids"], int(batch["num_words"].max())
+    tags = words.new_zeros(len(words), most + 1)
+    return tags.scatter(1, words.masked_fill(words < 0, most), logits.argmax(-1))[:, :most]
+
+
+def _lists(tags: Tensor, num_words: Tensor) -> list[list[int]]:
+    return [row[:count] for row, count in zip(tags.tolist(), num_words.tolist(), strict=True)]
