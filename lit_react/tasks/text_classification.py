@@ -151,14 +151,15 @@ class TextClassification(Classifier, TransformerTask):
         """[b, C], in the precision of the forward pass."""
         return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
 
+    def certainty(self, logits: Tensor) -> dict[str, Tensor]:
+        """The signals that logits, float32 [b, C], tell by themselves."""
+        return {"probabilities": logits.softmax(-1)}
+
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """One forward pass; `mutual_information` adds `mc_samples` passes with dropout."""
         with self._recording() as seen:
-            probabilities = self.logits(batch).float().softmax(-1)
-        found = {
-            "probabilities": probabilities,
-            "embeddings": mean_embedding(seen["hidden"], batch["attention_mask"]).half(),
-        }
+            found = self.certainty(self.logits(batch).float())
+        found["embeddings"] = mean_embedding(seen["hidden"], batch["attention_mask"]).half()
         if "head_inputs" in needs:
             found["head_inputs"] = _last_token(seen["head_inputs"], batch["attention_mask"]).half()
         if "mutual_information" in needs:

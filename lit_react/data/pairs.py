@@ -1,0 +1,104 @@
+"""Sentences with two marked mentions, such as `The <e1> child </e1> was wrapped into the <e2> cradle </e2> .`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+
+from lit_react.data.tables import Split
+from lit_react.errors import UserError
+
+MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
+"""Around the first mention (the head) and the second (the tail), as SemEval-2010 Task 8 writes them."""
+
+OFFSETS = ("head_start", "head_end", "tail_start", "tail_end")
+"""Columns beside a list of tokens: where the mentions begin, and the token after their end."""
+
+ANY_MARKER = re.compile(r"\s*(</?e[12]>)\s*")
+"""With the space around it."""
+
+
+def mark_pairs(split: Split, column: str) -> Split:
+    """The same split, with sentences with markers in a column.
+
+    Args:
+        split: has strings in the column that hold each of the four markers once; or lists of tokens, and the integer
+            columns `head_start`, `head_end`, `tail_start` and `tail_end`. Mentions may overlap.
+        column: its name.
+
+    Raises:
+        UserError: in one line, which row is wrong, and what was expected.
+    """
+    if column not in split.table.column_names:
+        raise UserError(split.lacks(column))
+    place = split.table.column_names.index(column)
+    kind = split.table.schema.field(column).type
+    tokens = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    rows = _from_tokens(split, column) if tokens else _from_text(split, column)
+    marked = pa.chunked_array([pa.array(rows, pa.string())])
+    return replace(split, table=split.table.set_column(place, column, marked))
+
+
+def mentions(text: str) -> tuple[str, str]:
+    """Head and tail of a marked sentence, without markers."""
+    head, tail = (text.split(start)[1].split(end)[0] for start, end in (MARKERS[:2], MARKERS[2:]))
+    return without_markers(head), without_markers(tail)
+
+
+def without_markers(text: str) -> str:
+    """The sentence as it was."""
+    return " ".join(part for part in ANY_MARKER.split(text.strip()) if part and part not in MARKERS)
+
+
+def _from_text(split: Split, column: str) -> Iterator[str]:
+    for row, text in enumerate(split.texts(column).to_pylist()):
+        marked = " ".join(part for part in ANY_MARKER.split(text.strip()) if part)
+        if not _well_marked(marked):
+            raise UserError(
+                f"{split.where(row)}: column {column!r}: {text[:60]!r} has no marked pair: expected "
+                "<e1> head </e1> and <e2> tail </e2>, each once and with a word inside"
+            )
+        yield marked
+
+
+def _from_tokens(split: Split, column: str) -> Iterator[str]:
+    missing = next((name for name in OFFSETS if name not in split.table.column_names), None)
+    if missing is not None:
+        raise UserError(split.lacks(missing))
+    offsets = zip(*(split.table[name].to_pylist() for name in OFFSETS), strict=True)
+    for row, (tokens, places) in enumerate(zip(split.table[column].to_pylist(), offsets, strict=True)):
+        if tokens is None or not all(isinstance(token, str) for token in tokens):
+            raise UserError(f"{split.where(row)}: column {column!r}: expected a list of strings")
+        for name, start, end in (("head", *places[:2]), ("tail", *places[2:])):
+            if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(tokens)):
+                raise UserError(
+                    f"{split.where(row)}: {name}_start {start}, {name}_end {end}: expected token offsets, the end "
+                    f"exclusive: 0 <= start < end <= {len(tokens)}"
+                )
+        marked = _join(tokens, *places)
+        if not _well_marked(marked):
+            raise UserError(
+                f"{split.where(row)}: column {column!r}: expected tokens without {' '.join(MARKERS)}, and a word in "
+                "each mention"
+            )
+        yield marked
+
+
+def _join(tokens: list[str], head_start: int, head_end: int, tail_start: int, tail_end: int) -> str:
+    """Tokens and markers with a space between each two; where mentions meet, one ends before the other begins."""
+    before: dict[int, list[str]] = {}
+    for marker, place in (("</e1>", head_end), ("</e2>", tail_end), ("<e1>", head_start), ("<e2>", tail_start)):
+        before.setdefault(place, []).append(marker)
+    parts = [part for place, token in enumerate(tokens) for part in (*before.get(place, ()), token)]
+    return " ".join([*parts, *before.get(len(tokens), ())])
+
+
+def _well_marked(text: str) -> bool:
+    """Whether each marker is there once, in order, with something between."""
+    if any(text.count(marker) != 1 for marker in MARKERS):
+        return False
+    in_order = all(text.index(start) < text.index(end) for start, end in (MARKERS[:2], MARKERS[2:]))
+    return in_order and all(mentions(text))

@@ -1,0 +1,287 @@
+"""Relation extraction: which relation two marked mentions of a sentence are in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_react.data.encoding import Batch, Encode, TokenTable, cache_folder, embed, text_digest, tokenize
+from lit_react.data.pairs import MARKERS, mark_pairs, mentions
+from lit_react.data.tables import Source, Split
+from lit_react.errors import UserError
+from lit_react.tasks.base import Schedule
+from lit_react.tasks.classification_metrics import ClassificationMetrics
+from lit_react.tasks.pretrained import load_tokenizer, weights_digest
+from lit_react.tasks.relation_metrics import RelationF1
+from lit_react.tasks.text_classification import TextClassification
+from lit_react.tasks.transformer import MINILM
+
+HEAD_FILE = "head.safetensors"
+
+
+class RelationMetrics(ClassificationMetrics):
+    """The official `f1`, `precision` and `recall` of SemEval-2010 Task 8, beside the metrics of the C classes.
+
+    Args:
+        names: name of each class; directions are part of it, such as `Cause-Effect(e1,e2)`.
+        no_relation: the class that has no part in the official score.
+    """
+
+    def __init__(self, names: list[str], no_relation: str | None) -> None:
+        super().__init__(names)
+        self.official = RelationF1(names, no_relation)
+
+    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Add a batch: probabilities float32 [b, C], labels int64 [b]."""
+        super().update(probabilities, labels)
+        self.official.update(probabilities.argmax(-1), labels)
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Scalars by name; F1 by relation, both directions together, and the tables of the classes."""
+        scalars, tables = super().compute()
+        return {**self.official.compute(), **scalars}, {"per_relation_f1": self.official.per_relation_f1(), **tables}
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        super().reset()
+        self.official.reset()
+
+
+class EntityStart(nn.Module):
+    """A linear layer over the hidden states of the two markers at which the mentions begin, one after the other.
+
+    "Entity markers, entity start" of Baldini Soares et al. 2019 (Matching the Blanks, section 3.2), their best of six.
+
+    Args:
+        encoder: a pretrained model; one that attends to both sides, as a mention comes after its marker.
+        num_labels: number of classes C.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
+        super().__init__()
+        self.base_model = encoder
+        if getattr(encoder, "pooler", None) is not None:
+            encoder.pooler.requires_grad_(False)  # no part of the head: processes would wait for its gradient
+        self.dropout = nn.Dropout(getattr(encoder.config, "hidden_dropout_prob", 0.1))
+        self.head = nn.Linear(2 * encoder.config.hidden_size, num_labels)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, marker: Tensor) -> Tensor:
+        """Logits [b, C].
+
+        Args:
+            input_ids: int64 [b, t].
+            attention_mask: int64 [b, t].
+            marker: int64 [b, t], position in `MARKERS` at markers, each of which each row has once; -1 elsewhere.
+        """
+        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask)[0]
+        rows = torch.arange(len(hidden), device=hidden.device)
+        head, tail = (hidden[rows, (marker == number).int().argmax(1)] for number in (0, 2))
+        return self.head(self.dropout(torch.cat([head, tail], dim=-1)))
+
+
+class RelationExtraction(TextClassification):
+    """Fine-tune a pretrained encoder that sees the pair's markers as tokens; classes are relations with direction.
+
+    The four markers `<e1> </e1> <e2> </e2>` join the tokenizer, their embeddings begin as the mean of all others. A
+    sentence that is longer than `max_length` loses what is farthest from the pair: first tokens outside, at whichever
+    end is farther from its mention, then tokens between the mentions, the middle first; never a marker.
+
+    All signals are those of classification. The exported folder has the encoder and the tokenizer in `encoder/` and
+    the head in `head.safetensors`. No class of transformers has a head at marked tokens, so no `pipeline` reads the
+    folder; `predict` does.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
+        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
+        max_length: tokens around the pair that are read, markers and special tokens included.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
+        warmup: share of the steps in which the learning rate rises from 0.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
+        compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
+        no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`).
+    """
+
+    text_column = "tokens"
+    shown = ("f1", "accuracy")
+
+    model: EntityStart  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 128,
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        class_weights: Literal["none", "balanced"] = "none",
+        mc_samples: int = 10,
+        compile: bool = False,
+        no_relation: str | None = "Other",
+    ) -> None:
+        super().__init__(
+            pretrained,
+            label_names,
+            max_length,
+            optimizer,
+            lr_scheduler,
+            warmup,
+            class_weights,
+            mc_samples=mc_samples,
+            compile=compile,
+        )
+        self.no_relation = no_relation
+
+    def metrics(self) -> RelationMetrics:
+        """Of the classes that the data or the checkpoint names."""
+        return RelationMetrics(self.names, self.no_relation)
+
+    # ---- rows and labels ------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """Marked sentences, see `mark_pairs`, and classes as `Classifier.read` numbers them."""
+        column = text_column or self.text_column
+        marked = {part: mark_pairs(split, column) for part, split in tables.items()}
+        return super().read(marked, column, label_column, label_names)
+
+    def question(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The marked sentence, its mentions, the names to choose from."""
+        head, tail = mentions(row["text"])
+        return {"text": row["text"], "head": head, "tail": tail, "labels": self.names}
+
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`text` with markers, `head`, `tail`, `label` and `probabilities` (name → share)."""
+        head, tail = mentions(row["text"])
+        return {"text": row["text"], "head": head, "tail": tail, **super().prediction(output, row)}
+
+    # ---- encoding -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer, with the markers."""
+        tokenizer = load_tokenizer(self.pretrained)
+        tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+        return tokenizer
+
+    def encode(self, table: datasets.Dataset) -> TokenTable:
+        """Token ids of the window around each pair, and where the markers are, in an Arrow file.
+
+        Raises:
+            UserError: `max_length` leaves no room for the markers and a token of each mention.
+        """
+        least = len(MARKERS) + 2 + self.tokenizer.num_special_tokens_to_add()
+        if self.max_length < least:
+            raise UserError(f"model.max_length: {self.max_length} tokens hold no marked pair, expected {least} or more")
+        return tokenize(
+            table,
+            self.tokenizer,
+            max_length=self.max_length,
+            cache=cache_folder(),
+            encode=windows(self.tokenizer, self.max_length),
+            extra=("marker",),
+        )
+
+    def _encoder(self) -> PreTrainedModel:
+        """With an embedding for each marker: the checkpoint's own where it has one, else the mean of all."""
+        encoder = super()._encoder()
+        vocabulary: Any = encoder.get_input_embeddings()
+        known = vocabulary.num_embeddings
+        if len(self.tokenizer) > known:
+            weight = encoder.resize_token_embeddings(len(self.tokenizer), mean_resizing=False).weight.data
+            weight[known:] = weight[:known].mean(0)
+        return encoder
+
+    def embed(self, table: datasets.Dataset) -> NDArray[Any]:
+        """Masked-mean embeddings of the windows, float32 [n, d], kept on disk by weights and texts."""
+        encoder = self._encoder()
+        key = text_digest(table, weights_digest(encoder), str(self.max_length), "windows")
+        return embed(encoder, self.encode(table), cache=cache_folder(), key=key).features
+
+    # ---- the model ------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights, once per module."""
+        if hasattr(self, "model"):
+            return
+        self.model = EntityStart(self._encoder(), len(self.names))
+        if self.compile_model:
+            self.model.compile(dynamic=True)
+        self._build_metrics()
+
+    def _head(self) -> nn.Module:
+        return self.model.head
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[b, C], in the precision of the forward pass."""
+        return self.model(batch["input_ids"], batch["attention_mask"], batch["marker"])
+
+    def _export_weights(self, folder: Path) -> None:
+        """Encoder and tokenizer in `encoder/`, which `AutoModel` reads; weight and bias of the head beside it."""
+        self.model.base_model.save_pretrained(folder / "encoder")
+        self.tokenizer.model_max_length = self.max_length
+        self.tokenizer.save_pretrained(folder / "encoder")
+        head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.head.state_dict().items()}
+        save_file(head, folder / HEAD_FILE)
+
+    def _restore_weights(self, folder: Path) -> None:
+        self.pretrained = str(folder / "encoder")
+        self.configure_model()
+        self.model.head.load_state_dict(load_file(folder / HEAD_FILE))
+
+
+def windows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
+    """Marked sentences, cut to the `window` around the pair: `input_ids` and `marker`, as `EntityStart` reads it."""
+    number_of = {tokenizer.convert_tokens_to_ids(marker): number for number, marker in enumerate(MARKERS)}
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
+        encoded: dict[str, list[list[int]]] = {"input_ids": [], "marker": []}
+        tokens = tokenizer(rows["text"], return_special_tokens_mask=True, verbose=False)
+        for ids, special in zip(tokens["input_ids"], tokens["special_tokens_mask"], strict=True):
+            marker = np.asarray([number_of.get(token, -1) for token in ids])
+            kept = window(marker, np.asarray(special, dtype=bool), max_length)
+            encoded["input_ids"].append(np.asarray(ids)[kept].tolist())
+            encoded["marker"].append(marker[kept].tolist())
+        return encoded
+
+    return encode
+
+
+def window(marker: NDArray[np.int64], special: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
+    """Which tokens of a marked sentence to keep: special ones, markers, those between the markers, those around them.
+
+    Of the latter two, those nearest to a marker.
+
+    Args:
+        marker: int64 [t], not negative at markers, of which there is one or more.
+        special: bool [t], the tokenizer's own.
+        size: so many at most.
+
+    Returns:
+        int64 [min(t, size)], places in the sentence, ascending.
+    """
+    places, at = np.arange(len(marker)), np.flatnonzero(marker >= 0)
+    distance = np.abs(places[:, None] - at).min(axis=1)
+    outside = (places < at[0]) | (places > at[-1])
+    rank = np.where(special, -1, distance + outside * len(places))
+    return np.sort(np.argsort(rank, kind="stable")[:size])
