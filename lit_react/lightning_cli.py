@@ -202,6 +202,7 @@ class ReactCLI(LightningCLI):
             self.model.restore(newest)
         else:
             raise UserError(f"{newest}: no such model; run fit first or give an exported folder as --model.pretrained")
+        names_must_match = names_must_match and self.model.has_classes
         if names_must_match and self.model.names != self.datamodule.class_names:
             raise UserError(
                 f"data.source: its labels are {self.datamodule.class_names}, the model's are {self.model.names}"

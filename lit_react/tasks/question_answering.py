@@ -1,0 +1,286 @@
+"""Extractive question answering: the answer is a span of the context, which may be longer than the model reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModelForQuestionAnswering
+
+from lit_react.data.answers import CONTEXT, FLAT_TEXT, locate, read_questions
+from lit_react.data.costs import TokenCost
+from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder
+from lit_react.data.tables import Source, Split
+from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
+from lit_react.errors import UserError
+from lit_react.tasks.answer_metrics import AnswerScores, Language
+from lit_react.tasks.base import Schedule
+from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, span_scores
+from lit_react.tasks.transformer import MINILM, TransformerTask
+
+
+class QuestionMetrics(nn.Module):
+    """F1 and exact match as scalars; how many questions they are of beside them.
+
+    Args:
+        language: decides the rules, see `AnswerScores`.
+    """
+
+    def __init__(self, language: Language) -> None:
+        super().__init__()
+        self.scores = AnswerScores(language)
+
+    def update(self, predicted: list[str], answers: list[list[str]]) -> None:
+        """Add a batch: the predicted answer, and all texts that answer, of each question."""
+        self.scores.update(predicted, answers)
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Scalars by name; the number of questions."""
+        return self.scores.compute(), {"questions": int(self.scores.questions)}
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self.scores.reset()
+
+
+class QuestionAnswering(TransformerTask):
+    """Fine-tune a pretrained model to mark the first and the last token of the answer in a context.
+
+    A context that is longer than the model reads is cut into windows that overlap; the answer is the best span of all
+    windows of a question. A label is `{"start": character, "text": answer, "answers": [all texts that answer]}`.
+    Every question has its answer in its context (SQuAD 1.1, XQuAD, CMRC 2018).
+
+    Transformers 5 has no `question-answering` pipeline: `docs/question_answering.md` shows the use of an exported
+    folder with `AutoModelForQuestionAnswering` that gives the same answers.
+
+    Args:
+        pretrained: a folder, a hub name (`deepset/roberta-base-squad2`), or `package:NAME/FOLDER` inside an installed
+            package.
+        label_names: not used: answers have no classes.
+        max_length: tokens of a window: question, context and special ones.
+        max_question_length: questions are cut at so many tokens.
+        stride: tokens of the context that a window shares with the next.
+        max_answer_length: tokens of the longest answer that the model may give.
+        language: of the answers, for F1 and exact match: `en`, SQuAD's rules; `zh`, CMRC 2018's.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
+        warmup: share of the steps in which the learning rate rises from 0.
+        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
+        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+    """
+
+    auto_class = AutoModelForQuestionAnswering
+    text_column, label_column = "question", "answers"
+    inputs = ("text", CONTEXT)
+    has_classes = False
+    shown = ("f1", "exact_match")
+    offers = frozenset({"head_inputs", "mutual_information"})
+    default_cost = TokenCost()
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        label_names: list[str] | None = None,
+        max_length: int = 384,
+        max_question_length: int = 64,
+        stride: int = 128,
+        max_answer_length: int = 30,
+        language: Language = "en",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=3e-5, weight_decay=0.01, fused=True),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        mc_samples: int = 10,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile)
+        for name, value, least in (
+            ("max_question_length", max_question_length, 1),
+            ("stride", stride, 0),
+            ("max_answer_length", max_answer_length, 1),
+        ):
+            if value < least:
+                raise UserError(f"model.{name}: {value} is too small, expected {least} or more")
+        if max_length <= max_question_length + stride + SPARE:
+            raise UserError(
+                f"model.max_length: {max_length} tokens leave no room for new context in each window, expected more "
+                f"than max_question_length + stride + {SPARE} = {max_question_length + stride + SPARE}"
+            )
+        self.max_question_length, self.stride, self.max_answer_length = max_question_length, stride, max_answer_length
+        self.language = language
+
+    # ---- rows and labels ------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Of the two classes that sum an answer up: it is the best span, or another."""
+        return ["right", "wrong"]
+
+    def class_of(self, label: Label) -> int:
+        """An answer that was bought is right."""
+        return 0
+
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """Questions, contexts and answers; without `answers`, the flat columns are read, see `read_questions`."""
+        if label_column is None:
+            columns = {name for split in tables.values() for name in split.table.column_names}
+            label_column = self.label_column if self.label_column in columns else FLAT_TEXT
+        return read_questions(tables, text_column or self.text_column, label_column)
+
+    def groups(self, table: datasets.Dataset) -> NDArray[np.int64]:
+        """Questions about one context stay together: who has seen the context knows half of the other answers."""
+        ids: dict[str, int] = {}
+        return np.asarray([ids.setdefault(context, len(ids)) for context in table[CONTEXT][:]], dtype=np.int64)
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Windows over question and context, in an Arrow file."""
+        if not self.tokenizer.is_fast:
+            raise UserError(f"model.pretrained: the tokenizer of {self.pretrained} does not know characters' offsets")
+        return cut_into_windows(
+            table,
+            self.tokenizer,
+            max_length=self.max_length,
+            max_question_length=self.max_question_length,
+            stride=self.stride,
+            cache=cache_folder(),
+        )
+
+    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
+        """int64 [n], tokens of each context: what people read."""
+        assert isinstance(encoded, WindowTable)
+        return encoded.context_lengths
+
+    def question(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The question and its context."""
+        return {"text": row["text"], "context": row[CONTEXT]}
+
+    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
+        """A text of the context, at its first place or at that nearest to `start`: `"…"` or `{"text", "start"}`."""
+        given = {"text": answer} if isinstance(answer, str) else answer
+        text, near = (given.get("text"), given.get("start")) if isinstance(given, dict) else (None, None)
+        if not isinstance(text, str) or not text.strip() or type(near) not in (int, type(None)):
+            raise ValueError(f'{answer!r} is no answer: expected a text of the context, or {{"text": …, "start": …}}')
+        text = text.strip()
+        start = locate(row[CONTEXT], text, near)
+        if start is None:
+            raise ValueError(f"{text!r} is not in the context: expected words as they stand there")
+        return {"start": start, "text": text}
+
+    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
+        """The question and the answer."""
+        return row["text"], label["text"]
+
+    # ---- the model ------------------------------------------------------------------------------------------
+
+    def _config(self) -> dict[str, Any]:
+        return {"num_labels": 2}  # start and end, whatever the checkpoint was trained for
+
+    def metrics(self) -> QuestionMetrics:
+        """F1 and exact match."""
+        return QuestionMetrics(self.language)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[2, w, t], of each token as the first and as the last of the answer, in the precision of the forward pass."""
+        reads = ("input_ids", "attention_mask", "token_type_ids")
+        found = self.model(**{name: batch[name] for name in reads if name in batch})
+        return torch.stack([found.start_logits, found.end_logits])
+
+    def _masked(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Float32 logits [2, w, t] of the context's tokens and of the first token, which stands for "not here"."""
+        possible = batch["start"] >= 0
+        possible[:, 0] = True
+        return logits.float().masked_fill(~possible, MASKED)
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        targets = torch.stack([batch["first"], batch["last"]])
+        losses = F.cross_entropy(self._masked(logits, batch).flatten(0, 1), targets.flatten(), reduction="sum")
+        return losses / (targets != UNKNOWN).sum().clamp(min=1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the answer's first and last token, the mean over both and over windows.
+
+        As in SQuAD 1.1's usual training, a window without the whole answer has the first token ([CLS]) as its target.
+        The question's tokens are left out: no answer is there, which few labels need not teach.
+        """
+        return self._loss(self.logits(batch), batch)
+
+    def _best(self, logits: Tensor, batch: Batch) -> BestSpans:
+        scores = span_scores(logits[0], logits[1], batch["start"] >= 0, self.max_answer_length)
+        return best_spans(scores, batch["windows"])
+
+    def evaluate(self, batch: Batch, metrics: QuestionMetrics) -> Tensor:
+        """The loss; F1 and exact match of the best spans."""
+        logits = self.logits(batch)
+        best = self._best(logits, batch)
+        starts, ends = (batch[side][best.window, place].tolist() for side, place in _sides(best))
+        contexts = zip(batch["contexts"], starts, ends, strict=True)
+        metrics.update([_cut_out(context, start, end)[0] for context, start, end in contexts], batch["answers"])
+        return self._loss(logits, batch)
+
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """`start` and `end` int64 [b], characters of the context; `score` float32 [b], the best span's probability."""
+        best = self._best(self.logits(batch), batch)
+        return {
+            **{side: batch[side][best.window, place] for side, place in _sides(best)},
+            "score": best.probability,
+        }
+
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`question`, `answer`, where it starts in the context, and `score`, its probability among all spans."""
+        answer, start = _cut_out(row[CONTEXT], int(output["start"]), int(output["end"]))
+        return {"question": row["text"], "answer": answer, "start": start, "score": round(float(output["score"]), 6)}
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """One forward pass; `mutual_information` adds `mc_samples` passes with dropout.
+
+        The classes are right, p(best span), and wrong; margin and entropy are those of the spans, see `BestSpans`.
+        The embedding is the mean over all tokens of all windows; `head_inputs` are the hidden states of the best
+        span's first and last token, one after the other; `mutual_information` is that of the first token plus that of
+        the last.
+        """
+        with self._recording() as seen:
+            best = self._best(self.logits(batch), batch)
+        weights = batch["attention_mask"].unsqueeze(-1)
+        sums = of_rows((seen["hidden"].float() * weights).sum(1), batch["windows"], 0.0).sum(1)
+        found = {
+            "probabilities": torch.stack([best.probability, 1 - best.probability], dim=1),
+            "margin": best.margin,
+            "entropy": best.entropy * math.log(2),
+            "max_probability": best.probability,
+            "embeddings": F.normalize(sums, dim=-1).half(),
+        }
+        if "head_inputs" in needs:
+            ends = [seen["head_inputs"][best.window, place] for _, place in _sides(best)]
+            found["head_inputs"] = torch.cat(ends, dim=-1).half()
+        if "mutual_information" in needs:
+            found["mutual_information"] = self._mutual_information(lambda: self._of_rows(batch)).sum(-1)
+        return found
+
+    def _of_rows(self, batch: Batch) -> Tensor:
+        """Float32 [b, 2, k · t], logits of all tokens of a row's windows."""
+        logits = self._masked(self.logits(batch), batch).transpose(0, 1)
+        return of_rows(logits, batch["windows"], MASKED).transpose(1, 2).flatten(2)
+
+
+def _sides(best: BestSpans) -> tuple[tuple[str, Tensor], tuple[str, Tensor]]:
+    """The characters where an answer starts and ends are those of its first and of its last token."""
+    return ("start", best.first), ("end", best.last)
+
+
+def _cut_out(context: str, start: int, end: int) -> tuple[str, int]:
+    """The text from character `start` to `end`, without blanks around it, and where it starts."""
+    text = context[max(start, 0) : max(end, 0)]
+    return text.strip(), max(start, 0) + len(text) - len(text.lstrip())

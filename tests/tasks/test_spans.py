@@ -1,0 +1,70 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lit_react.tasks.spans import best_spans, of_rows, span_scores
+
+
+def make(seed, counts, tokens, spread):
+    """Logits of windows with some tokens of a context each, in one piece; windows by row."""
+    rng = np.random.default_rng(seed)
+    total = sum(counts)
+    start, end = torch.from_numpy(rng.normal(size=(2, total, tokens)) * spread).float()
+    places = np.arange(tokens)
+    first = rng.integers(0, tokens, total)[:, None]
+    context = (places >= first) & (places <= rng.integers(first, tokens))
+    windows = np.full((len(counts), max(counts)), -1)
+    windows[np.arange(max(counts)) < np.asarray(counts)[:, None]] = np.arange(total)
+    return start, end, torch.from_numpy(context), torch.from_numpy(windows)
+
+
+def by_hand(start, end, context, windows, longest):
+    """All spans of a row in Python: (score, window, first, last), best first."""
+    spans = []
+    for window in windows.tolist():
+        tokens = np.flatnonzero(context[window]).tolist() if window >= 0 else []
+        for i in tokens:
+            spans += [(float(start[window, i] + end[window, j]), window, i, j) for j in tokens if 0 <= j - i < longest]
+    return sorted(spans, reverse=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    counts=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    tokens=st.integers(1, 9),
+    longest=st.integers(1, 12),
+    spread=st.sampled_from([0.1, 3.0, 30.0]),
+)
+def test_best_spans_are_those_of_a_search_over_all(seed, counts, tokens, longest, spread):
+    start, end, context, windows = make(seed, counts, tokens, spread)
+    best = best_spans(span_scores(start, end, context, longest), windows)
+    for row in range(len(counts)):
+        spans = by_hand(start, end, context, windows[row], longest)
+        scores = torch.tensor([span[0] for span in spans]).double()
+        p = scores.softmax(0)
+        assert (best.window[row], best.first[row], best.last[row]) == spans[0][1:]
+        assert np.isclose(best.probability[row], p[0], atol=1e-4)
+        assert np.isclose(best.margin[row], p[0] - (p[1] if len(p) > 1 else 0), atol=1e-4)
+        entropy = torch.special.entr(p).sum() / max(np.log(len(p)), np.log(2))
+        assert np.isclose(best.entropy[row], entropy, atol=1e-3)
+
+
+def test_no_token_of_a_context_is_no_answer_and_no_nan():
+    nothing = torch.zeros(1, 4, dtype=torch.bool)
+    best = best_spans(span_scores(torch.randn(1, 4), torch.randn(1, 4), nothing, 3), torch.tensor([[0]]))
+    assert all(torch.isfinite(part).all() for part in (best.probability, best.margin, best.entropy))
+
+
+def test_scores_are_float32_whatever_the_logits_are():
+    logits = torch.randn(2, 5, dtype=torch.bfloat16)
+    scores = span_scores(logits, logits, torch.ones(2, 5, dtype=torch.bool), 2)
+    assert scores.dtype == torch.float32
+    assert torch.equal(scores[:, :4, 1], logits[:, :4].float() + logits[:, 1:].float())
+
+
+def test_values_of_windows_are_gathered_by_row():
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    found = of_rows(values, torch.tensor([[0, 1], [2, -1]]), 9.0)
+    assert found.tolist() == [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [9.0, 9.0]]]
