@@ -7,10 +7,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy \
-	table-policy table-policy-short table-ablations clean
+	table-policy table-policy-short table-ablations model-multi30k model-scitldr clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-18s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -61,6 +61,14 @@ table-policy-short: $(VENV)/dev  ## 4 strategies x 3 data sets x 3 seeds, and th
 
 table-ablations: policy  ## what of the policy's training matters
 	$(BIN)/python scripts/tables/ablations.py
+
+model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
+	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \
+		--source hf:bentrevett/multi30k --local_copy multi30k_en_de --text_column en
+
+model-scitldr: $(VENV)/dev  ## the like for configs/scitldr.yaml
+	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/scitldr --task Summarization \
+		--source hf:allenai/scitldr:Abstract@refs/convert/parquet --local_copy scitldr --text_column source
 
 clean:  ## remove the environment and the caches, not the runs
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -70,7 +70,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     if backend is not None:
         described = json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None})
     else:
-        described = repr(sorted(tokenizer.get_vocab().items()))
+        marks = tokenizer("")["input_ids"]  # those of a language, where there are some
+        described = repr((sorted(tokenizer.get_vocab().items()), marks))
     return hashlib.sha256(f"{described}{tokenizer.truncation_side}".encode()).hexdigest()
 
 

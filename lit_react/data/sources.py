@@ -19,6 +19,8 @@ from lit_react.errors import UserError
 
 ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")
+PARQUET_BRANCH = "refs/convert/parquet"
+"""Where the hub keeps a script's data as Parquet files: a folder for each config, and no card that names them."""
 Loaders = Mapping[str, Callable[[], Split]]
 
 
@@ -140,7 +142,10 @@ def _hub(source: str, train: str) -> Loaders:
     if match is None:
         raise UserError(f"{source!r}: expected hf:owner/name[:config][@revision]")
     try:
-        loaded = datasets.load_dataset(match["name"], match["config"], revision=match["revision"])
+        if match["config"] and match["revision"] == PARQUET_BRANCH:
+            loaded = datasets.load_dataset(match["name"], data_dir=match["config"], revision=match["revision"])
+        else:
+            loaded = datasets.load_dataset(match["name"], match["config"], revision=match["revision"])
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

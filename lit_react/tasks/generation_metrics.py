@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import permutations
+from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lit_react.errors import UserError
@@ -33,11 +37,9 @@ class TranslationScores(Metric):
 
     def __init__(self, tokenize: str = "13a") -> None:
         super().__init__()
-        try:
-            from sacrebleu.metrics import BLEU, CHRF
-        except ImportError as error:
-            raise UserError(f"BLEU and chrF: sacreBLEU is not installed: {_INSTALL}") from error
-        self.bleu, self.chrf = BLEU(tokenize=tokenize, force=True), CHRF()  # force: no remarks on tokenized text
+        metrics = _sacrebleu()
+        # force: no remarks on tokenized text
+        self.bleu, self.chrf = metrics.BLEU(tokenize=tokenize, force=True), metrics.CHRF()
         # int64: lengths of prediction and reference, then right n-grams and n-grams of each order
         self.add_state("bleu_counts", torch.zeros(2 + 2 * self.bleu.max_ngram_order).long(), dist_reduce_fx="sum")
         # int64: for each order the n-grams of the prediction, of the best reference and of both
@@ -97,6 +99,55 @@ class RougeScores(Metric):
     def compute(self) -> dict[str, Tensor]:
         """`rouge1`, `rouge2` and `rougeL`."""
         return dict(zip(ROUGE_TYPES, self.sums / self.items.clamp(min=1), strict=True))
+
+
+class GenerationMetrics(nn.Module):
+    """The metrics of a task that writes text: one of the scores above.
+
+    Args:
+        scores: `TranslationScores` or `RougeScores`.
+    """
+
+    def __init__(self, scores: Metric) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def update(self, hypotheses: list[str], references: list[list[str]]) -> None:
+        """Add a batch of hypotheses, each with one or more references."""
+        self.scores.update(hypotheses, references)
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Scalars by name; there are no tables."""
+        return self.scores.compute(), {}
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self.scores.reset()
+
+
+def bleu_variance(texts: Sequence[str], tokenize: str = "13a") -> float:
+    """How much texts that were written for one source differ: the mean of (1 - BLEU(y_i, y_j))² over i ≠ j, in [0, 1].
+
+    BLEU is sacreBLEU's for sentences (orders that a text is too short for are left out); equal texts have 1.
+    Xiao et al. 2020, "Wat zei je? Detecting Out-of-Distribution Translations with Variational Transformers"; as an
+    acquisition score Gidiotis and Tsoumakas 2022, "Should We Trust This Summary? Bayesian Abstractive Summarization
+    to The Rescue".
+
+    Args:
+        texts: two or more.
+        tokenize: sacreBLEU's tokenizer.
+    """
+    bleu = _sacrebleu().BLEU(tokenize=tokenize, force=True, effective_order=True)
+    similar = [1.0 if a == b else bleu.sentence_score(a, [b]).score / 100 for a, b in permutations(texts, 2)]
+    return sum((1 - one) ** 2 for one in similar) / len(similar)
+
+
+def _sacrebleu() -> ModuleType:
+    """Its metrics, imported where they are needed: an extra."""
+    try:
+        return import_module("sacrebleu.metrics")
+    except ImportError as error:
+        raise UserError(f"BLEU and chrF: sacreBLEU is not installed: {_INSTALL}") from error
 
 
 def _check(predicted: list[str], references: list[list[str]]) -> None:

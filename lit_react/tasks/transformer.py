@@ -170,15 +170,15 @@ class TransformerTask(PretrainedTask):
 
     @contextmanager
     def _dropout(self) -> Iterator[None]:
-        """Inside, dropout is active although the model is in eval mode."""
-        dropouts = [module for module in self.model.modules() if isinstance(module, nn.Dropout)]
-        for module in dropouts:
-            module.train()
+        """Inside, dropout is active although the model is in eval mode.
+
+        All of the model is in train mode: many drop within a function (attention, all of BART), not in an `nn.Dropout`.
+        """
+        self.model.train()
         try:
             yield
         finally:
-            for module in dropouts:
-                module.eval()
+            self.model.eval()
 
     def _mutual_information(self, logits: Callable[[], Tensor]) -> Tensor:
         """BALD by Monte-Carlo dropout (Gal et al. 2017): H(mean p) − mean H(p), in nats.

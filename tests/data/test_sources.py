@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from lit_react.data.sources import load_source
+from lit_react.data.sources import load_source, load_tables
 from lit_react.errors import UserError
 
 ROWS = {"text": ["one", "two", "three"], "label": ["b", "a", "b"]}
@@ -356,6 +357,19 @@ def test_a_hub_name_holds_owner_config_and_revision(hub, source, call):
     assert loaded.test["label"][:] == [0, 1, 0]
     assert loaded.validation is None
     assert loaded.label_names == ["negative", "positive"]
+
+
+def test_a_config_of_the_parquet_branch_is_a_folder(tmp_path, monkeypatch):
+    """As in `allenai/scitldr`; a folder stands in for the hub, whose files and names datasets treats alike."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for config, split in itertools.product(("AIC", "Abstract"), ("train", "validation", "test")):
+        folder = tmp_path / "scitldr" / config / split
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"text": [config], "label": [split]}), folder / "0000.parquet")
+    tables, _ = load_tables(f"hf:{tmp_path}/scitldr:Abstract@refs/convert/parquet")
+    found = {part: table.table.to_pylist() for part, table in tables.items()}
+    names = {"pool": "train", "validation": "validation", "test": "test"}
+    assert found == {part: [{"text": "Abstract", "label": name}] for part, name in names.items()}
 
 
 def test_a_split_with_hidden_labels_is_no_test_split(hub):

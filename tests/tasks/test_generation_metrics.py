@@ -7,7 +7,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import corpus_bleu, corpus_chrf
 
 from lit_react.errors import UserError
-from lit_react.tasks.generation_metrics import RougeScores, TranslationScores
+from lit_react.tasks.generation_metrics import RougeScores, TranslationScores, bleu_variance
 
 WORDS = st.sampled_from(["the", "The", "cat", "cats", "sitting", "on", "mats", ".", ",", "3.5", "don't", "naïve", "猫"])
 TEXTS = st.lists(WORDS, max_size=9).map(" ".join)
@@ -145,3 +145,11 @@ def test_a_missing_library_is_named_with_its_extra(create, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UserError, match=r"lit-react\[generation\]"):
         create()
+
+
+def test_bleu_variance_is_the_spread_of_the_texts() -> None:
+    same, other = "a dog sees the old house", "two cats leave our small boat"
+    assert bleu_variance([same, same, same]) == 0
+    assert bleu_variance([same, other]) > 0.8
+    assert 0 < bleu_variance([same, same, other]) < bleu_variance([same, other, "nothing here at all is alike"])
+    assert bleu_variance([same, other, ""]) == pytest.approx(bleu_variance(["", same, other]))

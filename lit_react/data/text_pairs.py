@@ -1,0 +1,114 @@
+"""Pairs of texts: a source, and the targets that people write for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lit_react.data.encoding import Batch, Label, TokenTable
+from lit_react.data.tables import Source, Split
+from lit_react.errors import UserError
+
+REFERENCES = "references"
+"""Column with lists of further targets that are right, where the data has one."""
+
+
+class PairTable:
+    """Sources, encoded once, and the targets of a batch, encoded with it: those of the bought labels alone.
+
+    Args:
+        sources: token ids of every row's source.
+        encode_targets: n texts → int64 [n, t].
+    """
+
+    def __init__(self, sources: TokenTable, encode_targets: Callable[[list[str]], Tensor]) -> None:
+        self.sources, self.encode_targets = sources, encode_targets
+        self.lengths = sources.lengths
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
+        """`row`, `input_ids` and `attention_mask` as `TokenTable` gives them.
+
+        With labels, `labels` int64 [b, t] are the tokens of each row's first target, `references` all its targets.
+        """
+        batch = self.sources.batch(rows)
+        if labels is not None:
+            batch["references"] = [texts_of(label) for label in labels]
+            batch["labels"] = self.encode_targets([texts[0] for texts in batch["references"]])
+        return batch
+
+
+def texts_of(label: Label) -> list[str]:
+    """The targets of a label, which is one text or a list of texts; the first one trains."""
+    return [label] if isinstance(label, str) else label
+
+
+def read_pairs(tables: Mapping[str, Split], text_column: str, label_column: str) -> Source:
+    """Sources and targets of a data set.
+
+    A column of either may hold strings or lists of strings. A list in the sources' column has the sentences of one
+    text; a list in the targets' column, or in a column `references` beside it, has several targets that are right.
+    Null, "" and [] are unknown targets.
+
+    Args:
+        tables: `pool`, and `validation` and `test` where they are.
+        text_column: column of the sources.
+        label_column: column of the targets; the pool may lack it; "": nothing is read of any target.
+
+    Raises:
+        UserError: in one line, the file, row or column that is wrong.
+    """
+    parts: dict[str, datasets.Dataset] = {}
+    for part, split in tables.items():
+        sources = _joined(split, text_column).texts(text_column)
+        targets = _targets(split, label_column, required=part != "pool")
+        parts[part] = split.dataset(text_column, sources, label_column, targets)
+    return Source(parts["pool"], parts.get("validation"), parts.get("test"), [])
+
+
+def _targets(split: Split, column: str, *, required: bool) -> pa.ChunkedArray:
+    """Strings [n], or lists of strings where a row may have several; null where unknown."""
+    columns = [name for name in (column, REFERENCES) if column and name in split.table.column_names]
+    if required and column not in columns:
+        raise UserError(split.lacks(column))
+    rows: list[list[str]] = [[] for _ in range(split.table.num_rows)]
+    for name in columns:
+        kind = split.table[name].type
+        if not (pa.types.is_null(kind) or _is_string(kind) or _is_list_of_strings(kind)):
+            raise UserError(f"{split.place}: column {name!r} holds {kind}: expected strings, or lists of strings")
+        for texts, value in zip(rows, split.table[name].to_pylist(), strict=True):
+            given = [value] if isinstance(value, str) else value or []
+            texts += [text for text in dict.fromkeys(given) if text and text.strip() and text not in texts]
+    if required and [] in rows:
+        raise UserError(
+            f"{split.where(rows.index([]))}: no text in column {column!r}: expected one in every row of the validation "
+            "and test data (the options validation and test can name another split)"
+        )
+    if any(_is_list_of_strings(split.table[name].type) for name in columns):
+        return pa.chunked_array([pa.array([texts or None for texts in rows], pa.list_(pa.string()))])
+    return pa.chunked_array([pa.array([texts[0] if texts else None for texts in rows], pa.string())])
+
+
+def _joined(split: Split, column: str) -> Split:
+    """The split with a column of sentences as one of texts."""
+    if column not in split.table.column_names or not _is_list_of_strings(split.table[column].type):
+        return split
+    position = split.table.column_names.index(column)
+    return replace(split, table=split.table.set_column(position, column, pc.binary_join(split.table[column], " ")))
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_list_of_strings(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_string(kind.value_type)

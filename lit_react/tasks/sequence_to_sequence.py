@@ -1,0 +1,263 @@
+"""Fine-tune any encoder-decoder that writes one text from another; translation and summarisation are two such tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModelForSeq2SeqLM, LogitsProcessorList, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from lit_react.data.costs import TokenCost
+from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
+from lit_react.data.tables import Source, Split
+from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
+from lit_react.errors import UserError
+from lit_react.tasks.base import Schedule
+from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
+from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
+from lit_react.tasks.pretrained import load_model
+from lit_react.tasks.transformer import TransformerTask
+
+IGNORED = -100
+"""Label of a place that no loss reads, as transformers has it."""
+
+
+class SequenceToSequence(TransformerTask):
+    """Fine-tune a pretrained encoder-decoder, all weights.
+
+    A *label* is the text to write, or a list of such texts: the first trains, all of them are references. A
+    *hypothesis* is the text that the model writes, the most probable token at a time or by beam search. The signals'
+    C = 2 classes sum a hypothesis up: its normalised sequence probability, and the rest of 1.
+
+    transformers 5 has no pipeline for such models. An exported folder says how it generates, so that
+    `AutoModelForSeq2SeqLM.from_pretrained(folder).generate(**tokenizer(prefix + text, return_tensors="pt"))` writes
+    what `predict` does.
+
+    Args:
+        pretrained: a folder, a hub name (`t5-small`, `facebook/bart-base`), or `package:NAME/FOLDER`.
+        max_length: sources are cut at so many tokens.
+        max_target_length: targets are cut at so many tokens, hypotheses end there.
+        num_beams: width of the beam search of validation, test and predictions; 1: greedy, as the signals always are.
+        prefix: comes before each source, as T5's checkpoints need it (`summarize: `).
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
+        warmup: share of the steps in which the learning rate rises from 0.
+        mc_samples: passes with dropout, where a strategy asks for a score that needs them.
+    """
+
+    auto_class = AutoModelForSeq2SeqLM
+    has_classes = False
+    default_cost = TokenCost()
+    offers = frozenset({"expected_sequence_probability", "bleu_variance"})
+    bleu_tokenizer = "13a"
+    """sacreBLEU's name of what cuts a text into words."""
+
+    def __init__(
+        self,
+        pretrained: str,
+        max_length: int = 512,
+        max_target_length: int = 64,
+        num_beams: int = 1,
+        prefix: str = "",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
+        lr_scheduler: Schedule = "linear",
+        warmup: float = 0.1,
+        mc_samples: int = 5,
+    ) -> None:
+        for name, value, least in (
+            ("max_target_length", max_target_length, 2),
+            ("num_beams", num_beams, 1),
+            ("mc_samples", mc_samples, 2),
+        ):
+            if value < least:
+                raise UserError(f"model.{name}: {value} is too small, expected {least} or more")
+        super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, compile=False)
+        self.max_target_length, self.num_beams, self.prefix = max_target_length, num_beams, prefix
+
+    @property
+    def names(self) -> list[str]:
+        """A text is no class: there are no names."""
+        return []
+
+    # ---- rows and labels ------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        tables: Mapping[str, Split],
+        text_column: str | None = None,
+        label_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> Source:
+        """Sources and targets, see `read_pairs`."""
+        if label_names is not None:
+            raise UserError(f"data.label_names: a label of {type(self).__name__} is a text, expected none")
+        label_column = self.label_column if label_column is None else label_column
+        return read_pairs(tables, text_column or self.text_column, label_column)
+
+    def class_of(self, label: Label) -> int:
+        """A text that was bought is one that the model should be sure of."""
+        return 0
+
+    def question(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The source."""
+        return {"text": row["text"]}
+
+    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
+        """A text, or a list of texts."""
+        texts = texts_of(answer) if isinstance(answer, str | list) else []
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise ValueError(f"label {answer!r}: expected a text, or a list of texts")
+        return answer
+
+    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
+        """Source and first text."""
+        return row["text"], texts_of(label)[0]
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Token ids of the sources, in an Arrow file; targets wait for their purchase."""
+        if self.prefix:
+            texts = table.select_columns(["text"]).with_format("arrow")[:]["text"]
+            prefixed = pc.binary_join_element_wise(pa.scalar(self.prefix, texts.type), texts, pa.scalar("", texts.type))
+            table = datasets.Dataset(pa.table({"text": prefixed}))
+        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+        return PairTable(tokens, self._encode_targets)
+
+    def _encode_targets(self, texts: list[str]) -> Tensor:
+        encoded = self.tokenizer(
+            text_target=texts,
+            truncation=True,
+            max_length=self.max_target_length,
+            padding=True,
+            padding_side="right",
+            return_tensors="pt",
+        )
+        return encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, IGNORED)
+
+    # ---- the model ------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights, once per module, and say how they generate, in an exported folder too."""
+        super().configure_model()
+        self.model.generation_config.update(**self._generation())
+
+    def _generation(self) -> dict[str, Any]:
+        """How texts are generated, where it differs from what the checkpoint says (`GenerationConfig`)."""
+        return {
+            "do_sample": False,
+            "num_beams": self.num_beams,
+            "max_new_tokens": self.max_target_length,
+            "max_length": None,
+            "min_length": 0,  # checkpoints for news articles have 56
+            "forced_eos_token_id": None,
+        }
+
+    def _encoder(self) -> PreTrainedModel:
+        """The pretrained encoder alone."""
+        return load_model(self.auto_class, self.pretrained).get_encoder()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the target's tokens, their mean over the batch."""
+        return self._loss(batch, self._encode(batch))
+
+    def evaluate(self, batch: Batch, metrics: GenerationMetrics) -> Tensor:
+        """Scores of the hypotheses; the loss is that of the first texts."""
+        states = self._encode(batch)
+        metrics.update(self._texts(self._generate(batch, states)), batch["references"])
+        return self._loss(batch, states)
+
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """`hypothesis`, and `probability` float32 [b], its normalised sequence probability."""
+        states = self._encode(batch)
+        sequences = self._generate(batch, states)
+        return {"hypothesis": self._texts(sequences), "probability": self._probability(batch, states, sequences)}
+
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`text`, `label` (the hypothesis) and `probability`."""
+        probability = round(float(output["probability"]), 6)
+        return {"text": row["text"], "label": output["hypothesis"], "probability": probability}
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """Those of the greedy hypothesis, from the pass that writes it; scores on demand add `mc_samples` passes.
+
+        `max_probability` is the normalised sequence probability exp(mean log p), `margin` the mean difference of the
+        two most probable tokens, `entropy` the mean entropy of a token as a share of log V, times log C. On demand:
+        `expected_sequence_probability`, 1 - the mean probability of the hypothesis under dropout (Wang et al. 2019,
+        "Improving Back-Translation with Uncertainty-based Confidence Estimation"; ENSP of Tsvigun et al. 2022); and
+        `bleu_variance`, see the function of that name, of hypotheses that were written under dropout.
+        """
+        states, confidence = self._encode(batch), TokenConfidence()
+        watched = LogitsProcessorList([confidence])
+        sequences = self._generate(batch, states, num_beams=1, logits_processor=watched)
+        log_p, entropy, margin = confidence.means(self._chosen(sequences))
+        probability = log_p.exp()
+        found = {
+            "probabilities": torch.stack([probability, 1 - probability], dim=1),
+            "embeddings": mean_embedding(states, batch["attention_mask"]).half(),
+            "max_probability": probability,
+            "margin": margin,
+            "entropy": entropy * math.log(2),
+        }
+        if "expected_sequence_probability" in needs:
+            found["expected_sequence_probability"] = self._expected(batch, sequences)
+        if "bleu_variance" in needs:
+            found["bleu_variance"] = self._bleu_variance(batch)
+        return found
+
+    def _expected(self, batch: Batch, sequences: Tensor) -> Tensor:
+        with self._dropout():
+            samples = [self._probability(batch, self._encode(batch), sequences) for _ in range(self.mc_samples)]
+        return 1 - torch.stack(samples).mean(0)
+
+    def _bleu_variance(self, batch: Batch) -> Tensor:
+        with self._dropout():
+            samples = [
+                self._texts(self._generate(batch, self._encode(batch), num_beams=1)) for _ in range(self.mc_samples)
+            ]
+        variances = [bleu_variance(texts, self.bleu_tokenizer) for texts in zip(*samples, strict=True)]
+        return torch.tensor(variances, dtype=torch.float32, device=self.device)
+
+    # ---- passes ---------------------------------------------------------------------------------------------
+
+    def _encode(self, batch: Batch) -> Tensor:
+        """Hidden states of the sources, [b, t, d]."""
+        return self.model.get_encoder()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
+
+    def _decode(self, batch: Batch, states: Tensor, **targets: Tensor) -> Any:
+        """One pass of the decoder over given tokens."""
+        encoded = BaseModelOutput(last_hidden_state=states)
+        return self.model(encoder_outputs=encoded, attention_mask=batch["attention_mask"], **targets, use_cache=False)
+
+    def _loss(self, batch: Batch, states: Tensor) -> Tensor:
+        return self._decode(batch, states, labels=batch["labels"]).loss.float()
+
+    def _generate(self, batch: Batch, states: Tensor, **options: Any) -> Tensor:
+        """Token ids int64 [b, 1 + t], the decoder's start token first, padded after the end."""
+        encoded = BaseModelOutput(last_hidden_state=states)  # its own: beam search widens it in place
+        generate: Any = self.model.generate
+        return generate(encoder_outputs=encoded, attention_mask=batch["attention_mask"], **options)
+
+    def _texts(self, sequences: Tensor) -> list[str]:
+        return [text.strip() for text in self.tokenizer.batch_decode(sequences, skip_special_tokens=True)]
+
+    def _probability(self, batch: Batch, states: Tensor, sequences: Tensor) -> Tensor:
+        """Normalised sequence probability exp(mean log p) of generated sequences, float32 [b]."""
+        logits = self._decode(batch, states, decoder_input_ids=sequences[:, :-1]).logits.float()
+        log_p = -F.cross_entropy(logits.transpose(1, 2), sequences[:, 1:], reduction="none")
+        return mean_over(self._chosen(sequences), log_p).exp()
+
+    def _chosen(self, sequences: Tensor) -> Tensor:
+        """The tokens that the model chose, bool [b, t]: to the end, without a first one that is prescribed."""
+        settings = self.model.generation_config
+        chosen = until_end(sequences[:, 1:], settings.eos_token_id)
+        if settings.forced_bos_token_id is not None:
+            chosen[:, 0] = False
+        return chosen
