@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy \
-	table-policy table-policy-short table-ablations model-multi30k model-scitldr clean
+	table-policy table-policy-short table-ablations table-tasks table-tasks-short model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-18s %s\n", $$1, $$2}'
@@ -61,6 +61,14 @@ table-policy-short: $(VENV)/dev  ## 4 strategies x 3 data sets x 3 seeds, and th
 
 table-ablations: policy  ## what of the policy's training matters
 	$(BIN)/python scripts/tables/ablations.py
+
+table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 data sets x 5 strategies x 3 seeds (hours)
+	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml
+	$(BIN)/python -m lit_react report runs/tasks
+
+table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little data (minutes)
+	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
+	$(BIN)/python -m lit_react report runs/tasks_short
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \

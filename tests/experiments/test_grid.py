@@ -242,9 +242,9 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path) -> Non
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("compare/*.yaml") if path.stem != "base"))
 def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
-    over = [] if name == "policy" else [CONFIGS / "compare" / "policy.yaml"]
+    over = {"policy": [], "tasks": [], "tasks_short": ["tasks"]}.get(name, ["policy"])
     grid: dict[str, Any] = {}
-    for path in (*over, CONFIGS / "compare" / f"{name}.yaml"):
+    for path in (CONFIGS / "compare" / f"{part}.yaml" for part in (*over, name)):
         grid |= yaml.safe_load(path.read_text())
         assert f"configs/compare/{path.name}" in path.read_text().split("\n\n")[0], "the command that runs it"
     options = grid.get("options") or {}
