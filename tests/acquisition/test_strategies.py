@@ -92,8 +92,8 @@ def test_any_pool_gives_unique_unlabeled_rows_and_the_seed_reproduces_them(
 @every_strategy
 def test_inputs_stay_as_they_were(name):
     signals = make_pool()
-    arrays = [getattr(signals, field) for field in signals.__dataclass_fields__ if field != "scores"]
-    for array in [*arrays, *signals.scores.values()]:
+    fields = [getattr(signals, field) for field in signals.__dataclass_fields__ if field != "scores"]
+    for array in [*(field for field in fields if field is not None), *signals.scores.values()]:
         array.flags.writeable = False
     propose(name, signals, 10)
 
@@ -275,15 +275,15 @@ UNKNOWN, OPTIONS = "expected one of badge, bald", "expected options of {} with n
         ("", UNKNOWN),
         ("facility_location(power=1", UNKNOWN),
         ("facility_location)power=1(", UNKNOWN),
-        ("facility_location(charm=1)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power=)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power=big)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power='1')", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power=[1])", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(1)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(power=1,)", OPTIONS.format("power, exponent, max_candidates")),
-        ("facility_location(k=1)", OPTIONS.format("power, exponent, max_candidates")),
+        ("facility_location(charm=1)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power=)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power=big)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power='1')", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power=[1])", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(1)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(power=1,)", OPTIONS.format("power, exponent, thrift, max_candidates")),
+        ("facility_location(k=1)", OPTIONS.format("power, exponent, thrift, max_candidates")),
         ("margin(power=1)", OPTIONS.format("none")),
     ],
 )

@@ -15,6 +15,7 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.errors import UserError
 from lit_react.pretraining.corpus import Passages, Texts, joined, passages, sentence_ends
 from lit_react.pretraining.sentences import sentence_starts
+from lit_react.tasks import TextClassification
 
 
 def sentences(text: str) -> list[str]:
@@ -95,7 +96,9 @@ def test_words_of_a_byte_level_tokenizer_are_words(tmp_path) -> None:
 
 
 def test_neither_test_nor_validation_rows_of_a_fit_are_read(news_csv) -> None:
-    fit = PoolDataModule(str(news_csv), validation_size=20, test_size=30, split_seed=3).splits
+    data = PoolDataModule(str(news_csv), validation_size=20, test_size=30, split_seed=3)
+    data.connect(TextClassification())
+    fit = data.splits
     train, held_out = Texts(str(news_csv), test_size=30, validation_size=20, split_seed=3, held_out=10).load()
     read = set(train["text"][:]) | set(held_out["text"][:])
     assert read == set(fit.pool["text"][:])
