@@ -23,6 +23,7 @@ from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.transformer import MINILM
 
@@ -103,6 +104,7 @@ class MultiLabelClassification(TextClassification):
             label, among the texts bought so far.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
         separator: between the names where a set is one string, as in CSV files and in people's answers.
     """
 
@@ -121,6 +123,7 @@ class MultiLabelClassification(TextClassification):
         class_weights: Literal["none", "balanced"] = "none",
         mc_samples: int = 10,
         compile: bool = False,
+        lora: LoRA | None = None,
         separator: str = "|",
     ) -> None:
         super().__init__(
@@ -133,6 +136,7 @@ class MultiLabelClassification(TextClassification):
             class_weights,
             mc_samples=mc_samples,
             compile=compile,
+            lora=lora,
         )
         if not separator.strip():
             raise UserError(f"model.separator: {separator!r} is no separator, expected such as '|' or ','")

@@ -23,6 +23,7 @@ from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
 from lit_react.errors import UserError
 from lit_react.tasks.answer_metrics import AnswerScores, Language
 from lit_react.tasks.base import Schedule
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, span_scores
 from lit_react.tasks.transformer import MINILM, TransformerTask
 
@@ -75,6 +76,7 @@ class QuestionAnswering(TransformerTask):
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
     """
 
     auto_class = AutoModelForQuestionAnswering
@@ -99,8 +101,11 @@ class QuestionAnswering(TransformerTask):
         warmup: float = 0.1,
         mc_samples: int = 10,
         compile: bool = False,
+        lora: LoRA | None = None,
     ) -> None:
-        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile)
+        super().__init__(
+            pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile, lora
+        )
         for name, value, least in (
             ("max_question_length", max_question_length, 1),
             ("stride", stride, 0),

@@ -24,6 +24,7 @@ from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule
 from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.pretrained import load_model
 from lit_react.tasks.transformer import TransformerTask
 
@@ -52,6 +53,7 @@ class SequenceToSequence(TransformerTask):
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: passes with dropout, where a strategy asks for a score that needs them.
+        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
     """
 
     auto_class = AutoModelForSeq2SeqLM
@@ -72,6 +74,7 @@ class SequenceToSequence(TransformerTask):
         lr_scheduler: Schedule = "linear",
         warmup: float = 0.1,
         mc_samples: int = 5,
+        lora: LoRA | None = None,
     ) -> None:
         for name, value, least in (
             ("max_target_length", max_target_length, 2),
@@ -80,7 +83,7 @@ class SequenceToSequence(TransformerTask):
         ):
             if value < least:
                 raise UserError(f"model.{name}: {value} is too small, expected {least} or more")
-        super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, compile=False)
+        super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, False, lora)
         self.max_target_length, self.num_beams, self.prefix = max_target_length, num_beams, prefix
 
     @property

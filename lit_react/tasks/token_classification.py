@@ -24,6 +24,7 @@ from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
 from lit_react.tasks.entity_metrics import EntityF1
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.pretrained import load_tokenizer
 from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
 from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
@@ -76,6 +77,7 @@ class TokenClassification(TransformerTask):
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
+        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
     """
 
     auto_class = AutoModelForTokenClassification
@@ -95,8 +97,11 @@ class TokenClassification(TransformerTask):
         warmup: float = 0.1,
         mc_samples: int = 10,
         compile: bool = False,
+        lora: LoRA | None = None,
     ) -> None:
-        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile)
+        super().__init__(
+            pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile, lora
+        )
         self.separator = separator
 
     @cached_property

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule
 from lit_react.tasks.generation_metrics import GenerationMetrics, TranslationScores
+from lit_react.tasks.lora import LoRA
 from lit_react.tasks.pretrained import load_tokenizer
 from lit_react.tasks.sequence_to_sequence import SequenceToSequence
 
@@ -37,6 +38,7 @@ class Translation(SequenceToSequence):
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: passes with dropout, where a strategy asks for a score that needs them.
+        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
     """
 
     text_column = "source"
@@ -57,11 +59,21 @@ class Translation(SequenceToSequence):
         lr_scheduler: Schedule = "linear",
         warmup: float = 0.1,
         mc_samples: int = 5,
+        lora: LoRA | None = None,
     ) -> None:
         if (src_lang is None) != (tgt_lang is None):
             raise UserError("model.src_lang and model.tgt_lang: expected both or none")
         super().__init__(
-            pretrained, max_length, max_target_length, num_beams, prefix, optimizer, lr_scheduler, warmup, mc_samples
+            pretrained,
+            max_length,
+            max_target_length,
+            num_beams,
+            prefix,
+            optimizer,
+            lr_scheduler,
+            warmup,
+            mc_samples,
+            lora,
         )
         self.src_lang, self.tgt_lang, self.bleu_tokenizer = src_lang, tgt_lang, tokenize
 
