@@ -22,7 +22,6 @@ from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
-from lit_react.tasks.lora import LoRA
 from lit_react.tasks.pretrained import load_tokenizer, weights_digest
 from lit_react.tasks.relation_metrics import RelationF1
 from lit_react.tasks.text_classification import TextClassification
@@ -114,7 +113,6 @@ class RelationExtraction(TextClassification):
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
         no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`).
     """
 
@@ -134,7 +132,6 @@ class RelationExtraction(TextClassification):
         class_weights: Literal["none", "balanced"] = "none",
         mc_samples: int = 10,
         compile: bool = False,
-        lora: LoRA | None = None,
         no_relation: str | None = "Other",
     ) -> None:
         super().__init__(
@@ -147,7 +144,6 @@ class RelationExtraction(TextClassification):
             class_weights,
             mc_samples=mc_samples,
             compile=compile,
-            lora=lora,
         )
         self.no_relation = no_relation
 
