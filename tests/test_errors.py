@@ -37,6 +37,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     "empty file": (lambda p: ["--data.source", csv(p, "text,label\n")], "texts.csv"),
     "missing text column": (lambda p: ["--data.source", csv(p, ROWS), "--data.text_column", "body"], "body"),
     "missing label column": (lambda p: ["--data.source", csv(p, ROWS), "--data.label_column", "topic"], "topic"),
+    "one class": (lambda p: ["--data.source", csv(p, ROWS.replace(",b", ",a"))], "too few, expected 2 or more classes"),
     "broken parquet": (lambda p: ["--data.source", csv(p, "no parquet", "texts.parquet")], "texts.parquet"),
     "broken jsonl": (lambda p: ["--data.source", csv(p, '{"text": "a"\n', "texts.jsonl")], "texts.jsonl"),
     "missing label in the test set": (

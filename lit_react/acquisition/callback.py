@@ -178,7 +178,8 @@ class AcquisitionCallback(L.Callback):
         if self.purchase is None:
             return None
         before, after = self.history.values[-2:]
-        return self.reward(Outcome(before, after, self.purchase.cost, self.purchase.expected_value))
+        mean_cost = float(self.pool.costs.mean())
+        return self.reward(Outcome(before, after, self.purchase.cost, self.purchase.expected_value, mean_cost))
 
     def _reason_to_stop(self) -> str | None:
         unlabeled = self.pool.unlabeled_rows

@@ -16,12 +16,14 @@ class Outcome:
         cost: Σ c_i of the purchase, in cost units.
         expected_value: the estimate of Σ π(s'|s) V(s') before the purchase: V(s) plus the mean gain of the policy's
             purchases so far.
+        mean_cost: of a row of the pool, in cost units.
     """
 
     value_before: float
     value_after: float
     cost: float
     expected_value: float
+    mean_cost: float = 1.0
 
 
 class Reward(ABC):
@@ -32,24 +34,30 @@ class Reward(ABC):
         """R(s, a), in units of the metric."""
 
 
+LABELS_WEIGHT = 1e-4
+"""What an average label is worth, in units of the metric."""
+
+
 class GainReward(Reward):
     """`V(s') − V(s) − λ Σ c_i`: what the metric gained, less what the labels cost. The default.
 
-    λ says what a cost unit is worth to you, so it depends on the unit: where labels are paid by the token, divide it by
-    the tokens of an average text. 0.0001 per token would charge a query of 270 tokens 2.7 points, more than most
-    queries gain. While all queries cost the same (`acquisition.query_cost`), λ lowers all rewards alike and changes no
-    choice; it makes the cheaper query the better one where costs differ (`acquisition.query_size` alone).
+    λ says what a cost unit is worth to you, so it depends on the unit: 0.0001 for the label of an average row, and so
+    0.0001 / 165 per token where a text has 165. Per token it would charge a query of 270 tokens 2.7 points, more than
+    most queries gain. While all queries cost the same (`acquisition.query_cost`), λ lowers all rewards alike and
+    changes no choice; it makes the cheaper query the better one where costs differ (`acquisition.query_size` alone).
 
     Args:
-        cost_weight: λ, metric per cost unit; with 0.0001 a gain of one point pays for 100 labels of cost 1.
+        cost_weight: λ, metric per cost unit; None: 0.0001 / the mean cost of a row of the pool, so that a gain of one
+            point pays for 100 average labels.
     """
 
-    def __init__(self, cost_weight: float = 1e-4) -> None:
+    def __init__(self, cost_weight: float | None = None) -> None:
         self.cost_weight = cost_weight
 
     def __call__(self, outcome: Outcome) -> float:
         """The gain less the weighted cost."""
-        return outcome.value_after - outcome.value_before - self.cost_weight * outcome.cost
+        weight = LABELS_WEIGHT / outcome.mean_cost if self.cost_weight is None else self.cost_weight
+        return outcome.value_after - outcome.value_before - weight * outcome.cost
 
 
 class PrintedReward(GainReward):
@@ -61,10 +69,10 @@ class PrintedReward(GainReward):
 
     Args:
         gamma: γ, weight of the expected metric.
-        cost_weight: λ, metric per cost unit.
+        cost_weight: λ, see `GainReward`.
     """
 
-    def __init__(self, gamma: float = 0.9, cost_weight: float = 1e-4) -> None:
+    def __init__(self, gamma: float = 0.9, cost_weight: float | None = None) -> None:
         super().__init__(cost_weight)
         self.gamma = gamma
 

@@ -80,6 +80,8 @@ def locate(context: str, text: str, near: int | None = None) -> int | None:
 
 def _references(split: Split, column: str) -> References:
     kind = split.table.schema.field(column).type
+    if pa.types.is_null(kind):
+        return [([], [])] * split.table.num_rows
     if pa.types.is_struct(kind) and {"text", "answer_start"} <= {field.name for field in kind}:
         answers = [answer or {} for answer in split.table[column].to_pylist()]
         return [(answer.get("text") or [], answer.get("answer_start") or []) for answer in answers]

@@ -111,4 +111,5 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _is_list_of_strings(kind: pa.DataType) -> bool:
-    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_string(kind.value_type)
+    of_lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return of_lists and (_is_string(kind.value_type) or pa.types.is_null(kind.value_type))  # null: all are empty

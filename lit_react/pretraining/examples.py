@@ -136,10 +136,6 @@ class Examples(Dataset[Batch]):
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
-def _between(tokens: Tokens, start: int, stop: int | None) -> Tokens:
-    return tokens[0][start:stop], tokens[1][start:stop]
-
-
 class Stretches(Sampler[int]):
     """The numbers of all steps, a stretch of them per Lightning "epoch": it ends with a validation and a checkpoint.
 

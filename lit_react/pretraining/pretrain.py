@@ -38,7 +38,7 @@ from lit_react.pretraining.training import checkpoint, run
 from lit_react.quiet import quiet
 from lit_react.run_config import check_same_making
 from lit_react.tasks.pretrained import load_tokenizer
-from lit_react.tasks.text_classification import MINILM
+from lit_react.tasks.transformer import MINILM
 from lit_react.tracking import Wandb, wandb_logger
 
 CARD = "pretraining.json"

@@ -144,8 +144,7 @@ class MultiLabelClassification(TextClassification):
 
     def metrics(self) -> MultiLabelMetrics:  # type: ignore[override]
         """Of the labels that the data or the checkpoint names."""
-        if len(self.names) < 2:
-            raise UserError(f"data.label_names: {self.names} are too few, expected 2 or more (or TextClassification)")
+        self._check_classes()
         return MultiLabelMetrics(self.names)
 
     # ---- rows and labels ------------------------------------------------------------------------------------

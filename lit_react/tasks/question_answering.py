@@ -45,7 +45,9 @@ class QuestionMetrics(nn.Module):
 
     def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Scalars by name; the number of questions."""
-        return self.scores.compute(), {"questions": int(self.scores.questions)}
+        scores = self.scores.compute()
+        with self.scores.sync_context():  # of all processes
+            return scores, {"questions": int(self.scores.questions)}
 
     def reset(self) -> None:
         """Forget what was measured."""

@@ -149,6 +149,7 @@ class RelationExtraction(TextClassification):
 
     def metrics(self) -> RelationMetrics:
         """Of the classes that the data or the checkpoint names."""
+        self._check_classes()
         return RelationMetrics(self.names, self.no_relation)
 
     # ---- rows and labels ------------------------------------------------------------------------------------
@@ -206,10 +207,11 @@ class RelationExtraction(TextClassification):
         """With an embedding for each marker: the checkpoint's own where it has one, else the mean of all."""
         encoder = super()._encoder()
         vocabulary: Any = encoder.get_input_embeddings()
-        known = vocabulary.num_embeddings
-        if len(self.tokenizer) > known:
-            weight = encoder.resize_token_embeddings(len(self.tokenizer), mean_resizing=False).weight.data
-            weight[known:] = weight[:known].mean(0)
+        known, now = len(load_tokenizer(self.pretrained)), len(self.tokenizer)
+        if now > vocabulary.num_embeddings:  # a table may be larger than its vocabulary
+            vocabulary = encoder.resize_token_embeddings(now, mean_resizing=False)
+        if now > known:
+            vocabulary.weight.data[known:now] = vocabulary.weight.data[:known].mean(0)
         return encoder
 
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:

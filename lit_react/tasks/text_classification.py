@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 from lit_react.data.classes import number_classes
 from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
 from lit_react.data.tables import Source, Split
+from lit_react.errors import UserError
 from lit_react.tasks.base import Schedule, TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.lora import LoRA
@@ -34,7 +35,12 @@ class Classifier(TaskModule):
 
     def metrics(self) -> ClassificationMetrics:
         """Of the classes that the data or the checkpoint names."""
+        self._check_classes()
         return ClassificationMetrics(self.names)
+
+    def _check_classes(self) -> None:
+        if len(self.names) < 2:
+            raise UserError(f"data.label_names: {self.names} are too few, expected 2 or more classes")
 
     def read(
         self,

@@ -69,6 +69,10 @@ class PretrainedTask(TaskModule):
     def metrics(self) -> nn.Module:
         """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
 
+    def check(self) -> None:
+        """Whether the metrics can be made, of the data's names and with what is installed."""
+        self.metrics()
+
     def _build_metrics(self) -> None:
         self.val_metrics, self.test_metrics = self.metrics(), self.metrics()
 
@@ -134,7 +138,8 @@ class TransformerTask(PretrainedTask):
         return model
 
     def check(self) -> None:
-        """Whether the options of `lora` fit the checkpoint."""
+        """As above, and whether the options of `lora` fit the checkpoint."""
+        super().check()
         if self.lora is not None:
             self.lora.apply(skeleton(self.auto_class, self.pretrained))
 

@@ -7,6 +7,12 @@ from lit_react.acquisition.rewards import GainReward, Outcome, PrintedReward
 values = st.floats(0, 1)
 
 
+def test_by_default_an_average_label_weighs_the_same_whatever_its_unit():
+    by_label = GainReward()(Outcome(0.5, 0.6, cost=20, expected_value=0.5, mean_cost=1.0))
+    by_token = GainReward()(Outcome(0.5, 0.6, cost=20 * 165, expected_value=0.5, mean_cost=165.0))
+    assert by_label == pytest.approx(by_token) == pytest.approx(0.1 - 20e-4)
+
+
 def test_gain_by_hand():
     outcome = Outcome(value_before=0.70, value_after=0.74, cost=20, expected_value=0.9)
     assert GainReward(cost_weight=0.001)(outcome) == pytest.approx(0.04 - 0.02)

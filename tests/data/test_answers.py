@@ -108,6 +108,11 @@ def test_a_pool_may_lack_answers(tmp_path):
     assert read_questions({"pool": read_table(tmp_path / "a.jsonl")}, "question", "").pool["label"][:] == [None, None]
 
 
+def test_a_column_of_answers_that_are_all_unknown_is_a_pool_without_labels(tmp_path):
+    pool = read(tmp_path / "a.jsonl", [{"answers": None}, {"answers": None}])
+    assert pool["label"][:] == [None, None]
+
+
 # ---- which split is the pool
 
 

@@ -422,3 +422,24 @@ def test_different_purchases_have_different_digests(tmp_path, other):
             ledger.ask(0, [bought])
             digests.add(ledger.digest())
     assert len(digests) == 2
+
+
+def test_a_ledger_of_version_1_goes_on_with_its_labels(tmp_path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path, budget=10, fingerprint="data") as ledger:
+        ledger.ask(0, [Query("pool", 3, 1.0, "initial"), Query("pool", 5, 1.0, "initial")])
+    with sqlite3.connect(path) as db:  # as version 1 had it
+        db.execute("ALTER TABLE purchases RENAME TO newer")
+        columns = "split TEXT NOT NULL, row INTEGER NOT NULL, round INTEGER, position INTEGER, label INTEGER, cost REAL"
+        rest = "policy TEXT, q_value REAL, annotator TEXT, asked_at TEXT, answered_at TEXT, PRIMARY KEY (split, row)"
+        db.execute(f"CREATE TABLE purchases ({columns}, {rest})")
+        db.execute("INSERT INTO purchases SELECT * FROM newer")
+        db.execute("DROP TABLE newer")
+        db.execute("UPDATE purchases SET label = 2, annotator = 'people' WHERE row = 3")
+        db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    with Ledger(path, budget=10, fingerprint="data") as ledger:
+        assert ledger.labeled("pool", 0) == {3: 2}
+        assert [query.row for query in ledger.pending(0)] == [5]
+        ledger.answer({("pool", 5): 1, ("pool", 3): 2}, "people")
+    with Ledger(path, budget=10, fingerprint="data", read_only=True) as ledger:
+        assert ledger.labeled("pool", 0) == {3: 2, 5: 1}

@@ -21,6 +21,7 @@ def test_a_target_is_a_text_and_an_empty_one_is_unknown(tmp_path) -> None:
     assert table["text"][:] == ["a", "b", "c"]
     assert table["label"][:] == ["ein", None, None]
     assert read(tmp_path, [{"source": "a"}])["label"][:] == [None]
+    assert read(tmp_path, [{"source": "a", "references": []}] * 2)["label"][:] == [None, None]
     assert read(tmp_path, rows, label_column="")["label"][:] == [None] * 3
 
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_cases import relation_extraction as case
+from transformers import AutoModel, AutoTokenizer
 
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.pairs import MARKERS, OFFSETS, mark_pairs, mentions, without_markers
@@ -281,3 +282,21 @@ def test_a_restored_module_predicts_what_the_exported_one_did(make, data, tmp_pa
     again = restored.encode(data.splits.pool)
     assert torch.equal(again.batch(range(8))["input_ids"], batch["input_ids"])
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"encoder", "head.safetensors", "lit_react.json"}
+
+
+def test_markers_begin_as_the_mean_of_the_words_also_where_the_table_is_larger_than_the_vocabulary(
+    tmp_path, tiny_bert_without_dropout
+):
+    encoder = AutoModel.from_pretrained(tiny_bert_without_dropout)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert_without_dropout)
+    words = len(tokenizer)
+    encoder.resize_token_embeddings(words + 60, mean_resizing=False)
+    encoder.get_input_embeddings().weight.data[words:] = 0
+    encoder.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    for pretrained in (tiny_bert_without_dropout, str(tmp_path)):
+        module = RelationExtraction(pretrained, ["a", "b"])
+        module.configure_model()
+        table = module.model.base_model.get_input_embeddings().weight
+        for marker in module.tokenizer.convert_tokens_to_ids(list(MARKERS)):
+            assert torch.allclose(table[marker], table[:words].mean(0), atol=1e-6)
