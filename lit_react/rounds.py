@@ -66,11 +66,11 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     Raises:
         UserError: the budget does not pay for them, the pool is too small, …
     """
-    known = data.known_labels()["pool"]
+    known = data.known_labels()
     if plan.oracle == "gold":
-        _check_gold(data.known_labels())
-    given = [row for row, label in enumerate(known) if label is not None] if plan.oracle == "file" else []
-    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known)
+        _check_gold(known)
+    given = [row for row, label in enumerate(known["pool"]) if label is not None] if plan.oracle == "file" else []
+    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
     rows = list(dict.fromkeys([*given, *drawn.tolist()]))[: max(len(given), len(drawn))]
     costs = data.validation_costs()
     queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]

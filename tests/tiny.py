@@ -4,25 +4,48 @@ import csv
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer
+from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedModel
 
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.signals import PoolSignals
+from lit_react.data.classes import number_classes
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.sources import load_source
+from lit_react.data.sources import load_tables
 from lit_react.data.tables import Source
 from lit_react.tasks import TaskModule
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
+
+
+QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+"""Options of a Trainer."""
+
+
+def load_source(
+    source: str,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    validation: str | None = None,
+    test: str | None = None,
+    local_copy: str | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Source:
+    """Texts and classes of a data set, see `load_tables` and `number_classes`."""
+    tables, is_local = load_tables(source, validation=validation, test=test, local_copy=local_copy)
+    if is_local:
+        text_column, label_column = "text", "label"
+    return number_classes(tables, text_column, label_column, label_names)
 
 
 @cache
@@ -32,30 +55,32 @@ def bbc() -> Source:
 
 
 def build_bert(folder: Path, dropout: float) -> str:
-    """Save a 2-layer BERT of width 32 and its tokenizer into a folder; the weights are always the same."""
+    """Save a 2-layer BERT that knows the words of the news."""
     counts = Counter(word for text in bbc().pool["text"][:] for word in WORDS.findall(text.lower()))
+    return save_bert(folder, [word for word, _ in counts.most_common(800)], dropout=dropout)
+
+
+def save_bert(folder: Path, words: list[str], *, dropout: float, model_class: type[PreTrainedModel] = BertModel) -> str:
+    """Save a 2-layer BERT of width 32 and its tokenizer into a folder; the weights are always the same."""
     letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
-    words = [word for word, _ in counts.most_common(800) if word not in letters]
-    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, *letters, *words])})
-    known = tokenizer.convert_tokens_to_ids(["the", "government"])
-    assert tokenizer.unk_token_id not in known, "the vocabulary was not taken"
+    vocabulary = list(dict.fromkeys([*SPECIAL, *letters, *words]))
+    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(vocabulary)})
+    assert tokenizer.unk_token_id not in tokenizer.convert_tokens_to_ids(words), "the vocabulary was not taken"
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        initializer_range=0.1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = BertModel(
-            BertConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=64,
-                max_position_embeddings=64,
-                hidden_dropout_prob=dropout,
-                attention_probs_dropout_prob=dropout,
-                initializer_range=0.1,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
-    model.save_pretrained(folder)
+        model_class(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
@@ -163,4 +188,9 @@ def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list
         "trainer.accelerator": "cpu",
         "wandb.mode": "disabled",
     }
-    return ["fit", *(str(part) for name, value in settings.items() for part in (f"--{name}", value)), *options]
+    return ["fit", *as_words(settings), *options]
+
+
+def as_words(settings: Mapping[str, Any]) -> list[str]:
+    """Options by name as they stand on a command line."""
+    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]

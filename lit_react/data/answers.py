@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lit_react.data.encoding import Label
-from lit_react.data.tables import Source, Split
+from lit_react.data.tables import Source, Split, is_string
 from lit_react.errors import UserError
 
 log = logging.getLogger("lit_react")
@@ -85,7 +85,7 @@ def _references(split: Split, column: str) -> References:
     if pa.types.is_struct(kind) and {"text", "answer_start"} <= {field.name for field in kind}:
         answers = [answer or {} for answer in split.table[column].to_pylist()]
         return [(answer.get("text") or [], answer.get("answer_start") or []) for answer in answers]
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_string(kind):
         return _flat_references(split, column)
     raise UserError(
         f"{split.place}: column {column!r} holds {kind}: expected texts, or {{text: [...], answer_start: [...]}}"

@@ -67,10 +67,7 @@ def _ids(
     ids = pc.index_in(labels, value_set=pa.array(names, pa.string()))
     unknown = pc.index(pc.and_(pc.is_valid(labels), pc.is_null(ids)), True).as_py()
     if unknown >= 0:
-        what = "label_names" if fixed else "the pool's labels (label_names can name more)"
-        listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-        label = labels[unknown].as_py()
-        raise UserError(f"{split.where(unknown)}: label {label!r} is not one of {what}: {listed}")
+        raise no_such_label(split, unknown, labels[unknown].as_py(), names, fixed=fixed)
     if required and labels.null_count:
         row = pc.index(pc.is_null(labels), True).as_py()
         raise UserError(
@@ -78,6 +75,13 @@ def _ids(
             "(the options validation and test can name another split)"
         )
     return pc.cast(ids, pa.int64())
+
+
+def no_such_label(split: Split, row: int, label: str, names: Sequence[str], *, fixed: bool) -> UserError:
+    """A row has a label that is none of the names, which the user gave (`fixed`) or the pool's labels are."""
+    what = "label_names" if fixed else "the pool's labels (label_names can name more)"
+    listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
+    return UserError(f"{split.where(row)}: label {label!r} is not one of {what}: {listed}")
 
 
 def checked_names(label_names: Sequence[str] | None) -> list[str] | None:

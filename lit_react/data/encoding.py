@@ -155,21 +155,43 @@ def tokenize(
     """
     salt = (tokenizer_digest(tokenizer), str(max_length), *extra, *settings)
     digest = text_digest(table, *salt, columns=tuple(columns))
-    path = cache / f"tokens-{digest}.arrow"
+    features = datasets.Features(dict.fromkeys(("input_ids", *extra), datasets.List(datasets.Value("int32"))))
+    inputs = table.select_columns(list(columns))
+    found = tokenised(inputs, encode or plain_text(tokenizer, max_length), cache / f"tokens-{digest}.arrow", features)
+    return TokenTable(found, pad_id=tokenizer.pad_token_id or 0)
+
+
+def tokenised(
+    table: datasets.Dataset,
+    function: Callable[..., dict[str, list[Any]]],
+    path: Path,
+    features: datasets.Features,
+    *,
+    with_indices: bool = False,
+) -> datasets.Dataset:
+    """What a function makes of a table's rows, memory-mapped; where the file is there, it is read.
+
+    Args:
+        table: all its columns are given to the function, and none of them is kept.
+        function: columns of some rows, and the rows' numbers `with_indices` → columns of as many rows or of others.
+        path: the Arrow file; it is whole at any moment.
+        features: of the columns made.
+        with_indices: see `function`.
+    """
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        integers = datasets.List(datasets.Value("int32"))
-        table.select_columns(list(columns)).map(
-            encode or plain_text(tokenizer, max_length),
+        table.map(
+            function,
+            with_indices=with_indices,
             batched=True,
-            remove_columns=list(columns),
-            features=datasets.Features(dict.fromkeys(("input_ids", *extra), integers)),
+            remove_columns=table.column_names,
+            features=features,
             cache_file_name=str(partial),
             load_from_cache_file=False,
             desc="Tokenising",
         )
         os.replace(partial, path)
-    return TokenTable(datasets.Dataset.from_file(str(path)), pad_id=tokenizer.pad_token_id or 0)
+    return datasets.Dataset.from_file(str(path))
 
 
 class FeatureTable:

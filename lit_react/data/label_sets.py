@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from lit_react.data.classes import checked_names
+from lit_react.data.classes import checked_names, no_such_label
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 
@@ -113,9 +113,7 @@ def _ids(split: Split, rows: list[Names], names: Sequence[str], *, required: boo
             )
         unknown = next((name for name in row or [] if name not in id_of), None)
         if unknown is not None:
-            what = "label_names" if fixed else "the pool's labels (label_names can name more)"
-            listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-            raise UserError(f"{split.where(number)}: label {unknown!r} is not one of {what}: {listed}")
+            raise no_such_label(split, number, unknown, names, fixed=fixed)
     return [None if row is None else sorted({id_of[name] for name in row}) for row in rows]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from lit_react.data.tables import Split
+from lit_react.data.tables import Split, is_list
 from lit_react.errors import UserError
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
@@ -36,8 +36,7 @@ def mark_pairs(split: Split, column: str) -> Split:
         raise UserError(split.lacks(column))
     place = split.table.column_names.index(column)
     kind = split.table.schema.field(column).type
-    tokens = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    rows = _from_tokens(split, column) if tokens else _from_text(split, column)
+    rows = _from_tokens(split, column) if is_list(kind) else _from_text(split, column)
     marked = pa.chunked_array([pa.array(rows, pa.string())])
     return replace(split, table=split.table.set_column(place, column, marked))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from lit_react.data.classes import number_classes
-from lit_react.data.tables import SUFFIXES, Source, Split, read_table
+from lit_react.data.tables import SUFFIXES, Split, read_table
 from lit_react.errors import UserError
 
 ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
@@ -55,23 +54,6 @@ def load_tables(
     pool = _pool_name(splits, train)
     loaders = {"pool": splits[pool], **_choose(splits, source, {"validation": validation, "test": test}, pool)}
     return {part: load() for part, load in loaders.items()}, is_local
-
-
-def load_source(
-    source: str,
-    *,
-    text_column: str = "text",
-    label_column: str = "label",
-    validation: str | None = None,
-    test: str | None = None,
-    local_copy: str | None = None,
-    label_names: Sequence[str] | None = None,
-) -> Source:
-    """Texts and classes of a data set, see `load_tables` and `number_classes`."""
-    tables, is_local = load_tables(source, validation=validation, test=test, local_copy=local_copy)
-    if is_local:
-        text_column, label_column = "text", "label"
-    return number_classes(tables, text_column, label_column, label_names)
 
 
 def load_pool(source: str, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:

@@ -49,7 +49,7 @@ class Split:
         if texts.null_count:
             row = pc.index(pc.is_null(texts), True).as_py()
             raise UserError(f"{self.where(row)}: no text: expected a string in column {column!r}")
-        if not _is_string(texts.type):
+        if not is_string(texts.type):
             raise UserError(f"{self.place}: column {column!r} holds {texts.type}: expected strings")
         return texts
 
@@ -58,7 +58,7 @@ class Split:
         labels = self.table[column]
         if pa.types.is_null(labels.type):
             return labels.cast(pa.string()), []
-        if _is_string(labels.type) or pa.types.is_boolean(labels.type):
+        if is_string(labels.type) or pa.types.is_boolean(labels.type):
             labels = labels.cast(pa.string())
             labels = _null_where(pc.equal(pc.utf8_trim_whitespace(labels), ""), labels)
             return labels, sorted(pc.unique(labels.drop_null()).to_pylist())
@@ -82,7 +82,7 @@ class Split:
         beside = f"{column}_name"
         if isinstance(feature, datasets.ClassLabel):
             values, names = list(range(feature.num_classes)), list(feature.names)
-        elif beside in self.table.column_names and _is_string(self.table[beside].type):
+        elif beside in self.table.column_names and is_string(self.table[beside].type):
             pairs = pa.table({"id": ids, "name": self.table[beside]}).group_by(["id", "name"]).aggregate([])
             pairs = pairs.drop_null().sort_by("id")
             values, names = pairs["id"].to_pylist(), pairs["name"].to_pylist()
@@ -128,8 +128,14 @@ class Source:
     label_names: list[str] | None
 
 
-def _is_string(kind: pa.DataType) -> bool:
+def is_string(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings, of whatever size."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists, of whatever size."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
 def _null_where(mask: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:

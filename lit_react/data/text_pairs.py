@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_react.data.encoding import Batch, Label, TokenTable
-from lit_react.data.tables import Source, Split
+from lit_react.data.tables import Source, Split, is_list, is_string
 from lit_react.errors import UserError
 
 REFERENCES = "references"
@@ -83,7 +83,7 @@ def _targets(split: Split, column: str, *, required: bool) -> pa.ChunkedArray:
     rows: list[list[str]] = [[] for _ in range(split.table.num_rows)]
     for name in columns:
         kind = split.table[name].type
-        if not (pa.types.is_null(kind) or _is_string(kind) or _is_list_of_strings(kind)):
+        if not (pa.types.is_null(kind) or is_string(kind) or _is_list_of_strings(kind)):
             raise UserError(f"{split.place}: column {name!r} holds {kind}: expected strings, or lists of strings")
         for texts, value in zip(rows, split.table[name].to_pylist(), strict=True):
             given = [value] if isinstance(value, str) else value or []
@@ -106,10 +106,5 @@ def _joined(split: Split, column: str) -> Split:
     return replace(split, table=split.table.set_column(position, column, pc.binary_join(split.table[column], " ")))
 
 
-def _is_string(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
 def _is_list_of_strings(kind: pa.DataType) -> bool:
-    of_lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    return of_lists and (_is_string(kind.value_type) or pa.types.is_null(kind.value_type))  # null: all are empty
+    return is_list(kind) and (is_string(kind.value_type) or pa.types.is_null(kind.value_type))  # null: all are empty

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.data.datamodule import carve
-from lit_react.data.encoding import text_digest, tokenizer_digest
+from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
 from lit_react.data.sources import load_texts
 from lit_react.errors import UserError
 from lit_react.pretraining.sentences import sentence_starts
@@ -117,22 +116,15 @@ def passages(
         cache: folder of the Arrow files; one is named after a hash of all that decides it.
     """
     digest = text_digest(table, "passages 1", tokenizer_digest(tokenizer), str(room), str(longest))
-    path = cache / f"passages-{digest}.arrow"
-    if not path.exists():
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        lists = {name: datasets.List(datasets.Value("int32")) for name in ("ids", "words", "ends")}
-        table.select_columns("text").map(
-            lambda rows, indices: _cut(rows["text"], indices, tokenizer, room, longest),
-            with_indices=True,
-            batched=True,
-            remove_columns=["text"],
-            features=datasets.Features({**lists, "text": datasets.Value("int64")}),
-            cache_file_name=str(partial),
-            load_from_cache_file=False,
-            desc="Tokenising",
-        )
-        os.replace(partial, path)
-    return Passages(datasets.Dataset.from_file(str(path)))
+    lists = {name: datasets.List(datasets.Value("int32")) for name in ("ids", "words", "ends")}
+    found = tokenised(
+        table.select_columns("text"),
+        lambda rows, indices: _cut(rows["text"], indices, tokenizer, room, longest),
+        cache / f"passages-{digest}.arrow",
+        datasets.Features({**lists, "text": datasets.Value("int64")}),
+        with_indices=True,
+    )
+    return Passages(found)
 
 
 def _cut(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.data.classes import checked_names
-from lit_react.data.tables import Source, Split
+from lit_react.data.tables import Source, Split, is_list, is_string
 from lit_react.errors import UserError
 from lit_react.tasks.entity_metrics import spans
 
@@ -138,7 +138,7 @@ def _lists(split: Split, column: str, expected: str) -> pa.ListArray:
     lists = split.table[column]
     if pa.types.is_null(lists.type):
         return pa.nulls(len(lists), pa.list_(pa.string()))
-    if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+    if not is_list(lists.type):
         raise UserError(
             f"{split.place}: column {column!r} holds {lists.type}: expected lists of {expected}, as JSON lines and "
             "Parquet have them"
@@ -157,7 +157,7 @@ def _where(split: Split, lists: pa.ListArray, place: int) -> str:
 
 def _are_strings(lists: pa.ListArray) -> bool:
     kind = lists.type.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)  # null: all are empty
+    return is_string(kind) or pa.types.is_null(kind)  # null: all are empty
 
 
 def _words(split: Split, column: str) -> pa.ListArray:

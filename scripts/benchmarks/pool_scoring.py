@@ -29,7 +29,7 @@ import torch
 from lit_react.acquisition.scoring import collect_signals
 from lit_react.cli import main as lit_react
 from lit_react.data.pool import Pool
-from lit_react.data.sources import load_source
+from lit_react.data.sources import load_texts
 from lit_react.experiments.results import read_results
 from lit_react.tasks import TextClassification
 
@@ -37,10 +37,10 @@ NO_SIGNALS: frozenset[str] = frozenset()
 
 
 def sources() -> dict[str, datasets.Dataset]:
-    found = {"bbc_news": load_source("bbc_news").pool}
+    found = {"bbc_news": load_texts("bbc_news")}
     ag_news = Path(os.environ.get("LIT_REACT_DATA", "")) / "ag_news" / "test.parquet"
     if ag_news.is_file():
-        found["ag_news"] = load_source(str(ag_news)).pool
+        found["ag_news"] = load_texts(str(ag_news))
     return found
 
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from tiny import load_source
 
-from lit_react.data.sources import load_source, load_tables
+from lit_react.data.sources import load_tables
 from lit_react.errors import UserError
 
 ROWS = {"text": ["one", "two", "three"], "label": ["b", "a", "b"]}
@@ -404,8 +405,8 @@ def test_what_the_hub_refuses_is_told_in_one_line(monkeypatch, reason):
 
 def test_a_hub_that_is_switched_off_is_told_at_once():
     code = (
-        "from lit_react.data.sources import load_source; from lit_react.errors import UserError\n"
-        "try: load_source('hf:owner/name')\n"
+        "from lit_react.data.sources import load_tables; from lit_react.errors import UserError\n"
+        "try: load_tables('hf:owner/name')\n"
         "except UserError as error: print(error)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_fit import rounds
-from tiny import bbc, command
+from tiny import as_words, bbc, command
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -52,7 +52,7 @@ def words(folder: Path, articles: Path, pretrained: str | None, *more: str) -> l
         "training.accelerator": "cpu",
         "wandb.mode": "disabled",
     }
-    return ["pretrain", *(part for name, value in settings.items() for part in (f"--{name}", str(value))), *more]
+    return ["pretrain", *as_words(settings), *more]
 
 
 def refused(arguments: list[str], capsys) -> str:

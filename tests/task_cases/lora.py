@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tiny import as_words
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -45,7 +46,7 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 52,
         "trainer.max_epochs": 15,
     }
-    return [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+    return as_words(settings)
 
 
 def build_llama(folder: Path, dtype: torch.dtype = torch.float32) -> str:

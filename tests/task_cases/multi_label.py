@@ -8,7 +8,7 @@ import json
 import random
 from pathlib import Path
 
-from tiny import build_bert
+from tiny import as_words, build_bert
 
 PHRASES = {
     "economy": ["the bank cut interest rates", "shares fell", "prices rose", "profits of the firm"],
@@ -50,4 +50,4 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 4 * 60,
         "trainer.max_epochs": 10,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)

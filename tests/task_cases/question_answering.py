@@ -7,11 +7,10 @@ weights.
 
 import json
 import random
-import string
 from pathlib import Path
 
-import torch
-from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer
+from tiny import as_words, save_bert
+from transformers import BertForQuestionAnswering
 
 PEOPLE = ["anna", "bob", "carla", "dan", "eva", "frank"]
 FACTS = {
@@ -31,7 +30,7 @@ def options(folder: Path) -> list[str]:
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "lives.jsonl").write_text(lines)
     words = {word for row in rows for word in f"{row['question']} {row['context']}".split()}
-    _save_bert(folder / "bert", sorted(words))
+    save_bert(folder / "bert", sorted(words), dropout=0.0, model_class=BertForQuestionAnswering)
     settings = {
         "data.source": folder / "lives.jsonl",
         "data.test_size": 24,
@@ -51,7 +50,7 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 56,
         "trainer.max_epochs": 8,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)
 
 
 def _rows() -> list[dict]:
@@ -73,28 +72,3 @@ def _rows() -> list[dict]:
             answers = {"text": texts, "answer_start": [start] * len(texts)}
             rows.append({"question": question.format(name=name), "context": context, "answers": answers})
     return rows
-
-
-def _save_bert(folder: Path, words: list[str]) -> None:
-    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = dict.fromkeys([*special, *letters, *words])
-    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(vocabulary)})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = BertForQuestionAnswering(
-            BertConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=64,
-                max_position_embeddings=64,
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
-                initializer_range=0.1,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

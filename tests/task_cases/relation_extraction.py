@@ -9,7 +9,7 @@ import json
 import random
 from pathlib import Path
 
-from tiny import build_bert
+from tiny import as_words, build_bert
 
 THINGS = ["bank", "music company", "german firm", "club", "mobile phone giant", "league", "software group", "team"]
 RELATIONS = {
@@ -62,4 +62,4 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 60,
         "trainer.max_epochs": 10,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)

@@ -9,6 +9,7 @@ import json
 import random
 from pathlib import Path
 
+from tiny import as_words
 from tiny_seq2seq import build_t5
 
 TEAMS = ("Leeds", "Porto", "Ajax", "Basel", "Turin", "Lyon")
@@ -40,7 +41,7 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 700,
         "trainer.max_epochs": 6,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)
 
 
 def _reports(count: int) -> list[dict[str, object]]:

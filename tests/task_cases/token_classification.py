@@ -6,11 +6,9 @@ frequency. The columns are CoNLL's; the model is a BERT of two layers with rando
 
 import json
 import random
-import string
 from pathlib import Path
 
-import torch
-from transformers import BertConfig, BertModel, BertTokenizer
+from tiny import as_words, save_bert
 
 NAMES = {
     "PER": ["anna", "bob miller", "carla", "jordan smith", "eva lopez", "frank", "paris jones", "victoria"],
@@ -36,7 +34,7 @@ def options(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = _rows()
     (folder / "news.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    _save_bert(folder / "bert", sorted({word for row in rows for word in row["tokens"]}))
+    save_bert(folder / "bert", sorted({word for row in rows for word in row["tokens"]}), dropout=0.1)
     settings = {
         "data.source": folder / "news.jsonl",
         "data.test_size": 24,
@@ -53,7 +51,7 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 56,
         "trainer.max_epochs": 10,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)
 
 
 def _rows() -> list[dict]:
@@ -69,24 +67,3 @@ def _rows() -> list[dict]:
             tags += [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)] if kind in NAMES else ["O"]
         rows.append({"tokens": tokens, "ner_tags": tags})
     return rows
-
-
-def _save_bert(folder: Path, words: list[str]) -> None:
-    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = list(dict.fromkeys([*special, *letters, *words]))
-    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(vocabulary)})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=64,
-            initializer_range=0.1,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

@@ -10,6 +10,7 @@ import json
 import random
 from pathlib import Path
 
+from tiny import as_words
 from tiny_seq2seq import build_t5
 
 ARTICLES = {"the": "der", "a": "ein", "every": "jeder"}
@@ -41,7 +42,7 @@ def options(folder: Path) -> list[str]:
         "rounds.budget": 440,
         "trainer.max_epochs": 6,
     }
-    return [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return as_words(settings)
 
 
 def _sentences(count: int) -> list[tuple[str, str]]:

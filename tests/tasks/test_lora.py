@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import PeftModel
 from task_cases.lora import build_llama, options
+from tiny import QUIET
 from torch import nn
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -30,7 +31,6 @@ from lit_react.tasks import TextClassification
 from lit_react.tasks import lora as module_of_lora
 from lit_react.tasks.lora import ADAPTERS, LoRA, head_parts
 
-QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 NEEDS = frozenset({"head_inputs", "mutual_information"})
 
 

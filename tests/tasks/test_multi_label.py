@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 from task_cases import multi_label as case
+from tiny import QUIET
 from transformers import pipeline
 
 from lit_react.data.costs import ConstantCost
@@ -21,13 +22,6 @@ from lit_react.tasks import MultiLabelClassification
 from lit_react.tasks.multi_label import MultiLabelMetrics
 
 NAMES = sorted(case.PHRASES)
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 
 
 @pytest.fixture
@@ -203,7 +197,7 @@ def test_the_loss_is_binary_cross_entropy_and_balanced_weighs_those_that_have_a_
 def test_a_fit_learns_the_sets(make, data):
     module = make(lr_scheduler="constant_with_warmup")
     torch.manual_seed(0)
-    L.Trainer(max_epochs=25, limit_val_batches=0, **QUIET).fit(module, datamodule=data)
+    L.Trainer(max_epochs=25, limit_val_batches=0, enable_checkpointing=False, **QUIET).fit(module, datamodule=data)
     module.eval()
     rows = data.pool.labeled_rows
     batch = data.pool.table.batch(rows, [data.pool.labels[row] for row in rows])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from task_cases.question_answering import options
+from tiny import QUIET
 
 from lit_react.data.costs import TokenCost
 from lit_react.data.datamodule import PoolDataModule
@@ -17,7 +18,6 @@ from lit_react.tasks import QuestionAnswering
 from lit_react.tasks.answer_metrics import squad_scores
 
 SIZES = {"max_length": 52, "max_question_length": 8, "stride": 12, "max_answer_length": 4}
-QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

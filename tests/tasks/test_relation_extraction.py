@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_cases import relation_extraction as case
+from tiny import QUIET
 from transformers import AutoModel, AutoTokenizer
 
 from lit_react.data.datamodule import PoolDataModule
@@ -21,13 +22,6 @@ from lit_react.tasks.relation_extraction import RelationMetrics, window
 from lit_react.tasks.relation_metrics import RelationF1
 
 NAMES = sorted(case.RELATIONS)
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 SENTENCE = "the <e1> bank </e1> will boost <e2> shares of the firm </e2> ."
 
 
@@ -223,7 +217,7 @@ def test_the_metrics_have_the_official_score_beside_those_of_classification():
 def test_a_fit_learns_which_relation_it_is_and_its_direction(make, data):
     module = make(lr_scheduler="constant_with_warmup")
     torch.manual_seed(0)
-    L.Trainer(max_epochs=25, limit_val_batches=0, **QUIET).fit(module, datamodule=data)
+    L.Trainer(max_epochs=25, limit_val_batches=0, enable_checkpointing=False, **QUIET).fit(module, datamodule=data)
     module.eval()
     rows = data.pool.labeled_rows
     with torch.no_grad():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from tiny import buy
+from tiny import QUIET, buy
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel, pipeline
@@ -15,7 +15,6 @@ from lit_react.errors import UserError
 from lit_react.tasks import TextClassification
 
 NAMES = ["business", "entertainment", "politics", "sports"]
-QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 def adamw(lr=2e-3, **options):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_cases.token_classification import options
+from tiny import QUIET
 from torch.nn import functional as F
 from transformers import RobertaConfig, RobertaModel, RobertaTokenizer, pipeline
 
@@ -20,7 +21,6 @@ from lit_react.tasks.entities import entities_of, tag_names, tags_of
 
 TYPES = ["LOC", "PER"]
 TAGS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
-QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 sentences = st.lists(st.sampled_from(TAGS), max_size=12)
 
 
