@@ -7,10 +7,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy \
-	table-policy table-policy-short table-ablations table-tasks table-tasks-short model-multi30k model-scitldr clean
+	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
+	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-and-acquisition \
+	bench-label-gan model-multi30k model-scitldr clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +47,9 @@ bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a mil
 bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive loop, and all cores against one
 	$(BIN)/python scripts/benchmarks/simulation.py
 
+bench-label-gan: $(VENV)/dev  ## a round with the label-generating GAN against one without
+	$(BIN)/python scripts/benchmarks/label_gan.py
+
 policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (half an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
 
@@ -59,6 +64,10 @@ table-policy-short: $(VENV)/dev  ## 4 strategies x 3 data sets x 3 seeds, and th
 	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml --config configs/compare/policy_short.yaml
 	$(BIN)/python -m lit_react report runs/policy_short
 
+table-fine-tuning: $(VENV)/dev  ## 6 strategies x 4 data sets x 3 seeds, all weights fine-tuned (hours)
+	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml --config configs/compare/fine_tuning.yaml
+	$(BIN)/python -m lit_react report runs/fine_tuning
+
 table-ablations: policy  ## what of the policy's training matters
 	$(BIN)/python scripts/tables/ablations.py
 
@@ -69,6 +78,20 @@ table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 da
 table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little data (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
+
+table-label-stretching: $(VENV)/dev  ## 15 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
+	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
+
+table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (minutes)
+	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
+		--config configs/compare/label_stretching_short.yaml
+	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
+
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (hours)
+	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
+		--config configs/compare/stretching_and_acquisition.yaml
+	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \

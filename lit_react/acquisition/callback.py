@@ -76,7 +76,8 @@ class AcquisitionCallback(L.Callback):
         policy: what can be chosen; None: `QProposals()`.
         agent: who chooses and learns; None: `Agent()`.
         reward: what a purchase was worth; None: `GainReward()`.
-        query_size: samples per purchase; None: as many as `query_cost` pays for.
+        query_size: samples per purchase; None: as many as `query_cost` pays for; a list: those of the first purchase,
+            of the second, …, the last of them for all that follow.
         query_cost: cost units per purchase; None: whatever `query_size` samples cost. Where both are given, both hold.
             A query costs more only where each row that is left does: then it is one of the cheapest.
         selection: which of the proposed samples are bought where not all can be paid: `ByRank` or `ByValuePerCost`;
@@ -90,7 +91,7 @@ class AcquisitionCallback(L.Callback):
         policy: Policy | None = None,
         agent: Agent | None = None,
         reward: Reward | None = None,
-        query_size: int | None = 20,
+        query_size: int | list[int] | None = 20,
         query_cost: float | None = None,
         selection: Selection | None = None,
         batch_size: int = 128,
@@ -98,8 +99,11 @@ class AcquisitionCallback(L.Callback):
     ) -> None:
         if batch_size < 1:
             raise UserError("acquisition.batch_size: expected 1 or more")
+        if query_size == []:
+            raise UserError("acquisition.query_size: an empty list, expected the size of one purchase or more")
         self.policy, self.agent, self.reward = policy or QProposals(), agent or Agent(), reward or GainReward()
-        self.limits = QueryLimits(query_size, query_cost)
+        sizes = query_size if isinstance(query_size, list) else [query_size]
+        self.limits = [QueryLimits(size, query_cost) for size in sizes]
         self.selection = selection or (ByRank() if query_cost is None else ByValuePerCost())
         self.batch_size, self.metric = batch_size, metric
         self.history = History()
@@ -195,9 +199,10 @@ class AcquisitionCallback(L.Callback):
         asked, left = self.ledger.asked(self.round + 1), self.ledger.left_for(self.round + 1)
         spent = 1 - left / self.ledger.left_for(1)  # of what the first labels left over
         costs = self.pool.costs[signals.rows]
-        limit = self.limits.cost_limit(costs, left)
+        limits = self.limits[min(self.round, len(self.limits) - 1)]
+        limit = limits.cost_limit(costs, left)
         payable = costs <= limit * (1 + SLACK)
-        k = self.limits.most_samples(costs[payable], limit)
+        k = limits.most_samples(costs[payable], limit)
         self.policy.observe(signals)
         proposals = self.policy.affordable_proposals(
             signals.select(payable), k, generator, lambda rows: self.selection(rows, self.pool.costs, limit)

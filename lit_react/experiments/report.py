@@ -10,6 +10,7 @@ from rich.console import Console
 from lit_react.experiments.comparison import CEILING, Comparison, Difference, compare_grid
 from lit_react.experiments.curves import gain_curves, gains, learning_curves
 from lit_react.experiments.differences import focus_intervals, pairs_heat_map, sets_heat_map
+from lit_react.experiments.label_counts import count_differences_table, counts_table, label_counts
 from lit_react.experiments.pages import Picture, Section, as_html, as_latex, as_markdown
 from lit_react.experiments.pairs import (
     equivalence,
@@ -83,6 +84,7 @@ def make_sections(grid: Grid, comparison: Comparison) -> list[Section]:
     differences = comparison.differences()
     return [
         Section("Summary", [summary_table(comparison), *remarks(comparison), *name_missing(grid)]),
+        *counts_section(comparison),
         curves_section(comparison),
         aulc_section(comparison),
         efficiency_section(comparison),
@@ -120,6 +122,16 @@ def remarks(comparison: Comparison) -> list[str]:
             "those counts, linearly between their rounds and with the last value after them."
         )
     return lines
+
+
+def counts_section(comparison: Comparison) -> list[Section]:
+    """By number of labels, where all data sets have the same few."""
+    counts = label_counts(comparison)
+    if not counts:
+        return []
+    return [
+        Section("By number of labels", [counts_table(comparison, counts), count_differences_table(comparison, counts)])
+    ]
 
 
 def curves_section(comparison: Comparison) -> Section:

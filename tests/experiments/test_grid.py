@@ -20,6 +20,7 @@ from lit_react.errors import UserError
 from lit_react.experiments.executors import DIED, Executor, LocalExecutor, Outcomes, RayExecutor
 from lit_react.experiments.grid import plan
 from lit_react.experiments.jobs import Job, run_job
+from lit_react.run_config import dotted
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -239,10 +240,21 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path) -> Non
         next(RayExecutor().run([Job(tmp_path, (), {}, {})]))
 
 
+OVER = {
+    "policy": [],
+    "tasks": [],
+    "tasks_short": ["tasks"],
+    "label_stretching": [],
+    "label_stretching_short": ["label_stretching"],
+    "stretching_and_acquisition": ["label_stretching"],
+}
+"""Grids that are not merged over `policy`, and what they are merged over."""
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("compare/*.yaml") if path.stem != "base"))
 def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
-    over = {"policy": [], "tasks": [], "tasks_short": ["tasks"]}.get(name, ["policy"])
+    over = OVER.get(name, ["policy"])
     grid: dict[str, Any] = {}
     for path in (CONFIGS / "compare" / f"{part}.yaml" for part in (*over, name)):
         grid |= yaml.safe_load(path.read_text())
@@ -250,6 +262,29 @@ def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     options = grid.get("options") or {}
     jobs = plan(Path(grid["folder"]), grid["configs"], grid["data"], grid["strategies"], [0], options)
     assert {job.folder.parts[1] for job in jobs} == {name}, "a folder of its own"
+
+
+def shipped(path: str) -> dict[str, Any]:
+    return yaml.safe_load((CONFIGS / path).read_text())
+
+
+def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> None:
+    grid = shipped("compare/label_stretching.yaml")
+    for name, special in grid["strategies"].items():
+        own = dotted(shipped(f"augmentation/{name}.yaml"))
+        assert not own.keys() & grid["options"].keys() - special.keys(), name
+        assert all(own[option] == value for option, value in special.items()), name
+
+
+def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does() -> None:
+    stretched = shipped("augmentation/stretched.yaml")["augmentation"]
+    strategies = shipped("compare/stretching_and_acquisition.yaml")["strategies"]
+    for name in ("random_stretched", "policy_stretched"):
+        options = {k: v for k, v in strategies[name].items() if k.startswith("augmentation.")}
+        assert options == {
+            "augmentation.labels": stretched["labels"]["class_path"],
+            **{f"augmentation.complementary.{k}": v for k, v in stretched["complementary"].items()},
+        }
 
 
 def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypatch) -> None:
