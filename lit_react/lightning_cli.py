@@ -24,6 +24,7 @@ from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.rewards import GainReward
+from lit_react.augmentation.augmentation import Augmentation
 from lit_react.commands import COMMANDS
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.ledger import Ledger
@@ -33,6 +34,7 @@ from lit_react.experiments.tables import rounds_table
 from lit_react.files import write_atomically
 from lit_react.one_line import OneLineParser, cause
 from lit_react.prediction import PredictionWriter
+from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.processes import is_first_process
 from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, run_rounds
@@ -82,7 +84,9 @@ class ReactCLI(LightningCLI):
         """Groups beside `trainer`, `model` and `data`, and what links them."""
         parser.add_class_arguments(Rounds, "rounds")
         parser.add_lightning_class_args(AcquisitionCallback, "acquisition")
+        parser.add_class_arguments(Augmentation, "augmentation")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_argument("--pretraining", type=PoolPretraining | None, default=None, help="before the first round")
         parser.add_class_arguments(Wandb, "wandb")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.set_defaults(
@@ -126,12 +130,21 @@ class ReactCLI(LightningCLI):
         check_same_run(plan.folder, config)
         acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
         acquisition.check(model)
+        augmentation: Augmentation = self._get(self.config_init, "augmentation")
+        augmentation.check(model, self.trainer.world_size)
+        model.augmentation = augmentation if augmentation.parts else None
         datamodule.connect(model)
         model.label_names = datamodule.class_names
         model.check()
+        pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
+        if pretraining is not None:
+            pretraining.check(model, datamodule.splits.pool)
         first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
         if is_first_process():
             write_atomically(plan.folder / "config.yaml", config.encode())
+        if pretraining is not None:
+            pretraining.run(plan.folder / "pretrained", model, datamodule.splits.pool, seed)
+            datamodule.connect(model)
         loggers = self._loggers(plan.folder)
         tracker = Tracker(loggers)
         tracker.config(plan.folder / "config.yaml")
@@ -143,7 +156,9 @@ class ReactCLI(LightningCLI):
             checkpoint = ModelCheckpoint(
                 folder / "checkpoint", "best", monitor=model.monitor, mode="max", save_weights_only=True
             )
-            return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers)
+            batches = self._get(self.config_init, "trainer")["accumulate_grad_batches"]
+            steps = plan.steps.of_trainer(len(datamodule.pool.labeled_rows), batches) if plan.steps else {}
+            return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers, **steps)
 
         try:
             state = run_rounds(

@@ -28,6 +28,7 @@ from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
 from lit_react.state import RunState
+from lit_react.steps import Steps
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
 
@@ -46,6 +47,8 @@ class Rounds:
             `round_XX/to_label.jsonl` and write `round_XX/labels.jsonl`.
         start: `cold`, each round from the pretrained weights; or `warm`, from those of the round before.
         stopping: reasons to stop before the budget is spent.
+        steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
+            `val_check_interval`; None: as the Trainer's options say.
     """
 
     folder: Path = Path("runs/default")
@@ -53,6 +56,7 @@ class Rounds:
     oracle: Literal["gold", "file"] = "gold"
     start: Literal["cold", "warm"] = "cold"
     stopping: Stopping = field(default_factory=Stopping)
+    steps: Steps | None = None
 
 
 def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
@@ -142,9 +146,10 @@ def run_rounds(
             bought = [entry for entry in ledger.purchases() if entry["round"] == round]
             tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
-            L.seed_everything(round_seed, workers=True, verbose=False)
             data.seed = round_seed
             module = recipe.fresh()
+            seconds = _augment(module, data, round_seed)
+            L.seed_everything(round_seed, workers=True, verbose=False)  # whatever was loaded only now drew before
             if plan.start == "warm" and round > 0:
                 module.restore(_round_folder(folder, round - 1) / "model")
             if is_first_process():  # what a killed fit of this round left
@@ -152,7 +157,7 @@ def run_rounds(
             trainer = make_trainer(_round_folder(folder, round), acquisition)
             result = _fit_and_test(trainer, module, data, acquisition)
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}
-            state.rounds.append(spent_on_this_round | result)
+            state.rounds.append(spent_on_this_round | result | _augmented(module, data, seconds))
             state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
             if trainer.is_global_zero:
                 _save(plan, round, state, module, acquisition)
@@ -204,6 +209,21 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
         data.reveal(split, ledger.labeled(split, round))
+
+
+def _augment(module: TaskModule, data: PoolDataModule, seed: int) -> float:
+    """Have the augmentation say what the fit reads; the seconds that it took."""
+    start = time.perf_counter()
+    data.fit_rows = module.augmentation.begin(data, seed) if module.augmentation is not None else None
+    return round(time.perf_counter() - start, 3)
+
+
+def _augmented(module: TaskModule, data: PoolDataModule, seconds: float) -> dict[str, Any]:
+    """What the augmentation measured in a round, with the seconds before the fit; nothing without one."""
+    if module.augmentation is None:
+        return {}
+    report = module.augmentation.report(data.known_labels()["pool"], module.class_of)
+    return {"augmentation": report | {"seconds": seconds}}
 
 
 def _fit_and_test(

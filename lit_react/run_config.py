@@ -16,6 +16,7 @@ FREE = (
     "acquisition.batch_size",
     "data.eval_batch_size",
     "predictions",
+    "pretraining.training.accelerator",
     "rounds.budget",
     "rounds.folder",
     "rounds.stopping",
@@ -46,14 +47,26 @@ def check_same_run(folder: Path, config: str) -> None:
     if not (path.exists() and has_purchases(folder / "ledger.sqlite")):
         return
     old, new = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(config))
-    changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key] and not key.startswith(FREE)]
+    changed = {key for key in old.keys() & new.keys() if old[key] != new[key]} | _switched(old, new)
+    changed = {key for key in changed if not key.startswith(FREE)}
     if changed:
-        key = changed[0]
+        key = min(changed)
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise UserError(
-            f"{path}: this run was begun with {key} = {old[key]!r}, now it is {new[key]!r}{more}; "
+            f"{path}: this run was begun with {key} = {old.get(key, 'options')!r}, "
+            f"now it is {new.get(key, 'options')!r}{more}; "
             "restore it, or choose another --rounds.folder"
         )
+
+
+def _switched(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    """Names of groups that are null in one configuration and have options in the other."""
+    return {
+        key
+        for one, other in ((old, new), (new, old))
+        for key, value in one.items()
+        if value is None and any(name.startswith(f"{key}.") for name in other)
+    }
 
 
 def check_same_making(path: Path, made_of: dict[str, Any], what: str) -> None:

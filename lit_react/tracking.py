@@ -124,6 +124,7 @@ class Tracker:
             "acquisition/reward": entry["reward"],
             **{f"acquisition/{name}": value for name, value in entry["q"].items()},
             **{name if name.startswith("test/") else f"round/{name}": v for name, v in entry["metrics"].items()},
+            **{f"augmentation/{name}": value for name, value in entry.get("augmentation", {}).items()},
             **{f"round/seconds_{name}": value for name, value in entry["seconds"].items()},
         }
         plain = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}

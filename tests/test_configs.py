@@ -9,15 +9,31 @@ from pathlib import Path
 import pytest
 import yaml
 from test_fit import rounds
+from tiny import save_bert
+from transformers import BertForMaskedLM
 
 from lit_react.acquisition.pretrained import SHIPPED
 from lit_react.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-BASES = {"frozen.yaml": ["bbc_news.yaml"], "token_costs.yaml": ["trec.yaml"]}
+BASES = {
+    "frozen.yaml": ["bbc_news.yaml"],
+    "token_costs.yaml": ["trec.yaml"],
+    **{f"augmentation/{path.name}": ["trec.yaml"] for path in CONFIGS.glob("augmentation/*.yaml")},
+}
 """Fragments, and what they are merged over."""
 PRICES = {"token_costs.yaml": {"rounds.budget": 34 * 16, "acquisition.query_cost": 6 * 16}}
 """Options of those whose labels do not cost 1; each tiny text has 16 tokens."""
+QUICK = {
+    "augmentation/few_samples.yaml": {
+        "rounds.steps.least": 2,
+        "rounds.steps.most": 4,
+        "rounds.steps.validations": 2,
+    },
+    "augmentation/tapt.yaml": {"pretraining.training.steps": 2, "pretraining.held_out": 10},
+    "augmentation/infilling.yaml": {"augmentation.texts.pretrained": "{masked}"},
+}
+"""Options that keep a run to seconds, beside those of all."""
 CASES = {
     "MultiLabelClassification": "multi_label",
     "QuestionAnswering": "question_answering",
@@ -28,7 +44,10 @@ CASES = {
 }
 """Tasks that news by topic are no data for, and the module of `task_cases` that has theirs."""
 PRETRAININGS = ["pretrain.yaml", "pretrain_from_scratch.yaml"]
-FITS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("simulate.yaml", *PRETRAININGS))
+OTHERS = {"simulate.yaml", *PRETRAININGS}
+FITS = sorted(
+    {str(p.relative_to(CONFIGS)) for part in ("", "augmentation/") for p in CONFIGS.glob(f"{part}*.yaml")} - OTHERS
+)
 
 
 def merged(name: str) -> list[str]:
@@ -40,8 +59,15 @@ def task_of(name: str) -> str:
     return yaml.safe_load((CONFIGS / BASES.get(name, [name])[0]).read_text())["model"]["class_path"]
 
 
+@pytest.fixture(scope="module")
+def masked_bert(tmp_path_factory) -> str:
+    """With a head for masked tokens."""
+    words = ["film", "game", "market", "minister", "people", "said", "the", "year"]
+    return save_bert(tmp_path_factory.mktemp("masked"), words, dropout=0.0, model_class=BertForMaskedLM)
+
+
 @pytest.mark.parametrize("name", [name for name in FITS if task_of(name) not in CASES])
-def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
+def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert, masked_bert) -> None:
     small = {
         "rounds.folder": tmp_path / "run",
         "rounds.budget": 34,
@@ -59,8 +85,9 @@ def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert) -> None:
     }
     if name != "frozen.yaml":
         small |= {"trainer.max_steps": 4, "trainer.val_check_interval": 2}
-    small |= PRICES.get(name, {})
-    main(["fit", *merged(name), *(f"--{option}={value}" for option, value in small.items())])
+    small |= PRICES.get(name, {}) | QUICK.get(name, {})
+    given = [f"--{option}={str(value).format(masked=masked_bert)}" for option, value in small.items()]
+    main(["fit", *merged(name), *given])
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
 
 

@@ -21,7 +21,15 @@ FINE_TUNING: list[str] = []
 FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
 
 
-@pytest.mark.parametrize("task", [FINE_TUNING, FROZEN], ids=["fine-tuning", "frozen"])
+STRETCHED = [
+    "--augmentation.labels=SelfTraining",
+    "--augmentation.trust.mode=always",
+    "--augmentation.trust.start=0.2",
+    "--data.batch_size=4",
+]
+
+
+@pytest.mark.parametrize("task", [FINE_TUNING, FROZEN, STRETCHED], ids=["fine-tuning", "frozen", "generated labels"])
 def test_two_processes_buy_the_same_rows_as_one(task, tmp_path, news_csv, tiny_bert_without_dropout) -> None:
     even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
     encoder = ["--model.pretrained", tiny_bert_without_dropout, "--model.max_length", "16"] if task else []

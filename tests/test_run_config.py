@@ -90,6 +90,14 @@ def test_options_that_change_no_result_may_change(folder, values):
     check_same_run(folder, changed(**values))
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, {"least": 100}), ({"least": 100}, None)])
+def test_a_group_that_is_switched_on_or_off_is_a_change(folder, before, after):
+    (folder / "config.yaml").write_text(changed(rounds__steps=before))
+    check_same_run(folder, changed(rounds__steps=before))
+    with pytest.raises(UserError, match=r"this run was begun with rounds\.steps = "):
+        check_same_run(folder, changed(rounds__steps=after))
+
+
 def test_a_free_option_beside_a_changed_one_does_not_hide_it(folder):
     with pytest.raises(UserError, match=r"trainer\.max_epochs"):
         check_same_run(folder, changed(trainer__devices=2, trainer__max_epochs=9, rounds__budget=5.0))

@@ -21,7 +21,7 @@ FIELDS = ("probabilities", "embeddings", "head_inputs", "mutual_information")
 """Fields of `PoolSignals`; other signals are scores."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what a model caches in the middle of a fit must serve its next step
 def collect_signals(
     trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], num_rows: int, needs: frozenset[str]
 ) -> dict[str, NDArray[Any]]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import datasets
 import lightning as L
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from lit_react.data.batching import LengthSortedBatches, ShuffledBuckets
+from lit_react.data.batching import LengthSortedBatches
 from lit_react.data.costs import Cost
 from lit_react.data.encoding import Batch, EncodedTable, Label, text_digest
+from lit_react.data.fit_rows import FitRows
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
 from lit_react.data.sources import load_pool, load_tables
 from lit_react.data.tables import Source
@@ -97,6 +99,7 @@ class PoolDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.predict = predict
         self.seed = 0
+        self.fit_rows: FitRows | None = None
 
     # ---- what the command line wires ------------------------------------------------------------------------
 
@@ -106,8 +109,15 @@ class PoolDataModule(L.LightningDataModule):
         return self.splits.label_names
 
     def connect(self, task: TaskModule) -> None:
-        """Say which task reads and encodes the rows; loading and encoding happen at the first use."""
+        """Say which task reads and encodes the rows; loading and encoding happen at the first use.
+
+        A task that is said again, because its encoder is another one now, encodes again; labels are to be revealed
+        again.
+        """
         self.task = task
+        tables = ("pool", "_validation_table", "_test_table", "validation_labels")
+        for encoded in (*tables, "embeddings", "validation_embeddings"):
+            vars(self).pop(encoded, None)
 
     # ---- splits ---------------------------------------------------------------------------------------------
 
@@ -173,6 +183,16 @@ class PoolDataModule(L.LightningDataModule):
         encoded = self.task.encode(self.splits.pool)
         return Pool(encoded, self._costs(self.splits.pool, encoded))
 
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """float32 [n, d], of the pool under the pretrained weights, see `TaskModule.embed`."""
+        return self.task.embed(self.splits.pool)
+
+    @cached_property
+    def validation_embeddings(self) -> NDArray[np.float32]:
+        """float32 [m, d], of the validation texts under the pretrained weights."""
+        return self.task.embed(self.validation_split)
+
     def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
         cost = self.cost or self.task.default_cost
         return cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
@@ -200,6 +220,11 @@ class PoolDataModule(L.LightningDataModule):
     def validation_costs(self) -> NDArray[np.float64]:
         """float64 [m], annotation cost of each validation row."""
         return self._costs(self.validation_split, self._validation_table)
+
+    @property
+    def validation_rows(self) -> Rows:
+        """int64 [v], the validation rows whose labels were bought, ascending."""
+        return np.sort(np.fromiter(self.validation_labels, dtype=np.int64))
 
     def reveal(self, split: str, labels: Mapping[int, Label]) -> None:
         """Make bought labels visible: `pool` or `validation`, by row of that split."""
@@ -254,7 +279,7 @@ class PoolDataModule(L.LightningDataModule):
             classes = np.asarray([self.task.class_of(label) for label in known], dtype=np.int64)
             return _stratified(classes, size, generator)
         if self.initial == "representative":
-            return _representative(self.task.embed(self.splits.pool), size, generator)
+            return _representative(self.embeddings, size, generator)
         return generator.choice(len(known), size, replace=False).astype(np.int64)
 
     # ---- loaders --------------------------------------------------------------------------------------------
@@ -264,16 +289,15 @@ class PoolDataModule(L.LightningDataModule):
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The labeled rows of the pool, shuffled by `seed` and epoch, in batches of similar length."""
+        """The labeled rows of the pool, or `fit_rows` where they are set; shuffled by `seed` and epoch."""
         rows = self.pool.labeled_rows
+        fit_rows = self.fit_rows or FitRows(self.pool.table, rows, [self.pool.labels[row] for row in rows.tolist()])
         shares = self._processes() if self.task.shares_batches else {}
-        sampler = ShuffledBuckets(self.pool.table.lengths[rows], self.batch_size, seed=self.seed, **shares)
-        dataset = RowsOf(self.pool.table, rows, [self.pool.labels[row] for row in rows.tolist()])
-        return DataLoader(dataset, batch_sampler=sampler, collate_fn=whole)
+        return fit_rows.loader(self.batch_size, seed=self.seed, **shares)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows whose labels were bought."""
-        rows = np.sort(np.fromiter(self.validation_labels, dtype=np.int64))
+        rows = self.validation_rows
         labels = [self.validation_labels[row] for row in rows.tolist()]
         return self._in_order(self._validation_table, rows, labels)
 
@@ -301,9 +325,28 @@ class PoolDataModule(L.LightningDataModule):
         table = self.task.encode(self.predict_split)
         return self._in_order(table, np.arange(len(table)), None)
 
+    def scoring_loader(self, split: str, rows: Rows) -> DataLoader[Batch]:
+        """Some rows of `pool` or `validation` without labels; `row` of a batch is the place among them."""
+        table = _Chosen(self.pool.table if split == "pool" else self._validation_table, rows)
+        return self._in_order(table, np.arange(len(rows)), None)
+
     def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Batch]:
         sampler = LengthSortedBatches(table.lengths[rows], self.eval_batch_size, **self._processes())
         return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
+
+
+class _Chosen:
+    """Some rows of an encoded table as a table of their own."""
+
+    def __init__(self, table: EncodedTable, rows: Rows) -> None:
+        self.table, self.rows, self.lengths = table, rows, table.lengths[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: Sequence[int] | Rows, labels: Sequence[Label] | None = None) -> Batch:
+        rows = np.asarray(rows, dtype=np.int64)
+        return self.table.batch(self.rows[rows], labels) | {"row": torch.from_numpy(rows)}
 
 
 def carve(groups: Rows, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:

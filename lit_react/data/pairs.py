@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -45,6 +45,15 @@ def mentions(text: str) -> tuple[str, str]:
     """Head and tail of a marked sentence, without markers."""
     head, tail = (text.split(start)[1].split(end)[0] for start, end in (MARKERS[:2], MARKERS[2:]))
     return without_markers(head), without_markers(tail)
+
+
+def in_pair(words: Sequence[str]) -> list[bool]:
+    """Of the words of a marked sentence, which are markers or lie in a mention."""
+    found, depth = [], 0
+    for word in map(str.strip, words):
+        depth += (word in MARKERS[::2]) - (word in MARKERS[1::2])
+        found.append(depth > 0 or word in MARKERS)
+    return found
 
 
 def without_markers(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Sentences that come as words: encoded, with the token that stands for each word."""
+"""Texts as words: those of plain texts; sentences that come as words, with the token that stands for each word."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.data.encoding import Batch, Encode, Label, TokenTable, tokenize
+
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Han and kana: what is written without spaces, a character of which BERT takes for a word."""
+
+CHARACTER = re.compile(f"[{UNSPACED}]")
+UNIT = re.compile(rf"(?:[{UNSPACED}]|[^\s{UNSPACED}]+)\s*")
 
 
 class WordTable:
@@ -84,3 +91,20 @@ def _firsts(words: list[int | None]) -> list[int]:
     return [
         -1 if word is None or word == before else word for before, word in zip([None, *words[:-1]], words, strict=True)
     ]
+
+
+def split_words(text: str) -> tuple[list[str], str]:
+    """The words of a text, and what they are joined with; `separator.join(words)` is the text.
+
+    Where each Han or kana character is a word, and so is what stands between two of them (`iPhone`, `，`) up to a
+    space: if at least half of these words are Han or kana, that is what they are, with no separator; a space belongs
+    to the word before it. Any other text is split at white space, each run of which comes back as one space; so is
+    Thai, whose words this does not find.
+
+    Args:
+        text: white space around it is lost.
+    """
+    words = UNIT.findall(text.strip())
+    if 2 * sum(CHARACTER.match(word) is not None for word in words) < len(words):
+        return text.split(), " "
+    return words, ""

@@ -20,6 +20,7 @@ from lit_react.errors import UserError
 from lit_react.pretraining.sentences import sentence_starts
 
 Ints = NDArray[np.int64]
+NONE: Ints = np.empty(0, dtype=np.int64)
 
 
 @dataclass
@@ -64,11 +65,24 @@ class Texts:
                 f"texts.held_out: {len(table)} rows of {self.source} are too few for {self.held_out} held-out ones, "
                 f"test_size {self.test_size} and validation_size {self.validation_size}"
             )
-        held_out, train = np.split(rows, [self.held_out])
-        texts = table.data.column("text")
-        train = np.sort(train)
-        hidden = pa.compute.is_in(texts.take(train), texts.take(np.concatenate([*left_out, held_out])))
-        return table.select(train[~hidden.to_numpy()]), table.select(np.sort(held_out))
+        return hold_out(table, rows, self.held_out, hidden=np.concatenate(left_out))
+
+
+def hold_out(
+    table: datasets.Dataset, rows: Ints, size: int, hidden: Ints = NONE
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Texts to train on, and texts to measure on; no text is among both.
+
+    Args:
+        table: has a column `text`.
+        rows: int64 [n], relative to the table, in random order; the first `size` are held out.
+        size: below n.
+        hidden: int64, other rows whose copies are not trained on.
+    """
+    held_out, train = rows[:size], np.sort(rows[size:])
+    texts = table.with_format("arrow")[:].column("text")
+    copies = pa.compute.is_in(texts.take(train), texts.take(np.concatenate([hidden, held_out])))
+    return table.select(train[~copies.to_numpy()]), table.select(np.sort(held_out))
 
 
 class Passages:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -10,6 +11,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
+from torch import Tensor
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
@@ -61,13 +63,37 @@ def pretrained_encoder(pretrained: str) -> PreTrainedModel:
     return load_model(AutoModelForPreTraining if both else AutoModelForMaskedLM, pretrained)
 
 
-def pretrained_tokenizer(pretrained: str) -> PreTrainedTokenizerBase:
+@contextmanager
+def head_sees(model: PreTrainedModel, places: Tensor) -> Iterator[None]:
+    """Inside, the head is given the chosen places only: over a large vocabulary it costs as much as the encoder.
+
+    Args:
+        model: with a head for masked language modelling.
+        places: bool [b, t]; the encoder's [b, t, h] becomes [1, m, h].
+    """
+
+    def choose(module: Any, inputs: Any, outputs: Any) -> Any:
+        outputs["last_hidden_state"] = outputs["last_hidden_state"][places][None]
+        return outputs
+
+    handle = model.base_model.register_forward_hook(choose)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def pretrained_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
     """Its tokenizer, which must know words and a mask.
+
+    Args:
+        pretrained: the name.
+        **options: passed to `from_pretrained`; such as `add_prefix_space`.
 
     Raises:
         UserError: it does not.
     """
-    tokenizer = load_tokenizer(pretrained)
+    tokenizer = load_tokenizer(pretrained, **options)
     if not tokenizer.is_fast:
         raise UserError(f"pretrained: the tokenizer of {pretrained} is a slow one, which does not know words")
     if tokenizer.mask_token_id is None:

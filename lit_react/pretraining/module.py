@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -14,6 +12,7 @@ from transformers import PreTrainedModel, get_scheduler
 
 from lit_react.data.encoding import Batch
 from lit_react.errors import UserError
+from lit_react.pretraining.encoders import head_sees
 from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.options import Training
 
@@ -44,29 +43,11 @@ class Pretraining(L.LightningModule):
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Of the chosen places, [m, v] in the order of `labels` flattened; of the pairs, [b, 2] or None."""
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
-        with self._head_sees(batch["labels"] != IGNORED):
+        with head_sees(self.model, batch["labels"] != IGNORED):
             outputs = self.model(**inputs)
         tokens = outputs.prediction_logits if "prediction_logits" in outputs else outputs.logits
         pairs = outputs.seq_relationship_logits if "pair_labels" in batch else None
         return tokens.flatten(0, 1), pairs
-
-    @contextmanager
-    def _head_sees(self, places: Tensor) -> Iterator[None]:
-        """Inside, the head is given the chosen places only: over a large vocabulary it costs as much as the encoder.
-
-        Args:
-            places: bool [b, t]; the encoder's [b, t, h] becomes [1, m, h].
-        """
-
-        def choose(module: Any, inputs: Any, outputs: Any) -> Any:
-            outputs["last_hidden_state"] = outputs["last_hidden_state"][places][None]
-            return outputs
-
-        handle = self.model.base_model.register_forward_hook(choose)
-        try:
-            yield
-        finally:
-            handle.remove()
 
     def _measure(self, batch: Batch) -> Tensor:
         """Sum of losses, number of right ones, number of all: of the chosen tokens, then of the pairs; [6]."""

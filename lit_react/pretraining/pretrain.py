@@ -12,6 +12,7 @@ from typing import Any
 
 import datasets
 import torch
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -89,18 +90,50 @@ def pretrain(
     quiet()
     train, held_out = texts.load()
     torch.manual_seed(seed)  # of new weights
-    tokenizer, model = _encoder(folder, train, pretrained, architecture, lower_case, objective)
+    encoder = _encoder(folder, train, pretrained, architecture, lower_case)
+    logger = wandb_logger(wandb, folder)
+    learn(folder, (train, held_out), encoder, objective, training, seed, made_of, logger)
+    if logger:
+        logger.experiment.finish()
+    return _show(folder)
+
+
+def learn(
+    folder: Path,
+    texts: tuple[datasets.Dataset, datasets.Dataset],
+    encoder: tuple[PreTrainedTokenizerBase, PreTrainedModel],
+    objective: Objective,
+    training: Training,
+    seed: int,
+    made_of: dict[str, Any],
+    logger: Logger | None = None,
+) -> None:
+    """Train an encoder on texts, or go on from the folder's checkpoint; writes `model/`, its card and `loss.png`.
+
+    Args:
+        folder: of the pretraining.
+        texts: to train on and to measure on, column `text`.
+        encoder: the tokenizer and the model, with the heads that the objective needs.
+        objective: what is learned.
+        training: how it is learned.
+        seed: of batches, masks and dropout.
+        made_of: what decides the result beside the texts; a folder is of one such making.
+        logger: gets the curves.
+
+    Raises:
+        UserError: the folder was begun otherwise, examples are longer than the model's positions, …
+    """
+    (train, held_out), (tokenizer, model) = texts, encoder
+    limit = position_limit(model.config, tokenizer)
+    if objective.max_length > limit:
+        raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
     examples = _examples(train, held_out, tokenizer, objective, training, seed)
     if not checkpoint(folder).exists():
         (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
     check_same_making(folder / CARD, made_of | {"digest": text_digest(train)}, "pretraining")
-    logger = wandb_logger(wandb, folder)
     module = Pretraining(model, training, seed)
     run(folder, module, *examples, logger)
     _publish(folder, module, tokenizer, made_of | {"trained_on": len(train)})
-    if logger:
-        logger.experiment.finish()
-    return _show(folder)
 
 
 def _check_encoder(pretrained: str | None, architecture: dict[str, Any] | None, objective: Objective) -> None:
@@ -118,33 +151,27 @@ def _encoder(
     pretrained: str | None,
     architecture: dict[str, Any] | None,
     lower_case: bool,
-    objective: Objective,
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """The tokenizer and the model; a new tokenizer is trained once and kept in the folder.
 
     Raises:
-        UserError: they cannot be loaded, or examples are longer than the model's positions.
+        UserError: they cannot be loaded.
     """
     if pretrained is not None:
-        tokenizer, model = pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
-    else:
-        config = bert_config(architecture or {})
-        kept = folder / "tokenizer"
-        if not checkpoint(folder).exists():
-            learned = train_tokenizer(
-                (text for batch in train.iter(batch_size=1000) for text in batch["text"]),
-                vocab_size=config.vocab_size,
-                lower_case=lower_case,
-                max_length=config.max_position_embeddings,
-            )
-            shutil.rmtree(kept, ignore_errors=True)
-            learned.save_pretrained(kept)
-        tokenizer = load_tokenizer(str(kept))
-        model = new_bert(config, tokenizer)
-    limit = position_limit(model.config, tokenizer)
-    if objective.max_length > limit:
-        raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
-    return tokenizer, model
+        return pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
+    config = bert_config(architecture or {})
+    kept = folder / "tokenizer"
+    if not checkpoint(folder).exists():
+        learned = train_tokenizer(
+            (text for batch in train.iter(batch_size=1000) for text in batch["text"]),
+            vocab_size=config.vocab_size,
+            lower_case=lower_case,
+            max_length=config.max_position_embeddings,
+        )
+        shutil.rmtree(kept, ignore_errors=True)
+        learned.save_pretrained(kept)
+    tokenizer = load_tokenizer(str(kept))
+    return tokenizer, new_bert(config, tokenizer)
 
 
 def _examples(

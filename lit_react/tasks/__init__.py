@@ -5,6 +5,7 @@ from lit_react.tasks.linear_probe import LinearProbe
 from lit_react.tasks.multi_label import MultiLabelClassification
 from lit_react.tasks.question_answering import QuestionAnswering
 from lit_react.tasks.relation_extraction import RelationExtraction
+from lit_react.tasks.sentence_classification import SentenceClassification
 from lit_react.tasks.summarization import Summarization
 from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.token_classification import TokenClassification
@@ -15,6 +16,7 @@ __all__ = [
     "MultiLabelClassification",
     "QuestionAnswering",
     "RelationExtraction",
+    "SentenceClassification",
     "Summarization",
     "TaskModule",
     "TextClassification",

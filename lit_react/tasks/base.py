@@ -1,33 +1,30 @@
-"""What all tasks share: their place in a round, the optimiser, the schedule."""
+"""What all tasks share: their place in a round, rows and labels, steps, files."""
 
 from __future__ import annotations
 
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import datasets
-import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from transformers import get_scheduler
 
 from lit_react.data.costs import ConstantCost, Cost
 from lit_react.data.encoding import Batch, EncodedTable, Label
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.files import write_json
+from lit_react.tasks.optimisation import Optimised, Schedule
 
-Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
-
+if TYPE_CHECKING:
+    from lit_react.augmentation.augmentation import Augmentation
+    from lit_react.augmentation.texts import TextAugmentation
 
 CARD = "lit_react.json"
 
@@ -49,7 +46,7 @@ class TaskMetrics(Protocol):
         ...
 
 
-class TaskModule(L.LightningModule):
+class TaskModule(Optimised):
     """A model for one task, and all that is the task's own: its rows, labels, metrics, signals and predictions.
 
     A task is one file: `docs/adding_a_task.md` shows what it needs. A *label* is what was bought for one row, a JSON
@@ -60,10 +57,9 @@ class TaskModule(L.LightningModule):
 
     Args:
         label_names: name of each class id; None: those of the checkpoint.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
-            learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
-        warmup: share of the steps in which the learning rate rises from 0; not for `plateau`.
+        optimizer: see `Optimised`, as what follows.
+        lr_scheduler: `linear`, `cosine`, `constant_with_warmup` or `plateau`.
+        warmup: share of the steps.
     """
 
     text_column: ClassVar[str] = "text"
@@ -85,6 +81,9 @@ class TaskModule(L.LightningModule):
     offers: ClassVar[frozenset[str]] = frozenset()
     """Names of what `signals` can give on demand."""
 
+    augmentable: ClassVar[frozenset[str]] = frozenset()
+    """Names of the parts of `Augmentation` that the task has."""
+
     default_cost: ClassVar[Cost] = ConstantCost()
     """What a label costs where the user does not say."""
 
@@ -98,6 +97,12 @@ class TaskModule(L.LightningModule):
     shared_by_rounds: tuple[str, ...] = ("optimizer", "tokenizer")
     """Attributes that a round's copy has from the recipe: no fit changes them, and they are slow to copy."""
 
+    augmentation: Augmentation | None = None
+    """What stretches the labels in this fit; a round's copy of the recipe has its own."""
+
+    restored = False
+    """Whether the weights are those of an export: `restore` was called."""
+
     example_input_array: Any = None
 
     def __init__(
@@ -107,12 +112,8 @@ class TaskModule(L.LightningModule):
         lr_scheduler: Schedule,
         warmup: float,
     ) -> None:
-        super().__init__()
-        if not 0 <= warmup < 1:
-            raise UserError(f"model.warmup: {warmup} is not a share of the steps, expected 0 <= warmup < 1")
+        super().__init__(optimizer, lr_scheduler, warmup)
         self.label_names = label_names
-        self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
-        self._plateau: ReduceLROnPlateau | None = None
         self._report: dict[str, Any] = {}
 
     @property
@@ -186,6 +187,25 @@ class TaskModule(L.LightningModule):
     @abstractmethod
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """A row and its label as people read them, for the table of what was bought."""
+
+    def varied(
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+    ) -> tuple[datasets.Dataset, list[Label]]:
+        """A variant of each row, and the label that it has.
+
+        Args:
+            rows: as `read` gave them.
+            labels: one for each.
+            texts: makes the variants.
+            seed: of all that is drawn.
+
+        Returns:
+            the columns that `encode` reads; labels, one for each row.
+
+        Raises:
+            UserError: the task has no variants, see `augmentable`.
+        """
+        raise UserError(f"augmentation.texts: {type(self).__name__} has none, expected null")
 
     # ---- the model ------------------------------------------------------------------------------------------
 
@@ -316,7 +336,7 @@ class TaskModule(L.LightningModule):
         card = json.loads((folder / CARD).read_text())
         if card["task"] != type(self).__name__:
             raise UserError(f"{folder}: a {card['task']} lies there, expected a {type(self).__name__} (--model)")
-        self.label_names = card["labels"]
+        self.label_names, self.restored = card["labels"], True
         self._restore_weights(folder)
 
     @property
@@ -331,37 +351,3 @@ class TaskModule(L.LightningModule):
     @abstractmethod
     def _restore_weights(self, folder: Path) -> None:
         """Take the weights that `_export_weights` wrote."""
-
-    # ---- optimisation ---------------------------------------------------------------------------------------
-
-    def configure_optimizers(self) -> Any:
-        """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""
-        optimizer = self.optimizer(self._parameter_groups())
-        if self.lr_scheduler == "plateau":
-            self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule: LRScheduler = get_scheduler(
-            self.lr_scheduler, optimizer, num_warmup_steps=int(self.warmup * steps), num_training_steps=steps
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _after_validation(self, value: Tensor) -> None:
-        """Tell the plateau schedule the monitored metric: after each validation, be it by epochs or by steps."""
-        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
-        if self._plateau is not None and fitting:
-            self._plateau.step(float(value))
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        decayed = {"params": [p for p in trainable if p.ndim > 1]}
-        plain = {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}
-        return [decayed, plain]
-
-    def _finite(self, loss: Tensor) -> Tensor:
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the training loss became {loss.item()} at step {self.global_step}: "
-                "lower the learning rate (model.optimizer) or use trainer.precision 32-true or bf16-mixed"
-            )
-        return loss

@@ -147,9 +147,13 @@ class LinearProbe(Classifier, PretrainedTask):
                 shutil.rmtree(partial)
         return folder
 
-    def _restore_weights(self, folder: Path) -> None:
-        self.pretrained = str(folder / "encoder")
+    def start_from(self, pretrained: str) -> None:
+        """As above; the digest is that of the encoder before."""
+        super().start_from(pretrained)
         vars(self).pop("encoder_digest", None)
+
+    def _restore_weights(self, folder: Path) -> None:
+        self.start_from(str(folder / "encoder"))
         self.configure_model()
         self.head.load_state_dict(load_file(folder / "head.safetensors"))
 

@@ -22,8 +22,9 @@ from lit_react.data.encoding import Batch, EncodedTable, Label, TokenTable, cach
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule
+from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.transformer import MINILM
 
@@ -105,11 +106,13 @@ class MultiLabelClassification(TextClassification):
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
         lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
         separator: between the names where a set is one string, as in CSV files and in people's answers.
     """
 
     label_column = "labels"
     shown = ("micro_f1", "macro_f1")
+    augmentable = frozenset({"texts"})
     default_cost = TokenCost()
 
     def __init__(
@@ -124,6 +127,7 @@ class MultiLabelClassification(TextClassification):
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
+        fine_tuning: FineTuning | None = None,
         separator: str = "|",
     ) -> None:
         super().__init__(
@@ -137,6 +141,7 @@ class MultiLabelClassification(TextClassification):
             mc_samples=mc_samples,
             compile=compile,
             lora=lora,
+            fine_tuning=fine_tuning,
         )
         if not separator.strip():
             raise UserError(f"model.separator: {separator!r} is no separator, expected such as '|' or ','")

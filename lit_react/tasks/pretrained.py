@@ -90,6 +90,24 @@ def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedMod
     return model.train()
 
 
+def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, list[str]]:
+    """A model in float32 and in eval mode, and the sorted names of its weights that the checkpoint lacks: new ones.
+
+    Args:
+        auto_class: such as `AutoModelForMaskedLM`.
+        pretrained: a name that `resolve` understands.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    path = resolve(pretrained)
+    try:
+        model, found = auto_class.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise _not_loadable(pretrained, error) from error
+    return model.eval(), sorted(found["missing_keys"])
+
+
 def weights_digest(model: torch.nn.Module) -> str:
     """SHA-256 over names, shapes and values of all weights."""
     digest = hashlib.sha256()

@@ -22,8 +22,9 @@ from lit_react.data.tables import Source, Split
 from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
 from lit_react.errors import UserError
 from lit_react.tasks.answer_metrics import AnswerScores, Language
-from lit_react.tasks.base import Schedule
+from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, span_scores
 from lit_react.tasks.transformer import MINILM, TransformerTask
 
@@ -79,6 +80,7 @@ class QuestionAnswering(TransformerTask):
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
         lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
     """
 
     auto_class = AutoModelForQuestionAnswering
@@ -104,9 +106,19 @@ class QuestionAnswering(TransformerTask):
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
+        fine_tuning: FineTuning | None = None,
     ) -> None:
         super().__init__(
-            pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile, lora
+            pretrained,
+            label_names,
+            max_length,
+            optimizer,
+            lr_scheduler,
+            warmup,
+            mc_samples,
+            compile,
+            lora,
+            fine_tuning,
         )
         for name, value, least in (
             ("max_question_length", max_question_length, 1),

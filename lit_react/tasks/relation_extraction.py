@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import datasets
@@ -12,22 +11,20 @@ import numpy as np
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.data.encoding import Batch, Encode, TokenTable, cache_folder, embed, text_digest, tokenize
-from lit_react.data.pairs import MARKERS, mark_pairs, mentions
+from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
+from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
+from lit_react.tasks.fine_tuning import FineTuning
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_tokenizer, weights_digest
 from lit_react.tasks.relation_metrics import RelationF1
-from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.transformer import MINILM
-
-HEAD_FILE = "head.safetensors"
 
 
 class RelationMetrics(ClassificationMetrics):
@@ -58,50 +55,31 @@ class RelationMetrics(ClassificationMetrics):
         self.official.reset()
 
 
-class EntityStart(nn.Module):
-    """A linear layer over the hidden states of the two markers at which the mentions begin, one after the other.
+class EntityStart(HeadOnEncoder):
+    """Reads the two markers at which the mentions begin, one after the other: features [b, 2h].
 
     "Entity markers, entity start" of Baldini Soares et al. 2019 (Matching the Blanks, section 3.2), their best of six.
-
-    Args:
-        encoder: a pretrained model; one that attends to both sides, as a mention comes after its marker.
-        num_labels: number of classes C.
+    It asks for an encoder that attends to both sides, as a mention comes after its marker.
     """
 
     def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
-        super().__init__()
-        self.base_model = encoder
-        if getattr(encoder, "pooler", None) is not None:
-            encoder.pooler.requires_grad_(False)  # no part of the head: processes would wait for its gradient
-        self.dropout = nn.Dropout(getattr(encoder.config, "hidden_dropout_prob", 0.1))
-        self.head = nn.Linear(2 * encoder.config.hidden_size, num_labels)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        super().__init__(encoder, 2 * encoder.config.hidden_size, num_labels)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, marker: Tensor) -> Tensor:
-        """Logits [b, C].
-
-        Args:
-            input_ids: int64 [b, t].
-            attention_mask: int64 [b, t].
-            marker: int64 [b, t], position in `MARKERS` at markers, each of which each row has once; -1 elsewhere.
-        """
-        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask)[0]
+    def features(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """`marker` int64 [b, t]: position in `MARKERS` at markers, each of which each row has once; -1 elsewhere."""
         rows = torch.arange(len(hidden), device=hidden.device)
-        head, tail = (hidden[rows, (marker == number).int().argmax(1)] for number in (0, 2))
-        return self.head(self.dropout(torch.cat([head, tail], dim=-1)))
+        head, tail = (hidden[rows, (batch["marker"] == number).int().argmax(1)] for number in (0, 2))
+        return torch.cat([head, tail], dim=-1)
 
 
-class RelationExtraction(TextClassification):
+class RelationExtraction(EncoderClassification):
     """Fine-tune a pretrained encoder that sees the pair's markers as tokens; classes are relations with direction.
 
     The four markers `<e1> </e1> <e2> </e2>` join the tokenizer, their embeddings begin as the mean of all others. A
     sentence that is longer than `max_length` loses what is farthest from the pair: first tokens outside, at whichever
     end is farther from its mention, then tokens between the mentions, the middle first; never a marker.
 
-    All signals are those of classification. The exported folder has the encoder and the tokenizer in `encoder/` and
-    the head in `head.safetensors`. No class of transformers has a head at marked tokens, so no `pipeline` reads the
-    folder; `predict` does.
+    All signals are those of classification. For the exported folder, see `EncoderClassification`.
 
     Args:
         pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
@@ -113,13 +91,14 @@ class RelationExtraction(TextClassification):
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.
         no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`).
     """
 
     text_column = "tokens"
     shown = ("f1", "accuracy")
-
-    model: EntityStart  # type: ignore[assignment]
+    head_class = EntityStart
+    augmentable = frozenset({"complementary", "features", "texts"})
 
     def __init__(
         self,
@@ -132,6 +111,7 @@ class RelationExtraction(TextClassification):
         class_weights: Literal["none", "balanced"] = "none",
         mc_samples: int = 10,
         compile: bool = False,
+        fine_tuning: FineTuning | None = None,
         no_relation: str | None = "Other",
     ) -> None:
         super().__init__(
@@ -144,6 +124,7 @@ class RelationExtraction(TextClassification):
             class_weights,
             mc_samples=mc_samples,
             compile=compile,
+            fine_tuning=fine_tuning,
         )
         self.no_relation = no_relation
 
@@ -170,6 +151,10 @@ class RelationExtraction(TextClassification):
         """The marked sentence, its mentions, the names to choose from."""
         head, tail = mentions(row["text"])
         return {"text": row["text"], "head": head, "tail": tail, "labels": self.names}
+
+    def kept(self, words: Sequence[str]) -> list[bool]:
+        """The mentions and their markers."""
+        return in_pair(words)
 
     def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         """`text` with markers, `head`, `tail`, `label` and `probabilities` (name → share)."""
@@ -219,37 +204,6 @@ class RelationExtraction(TextClassification):
         encoder = self._encoder()
         key = text_digest(table, weights_digest(encoder), str(self.max_length), "windows")
         return embed(encoder, self.encode(table), cache=cache_folder(), key=key).features
-
-    # ---- the model ------------------------------------------------------------------------------------------
-
-    def configure_model(self) -> None:
-        """Load the pretrained weights, once per module."""
-        if hasattr(self, "model"):
-            return
-        self.model = EntityStart(self._encoder(), len(self.names))
-        if self.compile_model:
-            self.model.compile(dynamic=True)
-        self._build_metrics()
-
-    def _head(self) -> nn.Module:
-        return self.model.head
-
-    def logits(self, batch: Batch) -> Tensor:
-        """[b, C], in the precision of the forward pass."""
-        return self.model(batch["input_ids"], batch["attention_mask"], batch["marker"])
-
-    def _export_weights(self, folder: Path) -> None:
-        """Encoder and tokenizer in `encoder/`, which `AutoModel` reads; weight and bias of the head beside it."""
-        self.model.base_model.save_pretrained(folder / "encoder")
-        self.tokenizer.model_max_length = self.max_length
-        self.tokenizer.save_pretrained(folder / "encoder")
-        head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.head.state_dict().items()}
-        save_file(head, folder / HEAD_FILE)
-
-    def _restore_weights(self, folder: Path) -> None:
-        self.pretrained = str(folder / "encoder")
-        self.configure_model()
-        self.model.head.load_state_dict(load_file(folder / HEAD_FILE))
 
 
 def windows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:

@@ -21,10 +21,10 @@ from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, me
 from lit_react.data.tables import Source, Split
 from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule
 from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_model
 from lit_react.tasks.transformer import TransformerTask
 

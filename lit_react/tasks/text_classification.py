@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import datasets
 import torch
@@ -13,20 +13,28 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
+from lit_react.augmentation.features.base import View
 from lit_react.data.classes import number_classes
 from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
 from lit_react.data.tables import Source, Split
+from lit_react.data.words import split_words
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule, TaskModule
+from lit_react.tasks.base import TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
+from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
+
+if TYPE_CHECKING:
+    from lit_react.augmentation.texts import TextAugmentation
 
 
 class Classifier(TaskModule):
     """Labels, metrics and steps of classification, whatever the model; it goes before the model's class."""
 
     offers = frozenset({"head_inputs", "mutual_information"})
+    augmentable = frozenset({"texts"})
 
     class_weights: Literal["none", "balanced"]
     """`balanced` weighs each class's loss by 1 / its frequency among the labels bought so far."""
@@ -67,6 +75,20 @@ class Classifier(TaskModule):
         """The text and the class's name."""
         return row["text"], self.names[label]
 
+    def varied(
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+    ) -> tuple[datasets.Dataset, list[Label]]:
+        """Column `text`, see `split_words`; a variant has its row's label."""
+        words, separators = zip(*map(split_words, rows["text"][:]), strict=True) if len(rows) else ((), ())
+        variants = texts.vary(words, [self.kept(row) for row in words], seed)
+        joined = [separator.join(one.words) for separator, one in zip(separators, variants, strict=True)]
+        features = datasets.Features({"text": rows.features["text"]})
+        return datasets.Dataset.from_dict({"text": joined}, features=features), list(labels)
+
+    def kept(self, words: Sequence[str]) -> list[bool]:
+        """Which words of a text stay in its variants."""
+        return [False] * len(words)
+
     @abstractmethod
     def logits(self, batch: Batch) -> Tensor:
         """[b, C], in the precision of the forward pass."""
@@ -82,7 +104,7 @@ class Classifier(TaskModule):
             self._weight = weight.to(self.device)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy in float32."""
+        """Cross-entropy of the labeled rows in float32."""
         return F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight)
 
     def evaluate(self, batch: Batch, metrics: ClassificationMetrics) -> Tensor:
@@ -116,9 +138,11 @@ class TextClassification(Classifier, TransformerTask):
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
         lora: train low-rank adapters and the head; None: all weights.
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
     """
 
     auto_class = AutoModelForSequenceClassification
+    augmentable = frozenset({"labels", "complementary", "features", "texts", "consistency"})
 
     def __init__(
         self,
@@ -132,6 +156,7 @@ class TextClassification(Classifier, TransformerTask):
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
+        fine_tuning: FineTuning | None = None,
     ) -> None:
         super().__init__(
             pretrained,
@@ -143,6 +168,7 @@ class TextClassification(Classifier, TransformerTask):
             mc_samples=mc_samples,
             compile=compile,
             lora=lora,
+            fine_tuning=fine_tuning,
         )
         self.class_weights = class_weights
 
@@ -156,6 +182,42 @@ class TextClassification(Classifier, TransformerTask):
     def logits(self, batch: Batch) -> Tensor:
         """[b, C], in the precision of the forward pass."""
         return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+    def on_train_start(self) -> None:
+        """Class weights, and a new beginning of the augmentation."""
+        super().on_train_start()
+        if self.augmentation is not None:
+            self.augmentation.begin_steps(self._head().in_features, len(self.names), self.device)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the labeled rows in float32, and what the augmentation adds; one pass of the encoder."""
+        if self.augmentation is None:
+            return super().loss(batch)
+        view = self._view(batch)
+        labels = batch["labels"]
+        bought = F.cross_entropy(view.logits[: len(labels)], labels, self._weight)
+        return bought + self.augmentation.loss(view, batch, lambda made: self._head()(made).float(), self._progress)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """The augmentation may look at the model as it is now."""
+        if self.augmentation is not None:
+            self.augmentation.before_step(self, self._progress)
+
+    @property
+    def _progress(self) -> float:
+        """Share of the fit's steps that are done."""
+        return self.global_step / max(self.trainer.estimated_stepping_batches, 1)
+
+    def _after_validation(self, value: Tensor) -> None:
+        """The augmentation compares its generator with the model."""
+        super()._after_validation(value)
+        if self.augmentation is not None:
+            self.augmentation.trust.model_accuracy = float(value)
+
+    def _view(self, batch: Batch) -> View:
+        with self._recording() as seen:
+            logits = self.logits(batch).float()
+        return View(_last_token(seen["head_inputs"], batch["attention_mask"]), logits)
 
     def certainty(self, logits: Tensor) -> dict[str, Tensor]:
         """The signals that logits, float32 [b, C], tell by themselves."""

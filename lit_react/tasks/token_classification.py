@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
@@ -21,13 +21,17 @@ from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, me
 from lit_react.data.tables import Source, Split
 from lit_react.data.words import WordTable, tokenize_words
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
 from lit_react.tasks.entity_metrics import EntityF1
+from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_tokenizer
 from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
 from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
+
+if TYPE_CHECKING:
+    from lit_react.augmentation.texts import TextAugmentation
 
 
 class EntityMetrics(nn.Module):
@@ -78,12 +82,14 @@ class TokenClassification(TransformerTask):
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
         lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
     """
 
     auto_class = AutoModelForTokenClassification
     text_column, label_column, inputs = "tokens", "ner_tags", ("text", "tokens")
     shown = ("f1", "recall")
     offers = frozenset({"head_inputs", "mutual_information", "token_entropy", "entity_entropy"})
+    augmentable = frozenset({"texts"})
     default_cost = TokenCost()
 
     def __init__(
@@ -98,9 +104,19 @@ class TokenClassification(TransformerTask):
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
+        fine_tuning: FineTuning | None = None,
     ) -> None:
         super().__init__(
-            pretrained, label_names, max_length, optimizer, lr_scheduler, warmup, mc_samples, compile, lora
+            pretrained,
+            label_names,
+            max_length,
+            optimizer,
+            lr_scheduler,
+            warmup,
+            mc_samples,
+            compile,
+            lora,
+            fine_tuning,
         )
         self.separator = separator
 
@@ -173,6 +189,19 @@ class TokenClassification(TransformerTask):
         shown = "; ".join(f"{entity['label']}: {text}" for entity, text in zip(found, words, strict=True))
         return row["text"], shown or "no entity"
 
+    def varied(
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+    ) -> tuple[datasets.Dataset, list[Label]]:
+        """Columns `text` and `tokens`; words of entities stay, every other word brings its O along."""
+        variants = texts.vary(rows["tokens"][:], [_kept(label) for label in labels], seed)
+        columns = {
+            "text": [self.separator.join(one.words) for one in variants],
+            "tokens": [one.words for one in variants],
+        }
+        features = datasets.Features({name: rows.features[name] for name in columns})
+        tags = [[label[source] for source in one.sources] for label, one in zip(labels, variants, strict=True)]
+        return datasets.Dataset.from_dict(columns, features=features), tags
+
     # ---- the model ------------------------------------------------------------------------------------------
 
     def logits(self, batch: Batch) -> Tensor:
@@ -219,6 +248,11 @@ class TokenClassification(TransformerTask):
         if "mutual_information" in needs:
             found["mutual_information"] = mean_over_words(self._mutual_information(lambda: self.logits(batch)), words)
         return found
+
+
+def _kept(tags: Sequence[int]) -> list[bool]:
+    """The words of entities, and an O that an I follows: without it the I might continue the entity before."""
+    return [tag > 0 for tag, after in zip(tags, [*tags, 0][1:], strict=True)]
 
 
 def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:

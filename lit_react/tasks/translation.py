@@ -11,9 +11,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.errors import UserError
-from lit_react.tasks.base import Schedule
 from lit_react.tasks.generation_metrics import GenerationMetrics, TranslationScores
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_tokenizer
 from lit_react.tasks.sequence_to_sequence import SequenceToSequence
 

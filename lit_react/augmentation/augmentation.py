@@ -1,0 +1,269 @@
+"""More from the labels already bought: which parts are on, what a fit reads because of them, what its loss becomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_react.augmentation.complementary import ComplementaryLabels
+from lit_react.augmentation.consistency import Consistency
+from lit_react.augmentation.features import FeatureAugmentation, Step, View
+from lit_react.augmentation.labels import GeneratedLabels, LabelGenerator
+from lit_react.augmentation.preparation import (
+    Seen,
+    drawn_rows,
+    generate_labels,
+    under_present_weights,
+    under_pretrained_weights,
+    with_variants,
+)
+from lit_react.augmentation.texts import TextAugmentation
+from lit_react.augmentation.trust import Trust
+from lit_react.data.encoding import Batch, Label
+from lit_react.data.fit_rows import FitRows
+from lit_react.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lit_react.data.datamodule import PoolDataModule
+    from lit_react.tasks.base import TaskModule
+
+
+class Augmentation:
+    """The parts that stretch bought labels; each is on where it is given, alone or together with others.
+
+    The loss of a step becomes: cross-entropy of the labeled rows, + `label_weight` · trust · mean over the unlabeled
+    rows of weight · cross-entropy with the generated target, + the losses of the other parts. For trust, see `Trust`.
+
+    Args:
+        labels: puts labels on rows that have none, once per round: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
+        complementary: what a row is not: `ComplementaryLabels`.
+        features: made features for the head: `Mixup`, `Smote`, `Gaussians`, `GanBert`.
+        texts: varied texts: `WordDropout`, `WordSwap`, `Infilling`.
+        consistency: the same prediction for a text and for its variant, which `texts` makes: `Consistency`.
+        unlabeled_size: unlabeled rows in a batch, beside the labeled ones, where a part reads them.
+        label_weight: of generated labels against bought ones.
+        trust: when generated labels count; None: `Trust()`.
+        embeddings: what `labels` reads of the rows: `fitted`, by the model itself when `trust.start` of the steps are
+            done; or `pretrained`, before the fit, for which the whole pool is embedded once in a run.
+        most_unlabeled: unlabeled rows that a fit reads at most; where the pool has more, they are drawn anew for each.
+        variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given.
+    """
+
+    def __init__(
+        self,
+        labels: LabelGenerator | None = None,
+        complementary: ComplementaryLabels | None = None,
+        features: FeatureAugmentation | None = None,
+        texts: TextAugmentation | None = None,
+        consistency: Consistency | None = None,
+        unlabeled_size: int = 8,
+        label_weight: float = 1.0,
+        trust: Trust | None = None,
+        embeddings: Literal["fitted", "pretrained"] = "fitted",
+        most_unlabeled: int = 1000,
+        variants: int = 1,
+    ) -> None:
+        if unlabeled_size < 1:
+            raise UserError(f"augmentation.unlabeled_size: {unlabeled_size} is too small, expected 1 or more")
+        if most_unlabeled < 1:
+            raise UserError(f"augmentation.most_unlabeled: {most_unlabeled} is too small, expected 1 or more")
+        if variants < 1:
+            raise UserError(f"augmentation.variants: {variants} is too small, expected 1 or more")
+        if label_weight < 0:
+            raise UserError(f"augmentation.label_weight: {label_weight} is negative")
+        if consistency is not None and texts is None:
+            raise UserError("augmentation.consistency: needs variants of texts, expected augmentation.texts as well")
+        if complementary is not None and complementary.negatives_below > 0 and labels is None:
+            raise UserError(
+                "augmentation.complementary.negatives_below: needs generated labels, expected augmentation.labels"
+            )
+        self.labels, self.complementary, self.features = labels, complementary, features
+        self.texts, self.consistency = texts, consistency
+        self.unlabeled_size, self.most_unlabeled, self.variants = unlabeled_size, most_unlabeled, variants
+        self.label_weight, self.trust, self.embeddings = label_weight, trust or Trust(), embeddings
+        self.generated: GeneratedLabels | None = None
+
+    @property
+    def parts(self) -> dict[str, object]:
+        """The parts that are on, by the name of their option."""
+        names = ("labels", "complementary", "features", "texts", "consistency")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
+
+    def check(self, task: TaskModule, processes: int = 1) -> None:
+        """See that the parts can do it, before anything is bought.
+
+        Args:
+            task: to be fitted.
+            processes: that fit it together.
+
+        Raises:
+            UserError: the task has no such part, or a part does not fit the processes.
+        """
+        if processes > 1 and self.features is not None and self.features.one_process:
+            name = type(self.features).__name__
+            raise UserError(f"augmentation.features: {name} is for one process, {processes} fit here (trainer.devices)")
+        if missing := self.parts.keys() - task.augmentable:
+            known = ", ".join(sorted(task.augmentable)) or "none"
+            raise UserError(f"augmentation.{min(missing)}: {type(task).__name__} has no such part, it has {known}")
+        if self.texts is not None:
+            self.texts.check()
+
+    # ---- before a fit ---------------------------------------------------------------------------------------
+
+    def begin(self, data: PoolDataModule, seed: int) -> FitRows:
+        """Generate labels and vary texts for a fit; each fit has a fresh copy of the configured augmentation.
+
+        Args:
+            data: with the labels that are bought.
+            seed: of the round.
+
+        Returns:
+            what the fit reads.
+        """
+        self.seed, self._data = seed, data
+        labeled = data.pool.labeled_rows
+        unlabeled = drawn_rows(data.pool.unlabeled_rows, self.most_unlabeled, seed)
+        if self.labels is None and not self._reads_all:
+            unlabeled = unlabeled[:0]
+        self._unlabeled, num_classes = unlabeled, len(data.class_names or [])
+        has_targets = self.labels is not None
+        self._targets = np.zeros((len(unlabeled), num_classes), dtype=np.float32) if has_targets else None
+        self._weights = np.zeros(len(unlabeled), dtype=np.float32) if has_targets else None
+        if self.embeddings == "pretrained":
+            self._generate(lambda: under_pretrained_weights(data, unlabeled))
+        fit_rows = FitRows(
+            data.pool.table,
+            labeled,
+            [data.pool.labels[row] for row in labeled.tolist()],
+            unlabeled=unlabeled,
+            targets=self._targets,
+            weights=self._weights,
+            unlabeled_size=self.unlabeled_size,
+            wanted=lambda: self._reads_all or self.trust.factor > 0,
+        )
+        if self.texts is None:
+            return fit_rows
+        in_pairs = self.consistency is not None
+        return with_variants(fit_rows, data, self.texts, count=self.variants, of_unlabeled=in_pairs, seed=seed)
+
+    @property
+    def _reads_all(self) -> bool:
+        """Whether a part reads all unlabeled rows, and in every step."""
+        return self.consistency is not None or (self.features is not None and self.features.needs_unlabeled)
+
+    def _generate(self, look: Callable[[], Seen]) -> None:
+        """Fill in targets and weights of the unlabeled rows, which the fit reads from now on."""
+        if self.labels is None or self._targets is None or self._weights is None:
+            return
+        self.generated, self.trust.generator_accuracy = generate_labels(self.labels, self._data, look(), self.seed)
+        places = np.searchsorted(self._unlabeled, self.generated.rows)
+        self._targets[places], self._weights[places] = self.generated.targets, self.generated.weights
+
+    # ---- in a fit -------------------------------------------------------------------------------------------
+
+    def begin_steps(self, num_features: int, num_classes: int, device: torch.device) -> None:
+        """The model is where it will be fitted.
+
+        Args:
+            num_features: what the head reads.
+            num_classes: C.
+            device: of the fit.
+        """
+        if self.features is not None:
+            self.features.begin(num_features, num_classes, device, self.seed)
+        if self.complementary is not None:
+            self.complementary.begin(device, self.seed)
+
+    def before_step(self, task: TaskModule, progress: float) -> None:
+        """Generate labels by the model's own embeddings, once, when it is time to; called before each step.
+
+        Args:
+            task: in its fit.
+            progress: see `Step`.
+        """
+        self.trust.progress = progress
+        if self.generated is None and progress >= self.trust.start:
+            self._generate(lambda: under_present_weights(task, self._data, self._unlabeled))
+
+    def loss(self, view: View, batch: Batch, head: Callable[[Tensor], Tensor], progress: float) -> Tensor:
+        """What the parts add to the cross-entropy of the labeled rows, a float32 scalar.
+
+        Args:
+            view: the pass over the batch: labeled rows, unlabeled rows, variants of these; see `FitRows.loader`.
+            batch: with `labels`, and maybe `targets` and `weights`.
+            head: see `Step`.
+            progress: see `Step`.
+        """
+        labels = batch["labels"]
+        count = (len(view.logits) - len(labels)) // (2 if self.consistency is not None else 1)
+        labeled, unlabeled, varied = _cut(view, [len(labels), count])
+        total = view.logits.new_zeros(())
+        if "targets" in batch:
+            total = total + self.trust.factor * self._of_generated(unlabeled.logits, batch)
+        if self.complementary is not None:
+            total = total + self.complementary.factor(progress) * self._of_complements(
+                self.complementary, labeled.logits, unlabeled.logits, batch
+            )
+        if self.consistency is not None:
+            total = total + self.consistency.loss(unlabeled.logits, varied.logits)
+        if self.features is not None:
+            step = Step(labeled, labels, unlabeled if count else None, head, progress)
+            total = total + self.features.loss(step)
+        return total
+
+    def _of_generated(self, logits: Tensor, batch: Batch) -> Tensor:
+        losses = -(batch["targets"] * logits.log_softmax(-1)).sum(-1)
+        return self.label_weight * (batch["weights"] * losses).sum() / max(len(losses), 1)
+
+    def _of_complements(self, part: ComplementaryLabels, labeled: Tensor, unlabeled: Tensor, batch: Batch) -> Tensor:
+        """Of bought labels; and of generated ones below the gate too, for what a row is not is surer."""
+        loss = part.loss(labeled, batch["labels"], part.generator)
+        if part.negatives_below > 0 and "targets" in batch:
+            has_target = (batch["targets"].sum(1) > 0).float()
+            loss = loss + self.trust.factor * part.unlabeled_loss(unlabeled, batch["targets"], has_target)
+        return loss
+
+    # ---- after a fit ----------------------------------------------------------------------------------------
+
+    def report(self, known: Sequence[Label | None], class_of: Callable[[Label], int]) -> dict[str, float]:
+        """What the parts measured of themselves, and how good the generated labels are.
+
+        Args:
+            known: labels that came with the data, for each row of the pool, None where unknown. They are only counted
+                here, after the fit; nothing learns from them.
+            class_of: see `TaskModule`.
+
+        Returns:
+            beside the parts' own: `generated` (rows with a weight), `generator_validation_accuracy`
+            and `trust` (at the end of the fit); where gold labels are known, `generated_accuracy` of those
+            rows, and `generated_accuracy_all` whatever the weight.
+        """
+        found = self.generated
+        measured = self.features.report() if self.features is not None else {}
+        if found is None:
+            return measured
+        measured |= found.report | {
+            "generated": float((found.weights > 0).sum()),
+            "generator_validation_accuracy": self.trust.generator_accuracy or 0.0,
+            "trust": self.trust.value,
+        }
+        gold = [known[row] for row in found.rows.tolist()]
+        if gold and None not in gold:
+            right = found.targets.argmax(1) == np.asarray([class_of(label) for label in gold])
+            counts = found.weights > 0
+            measured["generated_accuracy_all"] = float(right.mean())
+            if counts.any():
+                measured["generated_accuracy"] = float(right[counts].mean())
+        return measured
+
+
+def _cut(view: View, sizes: Sequence[int]) -> list[View]:
+    """The view in consecutive parts of these sizes, and the rest."""
+    ends = [*np.cumsum(sizes).tolist(), len(view.logits)]
+    starts = [0, *ends[:-1]]
+    return [View(view.features[i:j], view.logits[i:j]) for i, j in zip(starts, ends, strict=True)]

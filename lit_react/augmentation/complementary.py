@@ -1,0 +1,97 @@
+"""Label augmentation with complements: beside "x is y", "x is not ¬y"."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lit_react.augmentation.options import expect
+from lit_react.errors import UserError
+
+
+class ComplementaryLabels:
+    """From each pair (x, y) the pairs (x, ¬y) with other classes ¬y, as negatives: −log(1 − p(¬y | x)) is minimised.
+
+    Label augmentation (x, y) ⊕ (x, ¬y) of seed 2; negative learning of Kim et al. 2019 (NLNL, equation 2), on
+    complementary labels of Ishida et al. 2017. A complement is never a target: it takes probability away from one
+    class and gives it to all others in proportion to what they have.
+
+    With two classes "not the other" is "this one": for a clean label the loss and its gradient are those of
+    cross-entropy, so nothing is gained, only its weight is raised. With more, a clean label implies all its
+    complements too; they change the loss, not what is known. Unlabeled rows are where complements tell something: that
+    a row is *not* of an unlikely class is far surer than of which class it is (`negatives_below`).
+
+    What is added to the task's loss is `factor(progress) * (loss(…) + unlabeled_loss(…))`.
+
+    Args:
+        complements: how many ¬y are drawn for each labeled row and step, from the other classes, without repetition;
+            `all` takes each of them. Their losses are averaged, so `all` is the mean of what a draw of 1 gives.
+        weight: factor of the losses.
+        schedule: `constant`, or `ramp`: the weight rises linearly from 0 over the fit.
+        negatives_below: on an unlabeled row with a generated distribution, every class with less than this
+            probability is a negative, never the likeliest one; 0: none.
+    """
+
+    def __init__(
+        self,
+        complements: int | Literal["all"] = 1,
+        weight: float = 1.0,
+        schedule: Literal["constant", "ramp"] = "constant",
+        negatives_below: float = 0.0,
+    ) -> None:
+        if complements != "all" and complements < 1:
+            raise UserError(f"ComplementaryLabels.complements: expected 1 or more, or all, got {complements}")
+        expect("ComplementaryLabels.weight", weight, 0)
+        expect("ComplementaryLabels.negatives_below", negatives_below, 0, 1)
+        self.complements, self.weight = complements, weight
+        self.schedule, self.negatives_below = schedule, negatives_below
+
+    def begin(self, device: torch.device, seed: int) -> None:
+        """A new fit: `generator`, on the device, is there to be given to `loss`."""
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def factor(self, progress: float) -> float:
+        """The weight where the share `progress` of the fit is done."""
+        return self.weight * (progress if self.schedule == "ramp" else 1.0)
+
+    def loss(self, logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean of −log(1 − p(¬y | x)) over the rows' complements, without `factor`; a float32 scalar.
+
+        Args:
+            logits: [b, C], C at least 2.
+            labels: int64 [b].
+            generator: draws the complements; of the logits' device.
+        """
+        others = logits.shape[1] - 1
+        count = others if self.complements == "all" else min(self.complements, others)
+        order = torch.rand(logits.shape, generator=generator, device=logits.device)
+        order = order.scatter(1, labels[:, None], -1.0)  # the own class comes last
+        return -log_not(logits).gather(1, order.topk(count, dim=1).indices).mean()
+
+    def unlabeled_loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Σ weight · (mean of −log(1 − p_c) over the row's negatives c) / u, without `factor`; a float32 scalar.
+
+        Args:
+            logits: [u, C].
+            targets: float32 [u, C], generated distributions.
+            weights: float32 [u], in [0, 1].
+        """
+        negatives = targets < self.negatives_below
+        negatives = negatives.scatter(1, targets.argmax(1, keepdim=True), False)
+        losses = -log_not(logits).masked_fill(~negatives, 0.0).sum(1) / negatives.sum(1).clamp(min=1)
+        return (weights * losses).sum() / max(1, len(losses))
+
+
+def log_not(logits: Tensor) -> Tensor:
+    """log(1 − p_c) for each class c, float32 [b, C], finite whatever the logits are.
+
+    Only the likeliest class can have p near 1, where 1 − p would cancel: of it, and of it alone, the sum over the
+    others is taken in log space, log Σ_{k≠c} e^{l_k} − log Σ_k e^{l_k}.
+    """
+    logits = logits.float()
+    top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(1, keepdim=True), True)
+    rest = logits.masked_fill(top, float("-inf")).logsumexp(1, keepdim=True) - logits.logsumexp(1, keepdim=True)
+    small = logits.softmax(1).masked_fill(top, 0.0)  # at most 1/2 each
+    return torch.where(top, rest, torch.log1p(-small))

@@ -1,0 +1,8 @@
+"""Labels that nobody was paid for: who puts them on unlabeled rows."""
+
+from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
+from lit_react.augmentation.labels.label_gan import LabelGAN
+from lit_react.augmentation.labels.neighbour_vote import NeighbourVote
+from lit_react.augmentation.labels.self_training import SelfTraining
+
+__all__ = ["GeneratedLabels", "LabelGAN", "LabelGenerator", "LabeledPool", "NeighbourVote", "SelfTraining"]

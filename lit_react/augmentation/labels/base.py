@@ -1,0 +1,63 @@
+"""The kind of part that labels rows which nobody labeled, and what it is told."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabeledPool:
+    """What a generator knows. All rows are int64 and relative to the embeddings.
+
+    Attributes:
+        embeddings: float32 [n, d], of every row, unit length; may be a memory map.
+        rows: int64 [l], the labeled rows, ascending.
+        classes: int64 [l], their classes.
+        num_classes: C.
+    """
+
+    embeddings: NDArray[np.float32]
+    rows: Rows
+    classes: Rows
+    num_classes: int
+
+    @property
+    def unlabeled_rows(self) -> Rows:
+        """int64 [n - l], ascending."""
+        return np.setdiff1d(np.arange(len(self.embeddings), dtype=np.int64), self.rows, assume_unique=True)
+
+
+@dataclass(frozen=True)
+class GeneratedLabels:
+    """Labels that nobody was paid for, of rows that have no other.
+
+    Attributes:
+        rows: int64 [m], unlabeled rows of the pool, ascending.
+        targets: float32 [m, C], a distribution over the classes for each.
+        weights: float32 [m], how much each counts beside the others; 0: not at all.
+        report: what the generator measured of itself, by name.
+    """
+
+    rows: Rows
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    report: dict[str, float] = field(default_factory=dict)
+
+
+class LabelGenerator(ABC):
+    """Puts labels on rows that have none; once in a fit, see `Augmentation`."""
+
+    @abstractmethod
+    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
+        """Labels for all unlabeled rows, or for none; a function of its arguments alone.
+
+        Args:
+            pool: embeddings and bought labels.
+            seed: of all that is drawn.
+        """

@@ -1,0 +1,124 @@
+"""What one fit reads: labeled rows, and beside them, where something asks for them, rows without a bought label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lit_react.data.batching import ShuffledBuckets
+from lit_react.data.encoding import Batch, EncodedTable, Label
+from lit_react.data.pool import Rows, whole
+
+
+def _none() -> Rows:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """The rows of a fit, int64 and relative to `table`.
+
+    Attributes:
+        table: may be the pool's, or one that was made for this fit.
+        labeled: [l].
+        labels: one for each of `labeled`.
+        unlabeled: [m], rows without a bought label; a batch takes the next `unlabeled_size` of them, shuffled.
+        varied: [m], a variant of each of `unlabeled`; or [0].
+        targets: float32 [m, C], generated distributions over the classes of `unlabeled`; or None.
+        weights: float32 [m], how much each of `targets` counts; or None.
+        unlabeled_size: rows per optimiser step, of all processes together.
+        wanted: asked before each batch: whether it shall have unlabeled rows.
+    """
+
+    table: EncodedTable
+    labeled: Rows
+    labels: Sequence[Label]
+    unlabeled: Rows = field(default_factory=_none)
+    varied: Rows = field(default_factory=_none)
+    targets: NDArray[np.float32] | None = None
+    weights: NDArray[np.float32] | None = None
+    unlabeled_size: int = 0
+    wanted: Callable[[], bool] = lambda: True
+
+    def loader(self, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
+        """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
+
+        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows, and then
+        as many variants where there are some. `targets` float32 [u, C] and `weights` float32 [u] are of the former.
+
+        Args:
+            batch_size: labeled rows per optimiser step, of all processes together.
+            seed: of both orders.
+            rank: index of this process.
+            world_size: number of processes.
+        """
+        shares = {"rank": rank, "world_size": world_size}
+        sampler: Sampler[list[int]]
+        sampler = ShuffledBuckets(self.table.lengths[self.labeled], batch_size, seed=seed, **shares)
+        if len(self.unlabeled):
+            lengths = self.table.lengths[self.unlabeled]
+            beside = ShuffledBuckets(lengths, self.unlabeled_size, seed=seed + 1, **shares)
+            sampler = SideBySide(sampler, beside, offset=len(self.labeled), wanted=self.wanted)
+        return DataLoader(_Batches(self), batch_sampler=sampler, collate_fn=whole)
+
+
+class SideBySide(Sampler[list[int]]):
+    """Batches of one sampler, each followed by the next batch of another, which begins again when it is through.
+
+    Args:
+        first: decides the length of an epoch.
+        second: goes on from epoch to epoch.
+        offset: added to the positions of the second.
+        wanted: whether the next batch of the first is followed by one of the second.
+    """
+
+    def __init__(
+        self, first: ShuffledBuckets, second: ShuffledBuckets, *, offset: int, wanted: Callable[[], bool]
+    ) -> None:
+        self.first, self.second, self.offset, self.wanted = first, second, offset, wanted
+        self._following = self._endless()
+
+    def _endless(self) -> Iterator[list[int]]:
+        while True:
+            yield from self.second
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.first:
+            following = next(self._following) if self.wanted() else []
+            yield [*batch, *(self.offset + position for position in following)]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+class _Batches(Dataset[Batch]):
+    """Positions 0 … l-1 are labeled rows, the others unlabeled ones."""
+
+    def __init__(self, rows: FitRows) -> None:
+        self.rows, self.labels = rows, rows.labels
+
+    def __len__(self) -> int:
+        return len(self.rows.labeled) + len(self.rows.unlabeled)
+
+    def __getitem__(self, position: int) -> Batch:
+        return self.__getitems__([position])
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        rows, places = self.rows, np.asarray(positions, dtype=np.int64)
+        is_labeled = places < len(rows.labeled)
+        labeled, unlabeled = places[is_labeled], places[~is_labeled] - len(rows.labeled)
+        labels = [rows.labels[place] for place in labeled.tolist()]
+        if not len(unlabeled):
+            return rows.table.batch(rows.labeled[labeled], labels)
+        varied = rows.varied[unlabeled] if len(rows.varied) else rows.varied
+        batch = rows.table.batch(np.concatenate([rows.labeled[labeled], rows.unlabeled[unlabeled], varied]))
+        batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
+        if rows.targets is not None and rows.weights is not None:
+            batch["targets"] = torch.from_numpy(rows.targets[unlabeled])
+            batch["weights"] = torch.from_numpy(rows.weights[unlabeled])
+        return batch

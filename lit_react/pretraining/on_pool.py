@@ -1,0 +1,97 @@
+"""More pretraining of the encoder on the pool's own texts, before the first round."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+
+from lit_react.data.encoding import text_digest
+from lit_react.errors import UserError
+from lit_react.pretraining.corpus import hold_out
+from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
+from lit_react.pretraining.options import Objective, Training
+from lit_react.pretraining.pretrain import CARD, learn
+from lit_react.processes import is_first_process
+from lit_react.run_config import check_same_making
+from lit_react.tasks.base import TaskModule
+from lit_react.tasks.transformer import PretrainedTask
+
+log = logging.getLogger("lit_react")
+
+
+@dataclass
+class PoolPretraining:
+    """Task-adaptive pretraining (Gururangan et al. 2020, https://aclanthology.org/2020.acl-main.740, section 4).
+
+    The encoder reads the pool's texts, labeled or not; validation and test texts never. All rounds start from what
+    comes of it, and the strategies' embeddings are its own; initial labels that are chosen by embeddings
+    (`data.initial: representative`) are chosen by the checkpoint's.
+
+    Args:
+        objective: what is learned; without next sentences unless asked for.
+        training: how it is learned; on one device.
+        held_out: so many texts of the pool are not trained on here; loss and accuracy are measured on them.
+    """
+
+    objective: Objective = field(default_factory=lambda: Objective(next_sentence=False))
+    training: Training = field(default_factory=Training)
+    held_out: int = 50
+
+    def check(self, task: TaskModule, pool: datasets.Dataset) -> None:
+        """See that there is an encoder and something to read, before anything is bought.
+
+        Raises:
+            UserError: the task has no pretrained model, its type has not the heads, the pool is too small.
+        """
+        if not isinstance(task, PretrainedTask):
+            raise UserError(f"pretraining: {type(task).__name__} starts from no pretrained model; leave it null")
+        check_objectives(task.pretrained, next_sentence=self.objective.next_sentence)
+        if "text" not in pool.column_names:
+            raise UserError(f"pretraining: rows of {type(task).__name__} have no text; leave it null")
+        if not 1 <= self.held_out < len(pool):
+            raise UserError(
+                f"pretraining.held_out: {self.held_out}, expected 1 or more, and fewer than the pool's {len(pool)} rows"
+            )
+
+    def run(self, folder: Path, task: TaskModule, pool: datasets.Dataset, seed: int) -> None:
+        """Pretrain, or go on, or take what is there; then the task starts from `folder/model`.
+
+        Of several processes the first one pretrains, the others wait for its model.
+
+        Args:
+            folder: of the pretraining.
+            task: the recipe of the rounds; its checkpoint is replaced.
+            pool: the pool's rows, column `text`.
+            seed: of the run.
+
+        Raises:
+            UserError: the folder is of another pretraining, examples are longer than the model's positions, …
+        """
+        assert isinstance(task, PretrainedTask), "see check"
+        made_of = {
+            "pool": text_digest(pool),
+            "pretrained": task.pretrained,
+            "objective": asdict(self.objective),
+            "training": {key: value for key, value in asdict(self.training).items() if key != "accelerator"},
+            "held_out": self.held_out,
+            "seed": seed,
+        }
+        finished = folder / "model" / CARD
+        if finished.exists():
+            check_same_making(folder / CARD, made_of, "pretraining")
+        elif is_first_process():
+            log.info("pretraining: %d steps on the pool's texts", self.training.steps)
+            rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(pool))
+            texts = hold_out(pool.select_columns("text"), rows, self.held_out)
+            torch.manual_seed(seed)  # of new heads
+            encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
+            learn(folder, texts, encoder, self.objective, self.training, seed, made_of)
+        while not finished.exists():
+            time.sleep(1)
+        task.start_from(str(folder / "model"))

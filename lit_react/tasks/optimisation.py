@@ -1,0 +1,70 @@
+"""How a fit minimises its loss: the optimiser, its parameter groups, the schedule."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from transformers import get_scheduler
+
+from lit_react.errors import UserError
+
+Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
+
+
+class Optimised(L.LightningModule):
+    """A module with an optimiser and a schedule.
+
+    Args:
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
+            learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
+        warmup: share of the steps in which the learning rate rises from 0; not for `plateau`.
+    """
+
+    def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule, warmup: float) -> None:
+        super().__init__()
+        if not 0 <= warmup < 1:
+            raise UserError(f"model.warmup: {warmup} is not a share of the steps, expected 0 <= warmup < 1")
+        self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
+        self._plateau: ReduceLROnPlateau | None = None
+
+    def configure_optimizers(self) -> Any:
+        """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""
+        optimizer = self.optimizer(self._parameter_groups())
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
+        if self.lr_scheduler == "plateau":
+            self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule: LRScheduler = get_scheduler(
+            self.lr_scheduler, optimizer, num_warmup_steps=int(self.warmup * steps), num_training_steps=steps
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _after_validation(self, value: Tensor) -> None:
+        """Tell the plateau schedule the monitored metric: after each validation, be it by epochs or by steps."""
+        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        if self._plateau is not None and fitting:
+            self._plateau.step(float(value))
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser is built of; `lr_factor` in a group multiplies the optimiser's own learning rate."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        decayed = {"params": [p for p in trainable if p.ndim > 1]}
+        plain = {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}
+        return [decayed, plain]
+
+    def _finite(self, loss: Tensor) -> Tensor:
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the training loss became {loss.item()} at step {self.global_step}: "
+                "lower the learning rate (model.optimizer) or use trainer.precision 32-true or bf16-mixed"
+            )
+        return loss

@@ -1,0 +1,331 @@
+"""The parts together: what a fit reads because of them, what they add to its loss, and whole runs with them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tiny import command, save_bert
+from transformers import BertForMaskedLM
+
+from lit_react.augmentation.augmentation import Augmentation
+from lit_react.augmentation.complementary import ComplementaryLabels
+from lit_react.augmentation.consistency import Consistency
+from lit_react.augmentation.features.base import View
+from lit_react.augmentation.features.gan_bert import GanBert
+from lit_react.augmentation.features.mixup import Mixup
+from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
+from lit_react.augmentation.labels.self_training import SelfTraining
+from lit_react.augmentation.preparation import under_pretrained_weights
+from lit_react.augmentation.texts import WordDropout
+from lit_react.augmentation.trust import Trust
+from lit_react.cli import main
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.errors import UserError
+from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
+
+OPTIONS = {
+    "labels": ["--augmentation.labels=LabelGAN"],
+    "labels before the fit": ["--augmentation.labels=NeighbourVote", "--augmentation.embeddings=pretrained"],
+    "complementary": ["--augmentation.complementary.weight=1"],
+    "made features": ["--augmentation.features=Smote"],
+    "gan_bert": ["--augmentation.features=GanBert"],
+    "texts": ["--augmentation.texts=WordDropout"],
+    "all together": [
+        "--augmentation.labels=SelfTraining",
+        "--augmentation.labels.threshold=0",
+        "--augmentation.complementary.negatives_below=0.1",
+        "--augmentation.features=Mixup",
+        "--augmentation.texts=WordSwap",
+        "--augmentation.consistency.weight=1",
+    ],
+}
+NEVER_VALIDATED = "--augmentation.trust.mode=always"
+
+
+class Certain(LabelGenerator):
+    """Says that every unlabeled row is of class 1; remembers what it was shown."""
+
+    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
+        self.pool = pool
+        rows = pool.unlabeled_rows
+        targets = np.zeros((len(rows), pool.num_classes), dtype=np.float32)
+        targets[:, 1] = 1
+        return GeneratedLabels(rows, targets, np.ones(len(rows), dtype=np.float32), {"said": 1.0})
+
+
+@pytest.fixture
+def data(news_csv: Path, tiny_bert: str) -> PoolDataModule:
+    """Six labeled rows of the pool, twenty validation rows of which ten are of class 1 as it seems."""
+    module = PoolDataModule(str(news_csv), validation_size=20, test_size=30)
+    module.connect(TextClassification(tiny_bert, max_length=16))
+    module.reveal("pool", {row: row % 2 for row in range(0, 12, 2)})
+    module.reveal("validation", {row: int(row < 10) for row in range(20)})
+    return module
+
+
+def test_without_unlabeled_parts_a_fit_reads_the_labeled_rows_of_the_pool(data):
+    rows = Augmentation(complementary=ComplementaryLabels()).begin(data, seed=0)
+    assert rows.table is data.pool.table
+    assert rows.labeled.tolist() == list(range(0, 12, 2))
+    assert len(rows.unlabeled) == 0
+
+
+def before_the_fit(**options) -> Augmentation:
+    return Augmentation(labels=Certain(), embeddings="pretrained", **options)
+
+
+def test_generated_labels_are_of_unlabeled_rows_of_the_pool(data):
+    rows = before_the_fit().begin(data, seed=0)
+    np.testing.assert_array_equal(rows.unlabeled, data.pool.unlabeled_rows)
+    assert rows.targets.shape == (len(rows.unlabeled), len(data.class_names))
+    assert (rows.targets.argmax(1) == 1).all()
+    assert (rows.weights == 1).all()
+
+
+def test_the_generator_sees_validation_texts_as_unlabeled_rows_and_is_measured_on_them(data):
+    augmentation = before_the_fit()
+    augmentation.begin(data, seed=0)
+    pool = augmentation.labels.pool
+    assert len(pool.embeddings) == len(data.pool) + 20
+    assert len(pool.rows) == len(pool.classes) == 6
+    assert augmentation.trust.generator_accuracy == 0.5
+
+
+def test_embeddings_classes_and_rows_belong_together(data):
+    augmentation = before_the_fit()
+    augmentation.begin(data, seed=0)
+    pool, labeled = augmentation.labels.pool, data.pool.labeled_rows
+    np.testing.assert_array_equal(pool.embeddings[pool.rows], data.embeddings[labeled])
+    np.testing.assert_array_equal(pool.classes, [data.pool.labels[row] for row in labeled.tolist()])
+    np.testing.assert_array_equal(
+        pool.embeddings[pool.unlabeled_rows[:5]], data.embeddings[data.pool.unlabeled_rows[:5]]
+    )
+    np.testing.assert_array_equal(pool.embeddings[-20:], data.validation_embeddings)
+
+
+def test_a_large_pool_is_drawn_from(data):
+    augmentation = before_the_fit(most_unlabeled=15)
+    rows = augmentation.begin(data, seed=0)
+    assert len(augmentation.labels.pool.embeddings) == 6 + 15 + 20
+    assert len(rows.unlabeled) == 15
+    assert set(rows.unlabeled) <= set(data.pool.unlabeled_rows)
+
+
+def test_the_models_own_embeddings_are_read_when_it_is_time_to(data, monkeypatch):
+    class Half(Certain):
+        def generate(self, pool, seed):
+            found = super().generate(pool, seed)
+            return replace(found, rows=found.rows[::2], targets=found.targets[::2], weights=found.weights[::2])
+
+    augmentation = Augmentation(labels=Half())
+    rows = augmentation.begin(data, seed=0)
+    monkeypatch.setattr(
+        "lit_react.augmentation.augmentation.under_present_weights",
+        lambda task, data, unlabeled: under_pretrained_weights(data, unlabeled),
+    )
+    augmentation.before_step(data.task, progress=0.3)
+    assert not rows.weights.any()
+    assert augmentation.trust.generator_accuracy is None
+    augmentation.before_step(data.task, progress=0.4)
+    given = augmentation.generated.rows
+    assert 0 < len(given) < len(rows.unlabeled)
+    np.testing.assert_array_equal(rows.weights > 0, np.isin(rows.unlabeled, given))
+    first = augmentation.generated
+    augmentation.before_step(data.task, progress=0.5)
+    assert augmentation.generated is first, "once in a fit"
+
+
+def test_weights_are_relative_to_each_other(data):
+    class Doubtful(Certain):
+        def generate(self, pool, seed):
+            found = super().generate(pool, seed)
+            weights = np.where(np.arange(len(found.rows)) % 2, 0.0, np.linspace(0.01, 0.03, len(found.rows)))
+            return replace(found, weights=weights.astype(np.float32))
+
+    rows = Augmentation(labels=Doubtful(), embeddings="pretrained").begin(data, seed=0)
+    assert rows.weights[rows.weights > 0].mean() == pytest.approx(1, abs=0.05)
+    assert (rows.weights == 0).any()
+
+
+def test_variants_join_the_labeled_rows_with_their_labels(data):
+    rows = Augmentation(texts=WordDropout(0.5), variants=2).begin(data, seed=0)
+    assert len(rows.labeled) == len(rows.labels) == 18
+    assert list(rows.labels) == [*rows.labels[:6]] * 3
+    originals, variants = rows.table.lengths[:6], rows.table.lengths[6:12]
+    assert (variants <= originals).all()
+    assert (variants < originals).any()
+
+
+def test_with_consistency_each_unlabeled_row_has_a_variant(data):
+    rows = Augmentation(texts=WordDropout(0.5), consistency=Consistency()).begin(data, seed=0)
+    assert len(rows.unlabeled) == len(rows.varied) == len(data.pool.unlabeled_rows)
+    assert (rows.table.lengths[rows.varied] <= rows.table.lengths[rows.unlabeled]).all()
+
+
+def view(logits: torch.Tensor) -> View:
+    return View(torch.zeros(len(logits), 4), logits)
+
+
+def batch_of(labels: list[int], targets: torch.Tensor) -> dict:
+    return {"labels": torch.tensor(labels), "targets": targets, "weights": torch.tensor([1.0, 0.5])}
+
+
+def test_the_loss_of_generated_labels_by_hand(data):
+    augmentation = before_the_fit(label_weight=2.0, trust=Trust("always"))
+    augmentation.begin(data, seed=0)
+    logits = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    targets = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
+    logs = logits.log_softmax(1)
+    by_hand = 2.0 * (-logs[1, 1] - 0.5 * (0.5 * logs[2, 0] + 0.5 * logs[2, 1])) / 2
+    augmentation.trust.progress = 0.4
+    found = augmentation.loss(view(logits), batch_of([0], targets), lambda made: made, progress=0.4)
+    torch.testing.assert_close(found, by_hand)
+
+
+def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data):
+    augmentation = before_the_fit()
+    rows = augmentation.begin(data, seed=0)  # its generator is right on half of the validation rows
+    logits, batch = torch.zeros(3, 2), batch_of([0], torch.full((2, 2), 0.5))
+
+    def loss(progress):
+        augmentation.before_step(data.task, progress)
+        return float(augmentation.loss(view(logits), batch, lambda made: made, progress))
+
+    assert loss(0.5) == 0.0, "the model was not validated yet"
+    losses = {}
+    for accuracy in (0.4, 0.5, 0.56):
+        augmentation.trust.model_accuracy = accuracy
+        losses[accuracy] = loss(0.5)
+    assert losses[0.56] == 0.0
+    assert losses[0.5] == pytest.approx(0.5 * losses[0.4])
+    assert losses[0.4] == pytest.approx(0.75 * np.log(2), rel=1e-5)
+    augmentation.trust.model_accuracy = 0.4
+    assert rows.wanted()
+    assert loss(0.39) == 0.0, "the bought labels come first"
+    assert not rows.wanted(), "then the batches have no unlabeled rows"
+
+
+def test_generated_labels_are_compared_with_gold_ones_where_there_are_some(data):
+    augmentation = before_the_fit()
+    augmentation.begin(data, seed=0)
+    gold = [1 if row % 4 else 0 for row in range(len(data.pool))]
+    measured = augmentation.report(gold, int)
+    unlabeled = data.pool.unlabeled_rows
+    assert measured["generated_accuracy"] == pytest.approx(np.mean([gold[row] for row in unlabeled]))
+    assert measured["said"] == 1.0
+    assert "generated_accuracy" not in augmentation.report([None] * len(data.pool), int)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"consistency": Consistency()}, r"augmentation\.consistency: needs variants"),
+        ({"complementary": ComplementaryLabels(negatives_below=0.1)}, r"needs generated labels"),
+        ({"unlabeled_size": 0}, r"augmentation\.unlabeled_size: 0"),
+        ({"label_weight": -1.0}, r"augmentation\.label_weight: -1\.0"),
+        ({"variants": 0}, r"augmentation\.variants: 0"),
+        ({"most_unlabeled": 0}, r"augmentation\.most_unlabeled: 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(options, message):
+    with pytest.raises(UserError, match=message):
+        Augmentation(**options)
+
+
+@pytest.mark.parametrize(("options", "message"), [({"start": 1.0}, r"start: 1\.0"), ({"margin": 0}, r"margin: 0")])
+def test_trust_that_makes_no_sense_is_one_line(options, message):
+    with pytest.raises(UserError, match=rf"augmentation\.trust\.{message}"):
+        Trust(**options)
+
+
+def test_a_task_refuses_parts_that_it_has_not():
+    Augmentation(labels=SelfTraining(), features=Mixup()).check(TextClassification())
+    Augmentation(texts=WordDropout()).check(LinearProbe())
+    with pytest.raises(UserError, match=r"augmentation\.features: LinearProbe has no such part, it has texts"):
+        Augmentation(features=GanBert()).check(LinearProbe())
+    with pytest.raises(UserError, match=r"GanBert is for one process, 2 fit here"):
+        Augmentation(features=GanBert()).check(TextClassification(), processes=2)
+    with pytest.raises(UserError, match=r"augmentation\.texts: QuestionAnswering has no such part, it has none"):
+        Augmentation(texts=WordDropout()).check(QuestionAnswering())
+
+
+def rounds(folder: Path) -> list[dict]:
+    return json.loads((folder / "result.json").read_text())["rounds"]
+
+
+AT_ONCE = [NEVER_VALIDATED, "--augmentation.trust.start=0", "--rounds.budget=34"]
+
+
+def losses(folder: Path) -> list[float]:
+    return [entry["metrics"]["val/loss"] for entry in rounds(folder)]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, news_csv, tiny_bert) -> list[float]:
+    folder = tmp_path_factory.mktemp("plain")
+    main(command(news_csv, tiny_bert, folder, "--rounds.budget=34"))
+    return losses(folder)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_run_with_each_part_and_with_all_of_them(name, news_csv, tiny_bert, tmp_path, plain):
+    main(command(news_csv, tiny_bert, tmp_path, *OPTIONS[name], *AT_ONCE))
+    assert [entry["labeled"] for entry in rounds(tmp_path)] == [8, 14]
+    assert losses(tmp_path)[0] != plain[0], "the part changes the fit"
+    measured = rounds(tmp_path)[-1]["augmentation"]
+    if any(option.startswith("--augmentation.labels=") for option in OPTIONS[name]):
+        assert "generated_accuracy_all" in measured
+        assert measured["trust"] == 1
+    if name == "gan_bert":
+        assert {"d_real", "d_fake"} <= measured.keys()
+
+
+def test_trust_compares_on_the_same_rows_whatever_the_gate(data):
+    accuracies = set()
+    for threshold in (0.0, 0.6, 1.0):
+        augmentation = Augmentation(labels=SelfTraining(threshold=threshold), embeddings="pretrained")
+        augmentation.begin(data, seed=0)
+        accuracies.add(augmentation.trust.generator_accuracy)
+    assert len(accuracies) == 1
+
+
+def test_a_resumed_run_with_all_parts_equals_an_unbroken_one(news_csv, tiny_bert, tmp_path):
+    headless = save_bert(tmp_path / "bert", ["film", "game", "said"], dropout=0.1, model_class=BertForMaskedLM)
+    before = ["--augmentation.embeddings=pretrained", "--model.pretrained", headless]
+    for name, budgets in (("unbroken", ["40"]), ("resumed", ["34", "40"])):
+        for budget in budgets:
+            options = [*OPTIONS["all together"], *AT_ONCE, *before, "--rounds.budget", budget]
+            main(command(news_csv, tiny_bert, tmp_path / name, *options))
+    assert len(losses(tmp_path / "resumed")) == 3
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "unbroken")
+
+
+class Remembering(SelfTraining):
+    """Remembers what it was shown."""
+
+    shown: ClassVar[list[LabeledPool]] = []
+
+    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
+        self.shown.append(pool)
+        return super().generate(pool, seed)
+
+
+def test_in_a_run_the_generator_reads_the_embeddings_of_the_model_as_it_is(data, news_csv, tiny_bert, tmp_path):
+    Remembering.shown.clear()
+    main(command(news_csv, tiny_bert, tmp_path, "--augmentation.labels=test_augmentation.Remembering"))
+    pools = Remembering.shown
+    assert [len(pool.rows) for pool in pools] == [8, 14, 20, 26], "once in each round"
+    for pool in pools:
+        assert len(pool.embeddings) == len(data.pool) + 20
+        np.testing.assert_allclose(np.linalg.norm(pool.embeddings, axis=1), 1, atol=2e-3)
+    labeled = data.embeddings @ data.embeddings.T
+    assert not np.allclose(pools[0].embeddings[:8] @ pools[0].embeddings[:8].T, labeled[:8, :8], atol=0.05)
+
+
+def test_a_run_without_parts_has_no_augmentation(news_csv, tiny_bert, tmp_path):
+    main(command(news_csv, tiny_bert, tmp_path, "--rounds.budget=28"))
+    assert "augmentation" not in rounds(tmp_path)[0]

@@ -1,0 +1,83 @@
+"""A fit's length by the labels that it has."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_fit import bought, rounds
+from tiny import command
+
+from lit_react.cli import main
+from lit_react.errors import UserError
+from lit_react.steps import Steps
+from lit_react.tasks import TextClassification
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@st.composite
+def plans(draw) -> Steps:
+    validations, least, most = sorted(draw(st.lists(st.integers(1, 2000), min_size=3, max_size=3)))
+    return Steps(least, draw(st.floats(0, 100)), most, validations)
+
+
+@given(plans(), st.integers(0, 10**6), st.integers(0, 1000), st.integers(1, 8))
+def test_steps_stay_within_their_bounds_and_end_with_a_validation(plan, labels, more, batches) -> None:
+    options = plan.of_trainer(labels, batches)
+    steps, wanted = options["max_steps"], plan.per_label * labels
+    assert plan.least - plan.validations < steps <= plan.most
+    if plan.least <= wanted <= plan.most:
+        assert wanted - plan.validations - 1 < steps <= wanted
+    assert steps * batches == options["val_check_interval"] * plan.validations
+    assert plan.of_trainer(labels + more, batches)["max_steps"] >= steps
+
+
+def test_twenty_epochs_of_batches_of_eight() -> None:
+    plan = Steps(least=150, per_label=20 / 8, most=1000, validations=10)
+    assert [plan.of_trainer(n, 1)["max_steps"] for n in (20, 60, 100, 204, 400, 5000)] == [
+        150,
+        150,
+        250,
+        510,
+        1000,
+        1000,
+    ]
+
+
+OPTIONS = {"least": 4, "per_label": 0.5, "most": 8, "validations": 2}
+
+
+def fit(news_csv: Path, tiny_bert: str, folder: Path, budget: int) -> None:
+    steps = [f"--rounds.steps.{name}={value}" for name, value in OPTIONS.items()]
+    main([*command(news_csv, tiny_bert, folder), *steps, f"--rounds.budget={budget}", "--early_stopping.patience=9"])
+
+
+def test_each_fit_takes_its_steps_and_validations_and_a_resumed_run_the_same(
+    tmp_path, news_csv, tiny_bert, monkeypatch
+) -> None:
+    validations = []
+    after = TextClassification._after_validation
+
+    def count(module, value) -> None:
+        validations.append(module.global_step)
+        after(module, value)
+
+    monkeypatch.setattr(TextClassification, "_after_validation", count)
+    fit(news_csv, tiny_bert, tmp_path / "whole", 40)
+    assert [(entry["labeled"], entry["steps"]) for entry in rounds(tmp_path / "whole")] == [(8, 4), (14, 6), (20, 8)]
+    assert validations == [2, 4, 3, 6, 4, 8]
+    for budget in (28, 40):
+        fit(news_csv, tiny_bert, tmp_path / "resumed", budget)
+    assert bought(tmp_path / "resumed") == bought(tmp_path / "whole")
+    whole, resumed = (rounds(tmp_path / name) for name in ("whole", "resumed"))
+    assert [entry["metrics"] for entry in resumed] == [entry["metrics"] for entry in whole]
+    assert [entry["steps"] for entry in resumed] == [4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "options", [{"validations": 0}, {"least": 5}, {"most": 100}, {"per_label": -1.0}], ids=lambda options: str(options)
+)
+def test_bounds_that_contradict_each_other_are_told(options) -> None:
+    with pytest.raises(UserError, match=r"rounds\.steps"):
+        Steps(**options)
