@@ -252,7 +252,7 @@ class TokenClassification(TransformerTask):
 
 def _kept(tags: Sequence[int]) -> list[bool]:
     """The words of entities, and an O that an I follows: without it the I might continue the entity before."""
-    return [tag > 0 for tag, after in zip(tags, [*tags, 0][1:], strict=True)]
+    return [tag > 0 or (after > 0 and after % 2 == 0) for tag, after in zip(tags, [*tags, 0][1:], strict=True)]
 
 
 def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
