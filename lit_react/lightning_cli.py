@@ -197,8 +197,17 @@ class ReactCLI(LightningCLI):
             self.datamodule.reveal("validation", ledger.labeled("validation", 0))
 
     def before_test(self) -> None:
-        """The newest model."""
+        """The newest model; where the test rows are carved from the pool's source, they must be those of the run.
+
+        With other sizes some of them would be rows that the run bought.
+        """
+        path = self._get(self.config_init, "rounds").folder / "ledger.sqlite"
+        own_model = not is_export(Path(self.model.pretrained))
         self._use_newest_model()
+        if own_model and path.exists() and self.datamodule.splits.test is not None and self.datamodule.test_is_carved:
+            budget = self._get(self.config_init, "rounds").budget
+            with Ledger(path, budget=budget, fingerprint=self.datamodule.fingerprint(), read_only=True):
+                pass  # of other data it is an error
 
     def before_predict(self) -> None:
         """The newest model, and the texts for the writer."""

@@ -148,7 +148,7 @@ def run_rounds(
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
             data.seed = round_seed
             module = recipe.fresh()
-            seconds = _augment(module, data, round_seed)
+            data.fit_rows = module.augmentation.begin(data, round_seed) if module.augmentation is not None else None
             L.seed_everything(round_seed, workers=True, verbose=False)  # whatever was loaded only now drew before
             if plan.start == "warm" and round > 0:
                 module.restore(_round_folder(folder, round - 1) / "model")
@@ -157,7 +157,7 @@ def run_rounds(
             trainer = make_trainer(_round_folder(folder, round), acquisition)
             result = _fit_and_test(trainer, module, data, acquisition)
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}
-            state.rounds.append(spent_on_this_round | result | _augmented(module, data, seconds))
+            state.rounds.append(spent_on_this_round | result | _augmented(module, data))
             state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
             if trainer.is_global_zero:
                 _save(plan, round, state, module, acquisition)
@@ -211,19 +211,11 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         data.reveal(split, ledger.labeled(split, round))
 
 
-def _augment(module: TaskModule, data: PoolDataModule, seed: int) -> float:
-    """Have the augmentation say what the fit reads; the seconds that it took."""
-    start = time.perf_counter()
-    data.fit_rows = module.augmentation.begin(data, seed) if module.augmentation is not None else None
-    return round(time.perf_counter() - start, 3)
-
-
-def _augmented(module: TaskModule, data: PoolDataModule, seconds: float) -> dict[str, Any]:
-    """What the augmentation measured in a round, with the seconds before the fit; nothing without one."""
+def _augmented(module: TaskModule, data: PoolDataModule) -> dict[str, Any]:
+    """What the augmentation measured in a round; nothing without one."""
     if module.augmentation is None:
         return {}
-    report = module.augmentation.report(data.known_labels()["pool"], module.class_of)
-    return {"augmentation": report | {"seconds": seconds}}
+    return {"augmentation": module.augmentation.report(data.known_labels()["pool"], module.class_of)}
 
 
 def _fit_and_test(

@@ -262,6 +262,14 @@ def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, ne
         assert f"{last[name]:.6f}"[:6] in printed
 
 
+def test_rows_that_were_bought_are_not_tested_on(finished: Path, news_csv, tiny_bert, capsys) -> None:
+    options = command(news_csv, tiny_bert, finished, "--data.test_size", "40")[1:]
+    with pytest.raises(SystemExit) as stopped:
+        main(["test", *options])
+    assert stopped.value.code == 2
+    assert "ledger.sqlite" in capsys.readouterr().err
+
+
 def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tiny_bert, capsys) -> None:
     frame = pd.read_csv(news_csv)
     answers = dict(zip(frame["text"], frame["label"], strict=True))

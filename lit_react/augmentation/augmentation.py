@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class Augmentation:
         labels: puts labels on rows that have none, once per round: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
         complementary: what a row is not: `ComplementaryLabels`.
         features: made features for the head: `Mixup`, `Smote`, `Gaussians`, `GanBert`.
-        texts: varied texts: `WordDropout`, `WordSwap`, `Infilling`.
+        texts: varied texts: `WordDropout`, `WordSwap`, `Infilling`, or `Several` of them.
         consistency: the same prediction for a text and for its variant, which `texts` makes: `Consistency`.
         unlabeled_size: unlabeled rows in a batch, beside the labeled ones, where a part reads them.
         label_weight: of generated labels against bought ones.
@@ -160,7 +161,9 @@ class Augmentation:
         """Fill in targets and weights of the unlabeled rows, which the fit reads from now on."""
         if self.labels is None or self._targets is None or self._weights is None:
             return
+        start = time.perf_counter()
         self.generated, self.trust.generator_accuracy = generate_labels(self.labels, self._data, look(), self.seed)
+        self._seconds = time.perf_counter() - start
         places = np.searchsorted(self._unlabeled, self.generated.rows)
         self._targets[places], self._weights[places] = self.generated.targets, self.generated.weights
 
@@ -239,8 +242,8 @@ class Augmentation:
             class_of: see `TaskModule`.
 
         Returns:
-            beside the parts' own: `generated` (rows with a weight), `generator_validation_accuracy`
-            and `trust` (at the end of the fit); where gold labels are known, `generated_accuracy` of those
+            beside the parts' own: `generated` (rows with a weight), `generator_validation_accuracy`, `trust` (at the
+            end of the fit) and `seconds` (of generating); where gold labels are known, `generated_accuracy` of those
             rows, and `generated_accuracy_all` whatever the weight.
         """
         found = self.generated
@@ -251,6 +254,7 @@ class Augmentation:
             "generated": float((found.weights > 0).sum()),
             "generator_validation_accuracy": self.trust.generator_accuracy or 0.0,
             "trust": self.trust.value,
+            "seconds": round(self._seconds, 3),
         }
         gold = [known[row] for row in found.rows.tolist()]
         if gold and None not in gold:

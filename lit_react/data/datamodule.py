@@ -100,6 +100,7 @@ class PoolDataModule(L.LightningDataModule):
         self.predict = predict
         self.seed = 0
         self.fit_rows: FitRows | None = None
+        self.test_is_carved = False
 
     # ---- what the command line wires ------------------------------------------------------------------------
 
@@ -144,7 +145,8 @@ class PoolDataModule(L.LightningDataModule):
                 f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
                 f"validation_size {carve_validation}; lower data.test_size or data.validation_size"
             )
-        if len(test_rows):
+        self.test_is_carved = len(test_rows) > 0
+        if self.test_is_carved:
             test = pool.select(np.sort(test_rows))
             self._check_names(source)
             if None in test["label"]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lit_react.cli import main as lit_react
 
-PHASES = ("fit", "augment", "score", "select", "test")
+PHASES = ("fit", "score", "select", "test")
 WAYS = {
     "plain": ["--config", "configs/augmentation/plain.yaml"],
     "label_gan": ["--config", "configs/augmentation/label_gan.yaml", "--augmentation.trust.mode=always"],
@@ -31,8 +31,7 @@ def rounds_of(way: str, folder: Path, steps: int, data: list[str]) -> list[dict[
     early = ["--early_stopping.patience=100", f"--trainer.max_steps={steps}", "--wandb.mode=disabled"]
     config = ["--config", "configs/bbc_news.yaml", *WAYS[way]]
     lit_react(["fit", *config, *data, *size, *early, f"--rounds.folder={folder}"])
-    rounds = json.loads((folder / "result.json").read_text())["rounds"][1:4]
-    return [entry["seconds"] | {"augment": entry.get("augmentation", {}).get("seconds", 0.0)} for entry in rounds]
+    return [entry["seconds"] for entry in json.loads((folder / "result.json").read_text())["rounds"]][1:4]
 
 
 def main() -> None:
