@@ -93,10 +93,9 @@ def generate_labels(
     weights = found.weights[is_pool]
     if (weights > 0).any():
         weights = weights / weights[weights > 0].mean()
+    accuracy = float(right.mean()) if len(right) else 0.0
     rows = seen.unlabeled[found.rows[is_pool] - count]
-    return GeneratedLabels(rows, found.targets[is_pool], weights, found.report), float(right.mean()) if len(
-        right
-    ) else 0.0
+    return GeneratedLabels(rows, found.targets[is_pool], weights, found.report), accuracy
 
 
 def with_variants(
