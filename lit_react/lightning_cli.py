@@ -189,11 +189,9 @@ class ReactCLI(LightningCLI):
     def before_validate(self) -> None:
         """The newest model, and the validation labels that the run bought."""
         self._use_newest_model()
-        plan: Rounds = self._get(self.config_init, "rounds")
-        path = plan.folder / "ledger.sqlite"
-        if not path.exists():
-            raise UserError(f"{path}: no such file, validate needs a run's labels; run fit first")
-        with Ledger(path, budget=plan.budget, fingerprint=self.datamodule.fingerprint(), read_only=True) as ledger:
+        if not self._ledger_path.exists():
+            raise UserError(f"{self._ledger_path}: no such file, validate needs a run's labels; run fit first")
+        with self._ledger() as ledger:
             self.datamodule.reveal("validation", ledger.labeled("validation", 0))
 
     def before_test(self) -> None:
@@ -201,18 +199,24 @@ class ReactCLI(LightningCLI):
 
         With other sizes some of them would be rows that the run bought.
         """
-        path = self._get(self.config_init, "rounds").folder / "ledger.sqlite"
         own_model = not is_export(Path(self.model.pretrained))
         self._use_newest_model()
-        if own_model and path.exists() and self.datamodule.splits.test is not None and self.datamodule.test_is_carved:
-            budget = self._get(self.config_init, "rounds").budget
-            with Ledger(path, budget=budget, fingerprint=self.datamodule.fingerprint(), read_only=True):
-                pass  # of other data it is an error
+        if own_model and self._ledger_path.exists() and self.datamodule.test_is_carved:
+            self._ledger().close()
 
     def before_predict(self) -> None:
         """The newest model, and the texts for the writer."""
         self._use_newest_model(names_must_match=False)
         self._get(self.config_init, "predictions").table = self.datamodule.predict_split
+
+    @property
+    def _ledger_path(self) -> Path:
+        return self._get(self.config_init, "rounds").folder / "ledger.sqlite"
+
+    def _ledger(self) -> Ledger:
+        """The run's ledger, to be read; of other data it is an error."""
+        budget = self._get(self.config_init, "rounds").budget
+        return Ledger(self._ledger_path, budget=budget, fingerprint=self.datamodule.fingerprint(), read_only=True)
 
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""

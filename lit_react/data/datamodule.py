@@ -100,7 +100,6 @@ class PoolDataModule(L.LightningDataModule):
         self.predict = predict
         self.seed = 0
         self.fit_rows: FitRows | None = None
-        self.test_is_carved = False
 
     # ---- what the command line wires ------------------------------------------------------------------------
 
@@ -145,8 +144,8 @@ class PoolDataModule(L.LightningDataModule):
                 f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
                 f"validation_size {carve_validation}; lower data.test_size or data.validation_size"
             )
-        self.test_is_carved = len(test_rows) > 0
-        if self.test_is_carved:
+        self._carved_test = len(test_rows) > 0
+        if self._carved_test:
             test = pool.select(np.sort(test_rows))
             self._check_names(source)
             if None in test["label"]:
@@ -161,6 +160,11 @@ class PoolDataModule(L.LightningDataModule):
             test=self._sample(test, self.test_size, generator),
             label_names=source.label_names,
         )
+
+    @property
+    def test_is_carved(self) -> bool:
+        """Whether the test rows come from the pool's source, for lack of a test split."""
+        return self.splits.test is not None and self._carved_test
 
     def _check_names(self, source: Source) -> None:
         if self.task.has_classes and not source.label_names:
