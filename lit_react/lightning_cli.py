@@ -160,6 +160,10 @@ class ReactCLI(LightningCLI):
             steps = plan.steps.of_trainer(len(datamodule.pool.labeled_rows), batches) if plan.steps else {}
             return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers, **steps)
 
+        def make_refit_trainer(steps: int) -> L.Trainer:
+            length = {"max_steps": steps, "max_epochs": -1, "val_check_interval": None, "limit_val_batches": 0}
+            return self._new_trainer(callbacks=[], logger=False, enable_checkpointing=False, **length)
+
         try:
             state = run_rounds(
                 plan,
@@ -168,6 +172,7 @@ class ReactCLI(LightningCLI):
                 data=datamodule,
                 recipe=model,
                 make_trainer=make_trainer,
+                make_refit_trainer=make_refit_trainer,
                 acquisition=acquisition,
                 tracker=tracker,
             )
@@ -188,6 +193,8 @@ class ReactCLI(LightningCLI):
 
     def before_validate(self) -> None:
         """The newest model, and the validation labels that the run bought."""
+        if self._get(self.config_init, "rounds").refit:
+            raise UserError("rounds.refit: the newest model has learned the validation labels; use test")
         self._use_newest_model()
         if not self._ledger_path.exists():
             raise UserError(f"{self._ledger_path}: no such file, validate needs a run's labels; run fit first")

@@ -27,12 +27,14 @@ from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
+from lit_react.refit import MakeRefitTrainer, refit
 from lit_react.state import RunState
 from lit_react.steps import Steps
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
 
 log = logging.getLogger("lit_react")
+Result = dict[str, Any]
 MakeTrainer = Callable[[Path, AcquisitionCallback], L.Trainer]
 
 
@@ -49,6 +51,8 @@ class Rounds:
         stopping: reasons to stop before the budget is spent.
         steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
             `val_check_interval`; None: as the Trainer's options say.
+        refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
+            metrics, rewards and queries are those of the first. Only for a cold start.
     """
 
     folder: Path = Path("runs/default")
@@ -57,6 +61,11 @@ class Rounds:
     start: Literal["cold", "warm"] = "cold"
     stopping: Stopping = field(default_factory=Stopping)
     steps: Steps | None = None
+    refit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.refit and self.start == "warm":
+            raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
 
 
 def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
@@ -103,6 +112,7 @@ def run_rounds(
     data: PoolDataModule,
     recipe: TaskModule,
     make_trainer: MakeTrainer,
+    make_refit_trainer: MakeRefitTrainer,
     acquisition: AcquisitionCallback,
     tracker: Tracker,
 ) -> RunState:
@@ -115,6 +125,7 @@ def run_rounds(
         data: connected to the task.
         recipe: module without weights; every round starts from a fresh copy.
         make_trainer: a fresh Trainer with fresh callbacks for a round's folder.
+        make_refit_trainer: see `refit`.
         acquisition: lives across the rounds.
         tracker: gets every round's numbers.
 
@@ -155,9 +166,16 @@ def run_rounds(
             if is_first_process():  # what a killed fit of this round left
                 shutil.rmtree(_round_folder(folder, round) / "checkpoint", ignore_errors=True)
             trainer = make_trainer(_round_folder(folder, round), acquisition)
-            result = _fit_and_test(trainer, module, data, acquisition)
+            result = _fit(trainer, module, data, acquisition) | _augmented(module, data)
+            seconds = result["seconds"]
+            if plan.refit:
+                with _timed(seconds, "refit"):
+                    made = trainer.global_step
+                    trainer, module = refit(module, recipe, data, make_refit_trainer, steps=made, seed=round_seed)
+            with _timed(seconds, "test"):
+                result["metrics"] |= _test(trainer, module, data)
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}
-            state.rounds.append(spent_on_this_round | result | _augmented(module, data))
+            state.rounds.append(spent_on_this_round | result)
             state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
             if trainer.is_global_zero:
                 _save(plan, round, state, module, acquisition)
@@ -218,26 +236,37 @@ def _augmented(module: TaskModule, data: PoolDataModule) -> dict[str, Any]:
     return {"augmentation": module.augmentation.report(data.known_labels()["pool"], module.class_of)}
 
 
-def _fit_and_test(
-    trainer: L.Trainer, module: TaskModule, data: PoolDataModule, acquisition: AcquisitionCallback
-) -> dict[str, Any]:
-    """One fit with the acquisition at its end, one test with the best weights; the round's numbers."""
-    start = time.perf_counter()
-    trainer.fit(module, datamodule=data)
+def _fit(trainer: L.Trainer, module: TaskModule, data: PoolDataModule, acquisition: AcquisitionCallback) -> Result:
+    """One fit with the acquisition at its end; the module has the best weights then."""
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "fit"):
+        trainer.fit(module, datamodule=data)
     report = acquisition.report
-    seconds = {"fit": time.perf_counter() - start - sum(report.seconds.values()), **report.seconds}
-    epochs, steps = trainer.current_epoch, trainer.global_step
-    start = time.perf_counter()
-    tested = trainer.test(module, datamodule=data, verbose=False)[0] if data.splits.test is not None else {}
-    seconds["test"] = time.perf_counter() - start
+    seconds["fit"] -= sum(report.seconds.values())
     return {
-        "metrics": report.metrics | {name: float(value) for name, value in tested.items()},
+        "metrics": report.metrics,
         "reward": report.reward,
         "q": report.q,
-        "epochs": epochs,
-        "steps": steps,
-        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": {phase: round(value, 3) for phase, value in {**seconds, **report.seconds}.items()},
     }
+
+
+def _test(trainer: L.Trainer, module: TaskModule, data: PoolDataModule) -> dict[str, float]:
+    """Test metrics by name; none where there are no test rows."""
+    if data.splits.test is None:
+        return {}
+    tested = trainer.test(module, datamodule=data, verbose=False)[0]
+    return {name: float(value) for name, value in tested.items()}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Measure what happens inside."""
+    start = time.perf_counter()
+    yield
+    seconds[phase] = round(time.perf_counter() - start, 3)
 
 
 def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:

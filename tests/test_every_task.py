@@ -99,8 +99,10 @@ def test_an_exported_model_predicts_without_the_run(run: Run, tmp_path: Path) ->
     assert exported == own
 
 
-def test_another_policy_can_buy_for_it(run: Run, tmp_path: Path) -> None:
+def test_another_policy_can_buy_for_it_and_validation_labels_be_learned(run: Run, tmp_path: Path) -> None:
     policy = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margin"]
-    main(words("fit", tmp_path / "run", [*run.options, *policy, "--rounds.stopping.max_rounds", "2"]))
+    limits = ["--rounds.stopping.max_rounds", "2", "--rounds.refit", "true"]
+    main(words("fit", tmp_path / "run", [*run.options, *policy, *limits]))
     chosen = {entry["policy"] for entry in purchases(tmp_path / "run")}
     assert chosen == {"validation", "initial", "margin"}
+    assert all(entry["seconds"]["refit"] > 0 for entry in rounds(tmp_path / "run"))

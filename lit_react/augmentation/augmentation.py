@@ -25,6 +25,7 @@ from lit_react.augmentation.texts import TextAugmentation
 from lit_react.augmentation.trust import Trust
 from lit_react.data.encoding import Batch, Label
 from lit_react.data.fit_rows import FitRows
+from lit_react.data.pool import Rows
 from lit_react.errors import UserError
 
 if TYPE_CHECKING:
@@ -127,10 +128,7 @@ class Augmentation:
             what the fit reads.
         """
         self.seed, self._data = seed, data
-        labeled = data.pool.labeled_rows
-        unlabeled = drawn_rows(data.pool.unlabeled_rows, self.most_unlabeled, seed)
-        if self.labels is None and not self._reads_all:
-            unlabeled = unlabeled[:0]
+        labeled, unlabeled = data.pool.labeled_rows, self.unlabeled_of(data, seed)
         self._unlabeled, num_classes = unlabeled, len(data.class_names or [])
         has_targets = self.labels is not None
         self._targets = np.zeros((len(unlabeled), num_classes), dtype=np.float32) if has_targets else None
@@ -152,6 +150,12 @@ class Augmentation:
         in_pairs = self.consistency is not None
         return with_variants(fit_rows, data, self.texts, count=self.variants, of_unlabeled=in_pairs, seed=seed)
 
+    def unlabeled_of(self, data: PoolDataModule, seed: int) -> Rows:
+        """int64 [u], the unlabeled rows of the pool that a fit reads; none where no part reads any."""
+        if self.labels is None and not self._reads_all:
+            return np.zeros(0, dtype=np.int64)
+        return drawn_rows(data.pool.unlabeled_rows, self.most_unlabeled, seed)
+
     @property
     def _reads_all(self) -> bool:
         """Whether a part reads all unlabeled rows, and in every step."""
@@ -162,7 +166,9 @@ class Augmentation:
         if self.labels is None or self._targets is None or self._weights is None:
             return
         start = time.perf_counter()
-        self.generated, self.trust.generator_accuracy = generate_labels(self.labels, self._data, look(), self.seed)
+        self.generated, accuracy = generate_labels(self.labels, self._data, look(), self.seed)
+        if accuracy is not None:
+            self.trust.generator_accuracy = accuracy
         self._seconds = time.perf_counter() - start
         places = np.searchsorted(self._unlabeled, self.generated.rows)
         self._targets[places], self._weights[places] = self.generated.targets, self.generated.weights

@@ -50,7 +50,9 @@ def under_pretrained_weights(data: PoolDataModule, unlabeled: Rows) -> Seen:
     """Embeddings that are made once per run."""
     labeled, validation = data.pool.labeled_rows, data.validation_rows
     rows = np.concatenate([labeled, unlabeled])
-    parts = [data.embeddings[rows], data.validation_embeddings[validation]]
+    parts = [data.embeddings[rows]]
+    if len(validation):
+        parts.append(data.validation_embeddings[validation])
     return Seen(labeled, unlabeled, validation, np.concatenate(parts))
 
 
@@ -60,6 +62,8 @@ def under_present_weights(task: TaskModule, data: PoolDataModule, unlabeled: Row
     rows = np.concatenate([labeled, unlabeled])
     parts = []
     for split, chosen in (("pool", rows), ("validation", validation)):
+        if not len(chosen):
+            continue
         loader = data.scoring_loader(split, chosen)
         found = collect_signals(task.trainer, task, loader, len(chosen), frozenset())
         parts.append(found["embeddings"].astype(np.float32))
@@ -68,7 +72,7 @@ def under_present_weights(task: TaskModule, data: PoolDataModule, unlabeled: Row
 
 def generate_labels(
     generator: LabelGenerator, data: PoolDataModule, seen: Seen, seed: int
-) -> tuple[GeneratedLabels, float]:
+) -> tuple[GeneratedLabels, float | None]:
     """Labels for unlabeled rows, and how often those of the validation rows are right.
 
     The generator sees the validation texts among the unlabeled rows; their labels it does not see.
@@ -80,8 +84,8 @@ def generate_labels(
         seed: of the round.
 
     Returns:
-        rows relative to the pool, ascending, weights with mean 1 over those above 0; a share in [0, 1], 0 where no
-        validation row was labeled.
+        rows relative to the pool, ascending, weights with mean 1 over those above 0; a share in [0, 1], None where
+        there are no validation rows.
     """
     class_of, count, pool_rows = data.task.class_of, len(seen.labeled), len(seen.labeled) + len(seen.unlabeled)
     classes = np.asarray([class_of(data.pool.labels[row]) for row in seen.labeled.tolist()], dtype=np.int64)
@@ -93,7 +97,7 @@ def generate_labels(
     weights = found.weights[is_pool]
     if (weights > 0).any():
         weights = weights / weights[weights > 0].mean()
-    accuracy = float(right.mean()) if len(right) else 0.0
+    accuracy = float(right.mean()) if len(right) else None
     rows = seen.unlabeled[found.rows[is_pool] - count]
     return GeneratedLabels(rows, found.targets[is_pool], weights, found.report), accuracy
 

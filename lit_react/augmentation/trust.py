@@ -39,6 +39,10 @@ class Trust:
         self.model_accuracy: float | None = None
         self.progress = 0.0
 
+    def measured_as(self, other: Trust) -> None:
+        """Take over what another fit measured, for one that has no validation rows."""
+        self.generator_accuracy, self.model_accuracy = other.generator_accuracy, other.model_accuracy
+
     @property
     def value(self) -> float:
         """Trust in the generator, in [0, 1]; 0 where it or the model was not measured."""
