@@ -71,7 +71,7 @@ table-fine-tuning: $(VENV)/dev  ## 6 strategies x 4 data sets x 3 seeds, all wei
 table-ablations: policy  ## what of the policy's training matters
 	$(BIN)/python scripts/tables/ablations.py
 
-table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 data sets x 5 strategies x 3 seeds (hours)
+table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 data sets x 4 strategies x 3 seeds (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml
 	$(BIN)/python -m lit_react report runs/tasks
 
@@ -79,19 +79,19 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 15 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 16 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
+	$(BIN)/python -m lit_react report runs/label_stretching --focus refit --baseline plain
 
 table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/label_stretching_short.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
+	$(BIN)/python -m lit_react report runs/label_stretching_short --focus refit --baseline plain
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and with a refit or generated labels (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/stretching_and_acquisition.yaml
-	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
+	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_refit
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \

@@ -30,7 +30,8 @@ def refit(
     """Fit a fresh model with the labeled rows of the pool and of the validation split.
 
     As `refit` of scikit-learn's searches: what validation was for, how long to fit, is known by then. Generated labels
-    come from all bought labels too, and are trusted as far as they were at the end of the fit.
+    come from all bought labels too, and are trusted as far as they were at the end of the fit. Steps are those of the
+    fit in proportion to the rows, but at most twice as many.
 
     Args:
         fitted: the round's module; its validation metrics, not those of the new one, say how good the fit was.
@@ -51,7 +52,7 @@ def refit(
     joined = with_validation_in_pool(data, unlabeled)
     joined.fit_rows = module.augmentation.begin(joined, seed) if module.augmentation is not None else None
     L.seed_everything(seed, workers=True, verbose=False)
-    trainer = make_trainer(steps)
+    trainer = make_trainer(round(steps * min(len(joined.pool.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=joined)
     return trainer, module
 
