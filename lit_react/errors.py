@@ -1,4 +1,4 @@
-"""The two ways in which a command ends early on purpose."""
+"""The ways in which a command ends early on purpose."""
 
 
 class UserError(Exception):
@@ -6,6 +6,10 @@ class UserError(Exception):
 
     The command line prints it as `error: …` and exits with code 2, without a traceback.
     """
+
+
+class WrongColumn(UserError):
+    """A table lacks a column that the task reads, or holds something else in it."""
 
 
 class LabelsPending(Exception):

@@ -40,6 +40,7 @@ from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
+from lit_react.steps import check_validations
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
@@ -140,6 +141,9 @@ class ReactCLI(LightningCLI):
         if pretraining is not None:
             pretraining.check(model, datamodule.splits.pool)
         first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
+        if plan.steps is None:
+            labels = sum(query.split == "pool" for query in first)
+            check_validations(self.trainer, augmentation.rows_of(labels), datamodule.batch_size)
         if is_first_process():
             write_atomically(plan.folder / "config.yaml", config.encode())
         if pretraining is not None:
@@ -258,7 +262,7 @@ def _of_class(cls: type) -> dict[str, str]:
 def _show(folder: Path, state: RunState) -> None:
     """Table, picture, folder."""
     console = Console()
-    console.width = max(console.width, 110)  # a narrower table would be cut
+    console.width = max(console.width, 126)  # a narrower table would be cut
     console.print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
     picture = folder / "learning_curve.png"
     learning_curve(state.rounds, picture, title=str(folder))

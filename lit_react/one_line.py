@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from importlib import import_module
 from typing import NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser
@@ -10,13 +13,55 @@ from lit_react.errors import UserError
 
 E = TypeVar("E", bound=BaseException)
 
+KEY = re.compile(r'Parser key "([^"]+)"')
+BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
+NO_CLASS = re.compile(
+    r"Expected a dot import path string: (?P<name>\S+)"
+    r"|Problem with given class_path '(?P<path>[^']+)':\s+(?:No module named|module \S+ has no attribute)"
+)
+TOLD = re.compile(r"- (\S+: no class .+)")
+"""Parts of jsonargparse's messages; the last is what `unknown_class` told of a class's own argument."""
+
 
 class OneLineParser(ArgumentParser):
     """Wrong options are a `UserError` of one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        raise UserError(" ".join(str(message).split())) from ex
+        raise UserError(unknown_class(str(message)) or " ".join(str(message).split())) from ex
+
+
+def unknown_class(message: str) -> str | None:
+    """One line for an option whose class is not there, with those that are; None where a message is about other things.
+
+    Args:
+        message: of jsonargparse, which lists all that it tried.
+    """
+    key = KEY.search(message)
+    if key is None:
+        return None
+    if inner := TOLD.search(message):
+        return f"{key[1]}.{inner[1]}"
+    wrong = NO_CLASS.search(message)
+    if wrong is None:
+        return None
+    told = f"{key[1]}: no class {wrong['name'] or wrong['path']!r}, expected"
+    base = BASE.search(message)
+    if base is None:
+        return f"{told} the name of a known class, or the dotted path of another"
+    module, _, name = base[1].rpartition(".")
+    known = sorted({kind.__name__ for kind in _concrete(getattr(import_module(module), name))})
+    return f"{told} one of {', '.join(known)}, or the dotted path of another"
+
+
+def _concrete(base: type) -> Iterator[type]:
+    """The class and all below it, without abstract and private ones."""
+    abstract = any(getattr(getattr(base, name, None), "__isabstractmethod__", False) for name in dir(base))
+    if not abstract and not base.__name__.startswith("_"):
+        yield base
+    subclasses: list[type] = base.__subclasses__()
+    for below in subclasses:
+        yield from _concrete(below)
 
 
 def cause(error: BaseException | None, kind: type[E]) -> E | None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import distributed
+
+from lit_react.errors import UserError
+
+BEAT, PATIENCE = 5.0, 180.0
+"""Seconds: between two signs of life of the first process; without any before the others give up (a network's file
+system may show a change a minute late)."""
 
 
 def is_first_process() -> bool:
@@ -15,3 +27,48 @@ def wait_for_all() -> None:
     """Return once every process is here; at once where there is only one, or where the others are not started yet."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
+
+
+@contextmanager
+def signs_of_life(path: Path) -> Iterator[None]:
+    """Inside, a file is touched again and again, for `wait_for_first`; also where no process group is there yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = threading.Event()
+
+    def beat() -> None:
+        path.touch()
+        while not done.wait(BEAT):
+            path.touch()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def wait_for_first(is_done: Callable[[], bool], path: Path, work: str) -> None:
+    """Return once the first process has done its work.
+
+    Args:
+        is_done: whether it has.
+        path: of its `signs_of_life`; only whether they go on counts, so that clocks need not agree.
+        work: names it.
+
+    Raises:
+        UserError: the first process has ended without.
+    """
+    last, since = _touched(path), time.monotonic()
+    while not is_done():
+        time.sleep(min(1.0, BEAT))
+        if (now := _touched(path)) != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            raise UserError(f"{work}: the first process has ended before it was done, see what it said")
+
+
+def _touched(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
+
+if TYPE_CHECKING:
+    import lightning as L
 
 
 @dataclass
@@ -35,8 +39,7 @@ class Steps:
                 f"rounds.steps: least {self.least}, most {self.most}, validations {self.validations}, "
                 "expected 1 <= validations <= least <= most"
             )
-        if self.per_label < 0:
-            raise UserError(f"rounds.steps.per_label: {self.per_label} is too small, expected 0 or more")
+        expect("rounds.steps.per_label", self.per_label, at_least=0)
 
     def between_validations(self, labels: int) -> int:
         """Steps from one validation of a fit to the next."""
@@ -56,3 +59,27 @@ class Steps:
             "check_val_every_n_epoch": None,
             "val_check_interval": interval * batches_per_step,
         }
+
+
+def check_validations(trainer: L.Trainer, rows: int, batch_size: int) -> None:
+    """See that the Trainer's own options lead to a validation, before anything is bought.
+
+    Args:
+        trainer: as all rounds have it.
+        rows: labeled rows of the first fit, no later one has fewer.
+        batch_size: of them.
+
+    Raises:
+        UserError: `val_check_interval` is more batches than an epoch has.
+    """
+    batches, limit = -(-rows // batch_size), trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    interval = trainer.val_check_interval
+    if trainer.check_val_every_n_epoch is None or trainer.limit_val_batches == 0 or isinstance(interval, float):
+        return
+    if interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval: {interval} is too large, expected at most {batches}, the batches of an epoch "
+            f"of the first fit ({rows} rows, data.batch_size {batch_size}), or trainer.check_val_every_n_epoch null, "
+            "which counts the batches of all epochs"
+        )

@@ -95,7 +95,38 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin]"],
         "facility_location",
     ),
-    "unknown policy": (lambda p: ["--acquisition.policy", "QProposal"], "QProposal"),
+    "unknown policy": (
+        lambda p: ["--acquisition.policy", "QProposal"],
+        "acquisition.policy: no class 'QProposal', expected one of ALBL, Fixed, QProposals, QSamples, Schedule, TAILOR",
+    ),
+    "unknown task": (
+        lambda p: ["--model.class_path", "lit_react.tasks.TextClasification"],
+        "model: no class 'lit_react.tasks.TextClasification', expected one of ",
+    ),
+    "unknown generator of labels": (
+        lambda p: ["--augmentation.labels", "LabelGun"],
+        "error: augmentation.labels: no class 'LabelGun', expected one of LabelGAN, NeighbourVote, SelfTraining, or",
+    ),
+    "unknown part of a part": (
+        lambda p: ["--augmentation.texts", "Several", "--augmentation.texts.parts", "[{class_path: WordDrop}]"],
+        "augmentation.texts.parts: no class 'WordDrop', expected the name of",
+    ),
+    "unknown class of another library": (
+        lambda p: ["--model.optimizer", "Adm"],
+        "model.optimizer: no class 'Adm', expected the name of",
+    ),
+    "fewer batches in an epoch than from one validation to the next": (
+        lambda p: ["--trainer.val_check_interval", "2", "--trainer.check_val_every_n_epoch", "1"],
+        "trainer.val_check_interval: 2 is too large, expected at most 1, the batches of an epoch of the first fit (8 ",
+    ),
+    "columns of another task": (
+        lambda p: ["--data.source", csv(p, '{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n' * 80, "tags.jsonl")],
+        "no column 'text': its columns are tokens, ner_tags; the task is TextClassification (--model)",
+    ),
+    "labels of another task": (
+        lambda p: ["--data.source", csv(p, '{"text": "a b", "label": [0, 1]}\n' * 80, "tags.jsonl")],
+        "column 'label' holds list<item: int64>: expected strings or integers; the task is TextClassification",
+    ),
     "query of no samples": (lambda p: ["--acquisition.query_size", "0"], "query_size"),
     "unknown metric": (lambda p: ["--acquisition.metric", "val/accurracy"], "val/accurracy"),
     "unknown option": (lambda p: ["--data.sauce", "x"], "data.sauce"),

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import lightning as L
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fit import bought, rounds
-from tiny import command
+from tiny import QUIET, command
 
+from lit_react.augmentation.augmentation import Augmentation
+from lit_react.augmentation.texts import WordDropout
 from lit_react.cli import main
 from lit_react.errors import UserError
-from lit_react.steps import Steps
+from lit_react.steps import Steps, check_validations
 from lit_react.tasks import TextClassification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,3 +84,31 @@ def test_each_fit_takes_its_steps_and_validations_and_a_resumed_run_the_same(
 def test_bounds_that_contradict_each_other_are_told(options) -> None:
     with pytest.raises(UserError, match=r"rounds\.steps"):
         Steps(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"val_check_interval": 3}, True),
+        ({"val_check_interval": 4}, False),
+        ({"val_check_interval": 4, "check_val_every_n_epoch": None}, True),
+        ({"val_check_interval": 0.25}, True),
+        ({"val_check_interval": None}, True),
+        ({"val_check_interval": 4, "limit_val_batches": 0}, True),
+        ({"val_check_interval": 3, "limit_train_batches": 2}, False),
+        ({"val_check_interval": 2, "limit_train_batches": 0.5}, False),
+    ],
+    ids=str,
+)
+def test_a_validation_after_more_batches_than_an_epoch_has_is_told_before_a_fit(options, fits) -> None:
+    trainer = L.Trainer(**QUIET | options)
+    if fits:
+        check_validations(trainer, 17, 8)
+    else:
+        with pytest.raises(UserError, match=r"trainer\.val_check_interval: \d is too large, expected at most \d"):
+            check_validations(trainer, 17, 8)
+
+
+def test_variants_are_among_the_rows_of_a_fit() -> None:
+    assert Augmentation().rows_of(8) == 8
+    assert Augmentation(texts=WordDropout(), variants=2).rows_of(8) == 24

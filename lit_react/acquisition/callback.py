@@ -20,6 +20,7 @@ from lit_react.acquisition.scoring import score_pool
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.stopping import Stopping
 from lit_react.acquisition.strategies import DISPENSABLE
+from lit_react.bounds import expect
 from lit_react.data.ledger import SLACK, Ledger, Query
 from lit_react.data.pool import Pool
 from lit_react.errors import UserError
@@ -97,8 +98,7 @@ class AcquisitionCallback(L.Callback):
         batch_size: int = 128,
         metric: str | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UserError("acquisition.batch_size: expected 1 or more")
+        expect("acquisition.batch_size", batch_size, at_least=1)
         if query_size == []:
             raise UserError("acquisition.query_size: an empty list, expected the size of one purchase or more")
         self.policy, self.agent, self.reward = policy or QProposals(), agent or Agent(), reward or GainReward()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_react.acquisition.signals import Rows
+from lit_react.bounds import expect
 from lit_react.data.ledger import SLACK
 from lit_react.errors import UserError
 
@@ -33,10 +34,10 @@ class QueryLimits:
     def __post_init__(self) -> None:
         if self.size is None and self.cost is None:
             raise UserError("acquisition: expected query_size (samples), query_cost (cost units), or both; got neither")
-        if self.size is not None and self.size < 1:
-            raise UserError(f"acquisition.query_size: expected 1 or more, got {self.size}")
-        if self.cost is not None and not self.cost > 0:
-            raise UserError(f"acquisition.query_cost: expected a number above 0, got {self.cost}")
+        if self.size is not None:
+            expect("acquisition.query_size", self.size, at_least=1)
+        if self.cost is not None:
+            expect("acquisition.query_cost", self.cost, above=0)
 
     def cost_limit(self, costs: Costs, left: float) -> float:
         """What the next query may cost, in cost units; it pays for one row at least.

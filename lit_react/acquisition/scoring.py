@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.data.encoding import Batch
-from lit_react.data.pool import Pool
+from lit_react.data.pool import Pool, Rows
 from lit_react.tasks.base import TaskModule
 
 FIELDS = ("probabilities", "embeddings", "head_inputs", "mutual_information")
@@ -23,7 +23,7 @@ FIELDS = ("probabilities", "embeddings", "head_inputs", "mutual_information")
 
 @torch.no_grad()  # not inference_mode: what a model caches in the middle of a fit must serve its next step
 def collect_signals(
-    trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], num_rows: int, needs: frozenset[str]
+    trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], rows: Rows, needs: frozenset[str]
 ) -> dict[str, NDArray[Any]]:
     """Run the module over a loader in the Trainer's precision and on its device.
 
@@ -32,36 +32,37 @@ def collect_signals(
     Args:
         trainer: gives device, precision and progress bar; may be in the middle of a fit.
         module: its `signals` is called in eval mode.
-        loader: batches with `row`; together they name each of 0 … num_rows - 1 once.
-        num_rows: rows of the table.
+        loader: batches with `row`; together they name each of `rows` once.
+        rows: int64 [n], each once, in any order.
         needs: extra signals, see `TaskModule.signals`.
 
     Returns:
-        one array [num_rows, …] per signal, by row.
+        one array [n, …] per signal, in the order of `rows`.
     """
     was_training = module.training
     module.eval()
     arrays: dict[str, NDArray[Any]] = {}
-    mine: list[NDArray[np.int64]] = []
+    order = np.argsort(rows)
+    mine: list[Rows] = []  # places in `rows`
     quiet = trainer.progress_bar_callback is None or not trainer.is_global_zero
     for batch in tqdm(loader, desc="Scoring the pool", leave=False, disable=quiet):
         on_device = trainer.strategy.batch_to_device(batch)
         with trainer.precision_plugin.forward_context():
             found = module.signals(on_device, needs)
-        mine.append(batch["row"].numpy())
+        mine.append(order[np.searchsorted(rows, batch["row"].numpy(), sorter=order)])
         for name, tensor in found.items():
             values = tensor.cpu().numpy()
             if name not in arrays:
-                arrays[name] = np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype)
+                arrays[name] = np.zeros((len(rows), *values.shape[1:]), dtype=values.dtype)
             arrays[name][mine[-1]] = values
     module.train(was_training)
     if trainer.world_size > 1:
-        rows = np.concatenate([np.empty(0, dtype=np.int64), *mine])
+        places = np.concatenate([np.empty(0, dtype=np.int64), *mine])
         shares: list[Any] = [None] * trainer.world_size
-        distributed.all_gather_object(shares, (rows, {name: values[rows] for name, values in arrays.items()}))
-        for rows, share in shares:
+        distributed.all_gather_object(shares, (places, {name: values[places] for name, values in arrays.items()}))
+        for places, share in shares:
             for name, values in share.items():
-                arrays.setdefault(name, np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype))[rows] = values
+                arrays.setdefault(name, np.zeros((len(rows), *values.shape[1:]), dtype=values.dtype))[places] = values
     return arrays
 
 
@@ -78,7 +79,7 @@ def score_pool(
         needs: extra signals, see `TaskModule.signals`.
     """
     loader = pool.scoring_loader(batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
-    found = collect_signals(trainer, module, loader, len(pool), needs)
+    found = collect_signals(trainer, module, loader, np.arange(len(pool)), needs)
     unlabeled, labeled = pool.unlabeled_rows, pool.labeled_rows
     of_labeled = {name: found[name][labeled] for name in ("probabilities", "embeddings")}
     of_unlabeled = {name: found.pop(name)[unlabeled] for name in list(found)}  # one copy at a time

@@ -23,6 +23,7 @@ from lit_react.augmentation.preparation import (
 )
 from lit_react.augmentation.texts import TextAugmentation
 from lit_react.augmentation.trust import Trust
+from lit_react.bounds import expect
 from lit_react.data.encoding import Batch, Label
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.pool import Rows
@@ -70,14 +71,10 @@ class Augmentation:
         most_unlabeled: int = 1000,
         variants: int = 1,
     ) -> None:
-        if unlabeled_size < 1:
-            raise UserError(f"augmentation.unlabeled_size: {unlabeled_size} is too small, expected 1 or more")
-        if most_unlabeled < 1:
-            raise UserError(f"augmentation.most_unlabeled: {most_unlabeled} is too small, expected 1 or more")
-        if variants < 1:
-            raise UserError(f"augmentation.variants: {variants} is too small, expected 1 or more")
-        if label_weight < 0:
-            raise UserError(f"augmentation.label_weight: {label_weight} is negative")
+        expect("augmentation.unlabeled_size", unlabeled_size, at_least=1)
+        expect("augmentation.most_unlabeled", most_unlabeled, at_least=1)
+        expect("augmentation.variants", variants, at_least=1)
+        expect("augmentation.label_weight", label_weight, at_least=0)
         if consistency is not None and texts is None:
             raise UserError("augmentation.consistency: needs variants of texts, expected augmentation.texts as well")
         if complementary is not None and complementary.negatives_below > 0 and labels is None:
@@ -95,6 +92,10 @@ class Augmentation:
         """The parts that are on, by the name of their option."""
         names = ("labels", "complementary", "features", "texts", "consistency")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
+
+    def rows_of(self, labels: int) -> int:
+        """Labeled rows that a fit reads for so many labels: their texts, and the variants of these."""
+        return labels * (1 + (self.variants if self.texts is not None else 0))
 
     def check(self, task: TaskModule, processes: int = 1) -> None:
         """See that the parts can do it, before anything is bought.

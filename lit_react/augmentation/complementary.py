@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lit_react.augmentation.options import expect
-from lit_react.errors import UserError
+from lit_react.bounds import expect
 
 
 class ComplementaryLabels:
@@ -41,10 +40,10 @@ class ComplementaryLabels:
         schedule: Literal["constant", "ramp"] = "constant",
         negatives_below: float = 0.0,
     ) -> None:
-        if complements != "all" and complements < 1:
-            raise UserError(f"ComplementaryLabels.complements: expected 1 or more, or all, got {complements}")
-        expect("ComplementaryLabels.weight", weight, 0)
-        expect("ComplementaryLabels.negatives_below", negatives_below, 0, 1)
+        if complements != "all":
+            expect("augmentation.complementary.complements", complements, at_least=1)
+        expect("augmentation.complementary.weight", weight, at_least=0)
+        expect("augmentation.complementary.negatives_below", negatives_below, at_least=0, at_most=1)
         self.complements, self.weight = complements, weight
         self.schedule, self.negatives_below = schedule, negatives_below
 

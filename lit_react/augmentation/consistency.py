@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_react.errors import UserError
+from lit_react.bounds import expect
 
 
 class Consistency:
@@ -20,13 +20,9 @@ class Consistency:
     """
 
     def __init__(self, weight: float = 1.0, temperature: float = 0.4, confidence: float = 0.5) -> None:
-        for name, value, fits, expected in (
-            ("weight", weight, 0 < weight < float("inf"), "more than 0"),
-            ("temperature", temperature, 0 < temperature < float("inf"), "more than 0"),
-            ("confidence", confidence, 0 <= confidence < 1, "0 <= confidence < 1"),
-        ):
-            if not fits:
-                raise UserError(f"augmentation.consistency.{name}: {value} does not fit, expected {expected}")
+        expect("augmentation.consistency.weight", weight, above=0)
+        expect("augmentation.consistency.temperature", temperature, above=0)
+        expect("augmentation.consistency.confidence", confidence, at_least=0, below=1)
         self.weight, self.temperature, self.confidence = weight, temperature, confidence
 
     def loss(self, original: Tensor, varied: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lit_react.acquisition.scoring import collect_signals
 from lit_react.augmentation.labels import GeneratedLabels, LabeledPool, LabelGenerator
 from lit_react.augmentation.texts import TextAugmentation
+from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.pool import Rows
 
@@ -64,8 +65,7 @@ def under_present_weights(task: TaskModule, data: PoolDataModule, unlabeled: Row
     for split, chosen in (("pool", rows), ("validation", validation)):
         if not len(chosen):
             continue
-        loader = data.scoring_loader(split, chosen)
-        found = collect_signals(task.trainer, task, loader, len(chosen), frozenset())
+        found = collect_signals(task.trainer, task, data.scoring_loader(split, chosen), chosen, frozenset())
         parts.append(found["embeddings"].astype(np.float32))
     return Seen(labeled, unlabeled, validation, np.concatenate(parts))
 
@@ -126,9 +126,11 @@ def with_variants(
     whole = datasets.concatenate_datasets([part.select_columns(columns) for part in parts])
     places = np.arange(len(whole), dtype=np.int64)
     ends = np.cumsum([len(labels), len(unlabeled)])
+    with kept_by_nobody():
+        table = task.encode(whole)
     return replace(
         rows,
-        table=task.encode(whole),
+        table=table,
         labeled=places[: ends[0]],
         labels=labels,
         unlabeled=places[ends[0] : ends[1]],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lit_react.errors import UserError
+from lit_react.bounds import expect
 
 
 class Trust:
@@ -30,10 +30,8 @@ class Trust:
     def __init__(
         self, mode: Literal["validated", "always"] = "validated", start: float = 0.4, margin: float = 0.05
     ) -> None:
-        if not 0 <= start < 1:
-            raise UserError(f"augmentation.trust.start: {start} is not a share of the steps, expected 0 <= start < 1")
-        if not margin > 0:
-            raise UserError(f"augmentation.trust.margin: {margin} is too small, expected more than 0")
+        expect("augmentation.trust.start", start, at_least=0, below=1)
+        expect("augmentation.trust.margin", margin, above=0)
         self.mode, self.start, self.margin = mode, start, margin
         self.generator_accuracy: float | None = None
         self.model_accuracy: float | None = None

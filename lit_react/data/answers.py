@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lit_react.data.encoding import Label
 from lit_react.data.tables import Source, Split, is_string
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 log = logging.getLogger("lit_react")
 
@@ -56,7 +56,7 @@ def read_questions(tables: Mapping[str, Split], question_column: str, answer_col
         elif part == "pool":
             labels = [None] * len(contexts)
         else:
-            raise UserError(split.lacks(answer_column))
+            raise WrongColumn(split.lacks(answer_column))
         parts[part] = split.dataset(
             question_column, questions, answer_column, pa.chunked_array([pa.array(labels, ANSWER)])
         )
@@ -87,7 +87,7 @@ def _references(split: Split, column: str) -> References:
         return [(answer.get("text") or [], answer.get("answer_start") or []) for answer in answers]
     if is_string(kind):
         return _flat_references(split, column)
-    raise UserError(
+    raise WrongColumn(
         f"{split.place}: column {column!r} holds {kind}: expected texts, or {{text: [...], answer_start: [...]}}"
     )
 

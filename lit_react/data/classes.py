@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 
 def number_classes(
@@ -48,7 +48,7 @@ def number_classes(
         elif part == "pool":
             ids = pa.chunked_array([pa.nulls(split.table.num_rows, pa.int64())])
         else:
-            raise UserError(split.lacks(label_column))
+            raise WrongColumn(split.lacks(label_column))
         parts[part] = split.dataset(text_column, texts[part], label_column, ids)
     return Source(parts["pool"], parts.get("validation"), parts.get("test"), names or None)
 

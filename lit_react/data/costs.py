@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 
 
@@ -40,8 +41,7 @@ class Cost(ABC):
 
 
 def _checked_price(price: float) -> float:
-    if not (math.isfinite(price) and price > 0):
-        raise UserError(f"price: expected a finite number above 0, got {price}")
+    expect("data.cost.price", price, above=0)
     return float(price)
 
 

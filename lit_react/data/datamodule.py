@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import datasets
 import lightning as L
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from lit_react.bounds import expect
 from lit_react.data.batching import LengthSortedBatches
 from lit_react.data.costs import Cost
 from lit_react.data.encoding import Batch, EncodedTable, Label, text_digest
 from lit_react.data.fit_rows import FitRows
+from lit_react.data.initial import representative, stratified
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
 from lit_react.data.sources import load_pool, load_tables
+from lit_react.data.splits import split
 from lit_react.data.tables import Source
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 if TYPE_CHECKING:
     from lit_react.tasks.base import TaskModule
@@ -88,8 +90,8 @@ class PoolDataModule(L.LightningDataModule):
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
         ):
-            if value is not None and value < least:
-                raise UserError(f"data.{name}: {value} is too small, expected {least} or more")
+            if value is not None:
+                expect(f"data.{name}", value, at_least=least)
         self.source, self.text_column, self.label_column = source, text_column, label_column
         self.train, self.validation, self.test, self.local_copy = train, validation, test, local_copy
         self.fixed_label_names = label_names
@@ -131,35 +133,26 @@ class PoolDataModule(L.LightningDataModule):
             self.source, train=self.train, validation=self.validation, test=self.test, local_copy=self.local_copy
         )
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
-        source = self.task.read(tables, text, label, self.fixed_label_names)
-        generator = np.random.default_rng(self.split_seed)
-        pool, validation, test = source.pool, source.validation, source.test
-        carve_test = self.test_size if test is None else 0
-        carve_validation = self.validation_size or 100 if validation is None else 0
-        groups = self.task.groups(pool)
-        groups = np.arange(len(pool)) if groups is None else groups
-        test_rows, validation_rows, pool_rows = carve(groups, carve_test or 0, carve_validation, generator)
-        if len(pool_rows) == 0:
-            raise UserError(
-                f"data: {len(pool)} rows of {self.source} are too few for test_size {carve_test or 0} and "
-                f"validation_size {carve_validation}; lower data.test_size or data.validation_size"
-            )
-        self._carved_test = len(test_rows) > 0
-        if self._carved_test:
-            test = pool.select(np.sort(test_rows))
+        try:
+            source = self.task.read(tables, text, label, self.fixed_label_names)
+        except WrongColumn as error:
+            raise UserError(f"{error}; the task is {type(self.task).__name__} (--model)") from error
+        splits = split(
+            source,
+            self.task.groups(source.pool),
+            pool_size=self.pool_size,
+            validation_size=self.validation_size,
+            test_size=self.test_size,
+            generator=np.random.default_rng(self.split_seed),
+        )
+        self._carved_test = source.test is None
+        if source.test is None and splits.test is not None:
             self._check_names(source)
-            if None in test["label"]:
+            if None in splits.test["label"]:
                 raise UserError(
                     f"data.test_size: {self.source} has rows without label; give data.test, or set data.test_size 0"
                 )
-        if len(validation_rows):
-            validation = pool.select(np.sort(validation_rows))
-        return Source(
-            pool=pool.select(np.sort(pool_rows[: self.pool_size])),
-            validation=self._sample(validation, self.validation_size, generator),
-            test=self._sample(test, self.test_size, generator),
-            label_names=source.label_names,
-        )
+        return splits
 
     @property
     def test_is_carved(self) -> bool:
@@ -173,14 +166,6 @@ class PoolDataModule(L.LightningDataModule):
                 f"data.label_column: {self.source} has no labels in a column {column!r}, "
                 "and nothing else names them; give data.label_names"
             )
-
-    @staticmethod
-    def _sample(
-        table: datasets.Dataset | None, size: int | None, generator: np.random.Generator
-    ) -> datasets.Dataset | None:
-        if table is None or size is None or size >= len(table):
-            return table
-        return table.select(np.sort(generator.choice(len(table), size, replace=False))) if size else None
 
     @cached_property
     def pool(self) -> Pool:
@@ -283,9 +268,9 @@ class PoolDataModule(L.LightningDataModule):
             if None in known:
                 raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")
             classes = np.asarray([self.task.class_of(label) for label in known], dtype=np.int64)
-            return _stratified(classes, size, generator)
+            return stratified(classes, size, generator)
         if self.initial == "representative":
-            return _representative(self.embeddings, size, generator)
+            return representative(self.embeddings, size, generator)
         return generator.choice(len(known), size, replace=False).astype(np.int64)
 
     # ---- loaders --------------------------------------------------------------------------------------------
@@ -332,73 +317,9 @@ class PoolDataModule(L.LightningDataModule):
         return self._in_order(table, np.arange(len(table)), None)
 
     def scoring_loader(self, split: str, rows: Rows) -> DataLoader[Batch]:
-        """Some rows of `pool` or `validation` without labels; `row` of a batch is the place among them."""
-        table = _Chosen(self.pool.table if split == "pool" else self._validation_table, rows)
-        return self._in_order(table, np.arange(len(rows)), None)
+        """Some rows of `pool` or `validation`, without labels."""
+        return self._in_order(self.pool.table if split == "pool" else self._validation_table, rows, None)
 
     def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Batch]:
         sampler = LengthSortedBatches(table.lengths[rows], self.eval_batch_size, **self._processes())
         return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
-
-
-class _Chosen:
-    """Some rows of an encoded table as a table of their own."""
-
-    def __init__(self, table: EncodedTable, rows: Rows) -> None:
-        self.table, self.rows, self.lengths = table, rows, table.lengths[rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batch(self, rows: Sequence[int] | Rows, labels: Sequence[Label] | None = None) -> Batch:
-        rows = np.asarray(rows, dtype=np.int64)
-        return self.table.batch(self.rows[rows], labels) | {"row": torch.from_numpy(rows)}
-
-
-def carve(groups: Rows, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:
-    """Draw the rows of test, validation and pool, whole groups each.
-
-    Test and then validation take groups until they have as many rows as asked for: less than one group too many.
-
-    Args:
-        groups: int64 [n], the group of each row, 0 … g-1; a row that may go anywhere is a group of its own.
-        test: rows.
-        validation: rows.
-        generator: draws the order of the groups.
-
-    Returns:
-        int64, relative to `groups`, group by group in the order drawn; the pool is empty where the rows are too few.
-    """
-    place = np.argsort(generator.permutation(int(groups.max(initial=-1)) + 1))[groups]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(place)), [len(groups)]])
-    of_test = ends[np.minimum(np.searchsorted(ends, test), len(ends) - 1)]
-    of_validation = ends[np.minimum(np.searchsorted(ends, of_test + validation), len(ends) - 1)]
-    test_rows, validation_rows, pool_rows = np.split(np.argsort(place, kind="stable"), [of_test, of_validation])
-    return test_rows, validation_rows, pool_rows
-
-
-def _stratified(labels: Rows, size: int, generator: np.random.Generator) -> Rows:
-    """One row of each class while `size` lasts (frequent classes first), the rest in proportion to the classes."""
-    classes, counts = np.unique(labels, return_counts=True)
-    quota = np.zeros(len(classes), dtype=np.int64)
-    for _ in range(size):  # the class furthest below its share is next; a class without any comes first
-        behind = np.where(quota < counts, counts / len(labels) * size - quota + len(labels) * (quota == 0), -np.inf)
-        quota[np.argmax(behind)] += 1
-    picks = [
-        generator.choice(np.flatnonzero(labels == c), q, replace=False) for c, q in zip(classes, quota, strict=True)
-    ]
-    return generator.permutation(np.concatenate(picks)).astype(np.int64)
-
-
-def _representative(embeddings: NDArray[np.float32], size: int, generator: np.random.Generator) -> Rows:
-    """The rows nearest to the centres of `size` k-means clusters, each row once."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    seed = int(generator.integers(2**31))
-    kmeans = MiniBatchKMeans(size, random_state=seed, n_init=3, batch_size=4096).fit(embeddings)
-    picks: list[int] = []
-    for centre in kmeans.cluster_centers_:
-        distance = -(embeddings @ centre)
-        distance[picks] = np.inf
-        picks.append(int(distance.argmin()))
-    return np.asarray(picks, dtype=np.int64)

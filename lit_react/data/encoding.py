@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import datasets
@@ -43,11 +46,28 @@ class EncodedTable(Protocol):
         ...
 
 
+_passing: ContextVar[Path | None] = ContextVar("passing", default=None)
+
+
 def cache_folder() -> Path:
-    """Where encoded tables are kept: `$LIT_REACT_CACHE`, else `~/.cache/lit_react`."""
-    folder = Path(os.environ.get("LIT_REACT_CACHE") or Path.home() / ".cache" / "lit_react")
+    """Where encoded tables are kept: `$LIT_REACT_CACHE`, else `~/.cache/lit_react`; but see `kept_by_nobody`."""
+    folder = _passing.get() or Path(os.environ.get("LIT_REACT_CACHE") or Path.home() / ".cache" / "lit_react")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def kept_by_nobody() -> Iterator[None]:
+    """What is encoded inside is in no folder afterwards; the tables go on reading their files until they go too.
+
+    A mapped file outlives its name, so its space is given back with the table, even if the process is killed.
+    """
+    with TemporaryDirectory(prefix="passing-", dir=cache_folder(), ignore_cleanup_errors=True) as folder:
+        token = _passing.set(Path(folder))
+        try:
+            yield
+        finally:
+            _passing.reset(token)
 
 
 def text_digest(table: datasets.Dataset, *salt: str, columns: Sequence[str] = ("text",)) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lit_react.data.classes import checked_names, no_such_label
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 Names = list[str] | None
 """The names of a row's labels; None where they are unknown."""
@@ -59,7 +59,7 @@ def number_label_sets(
         elif part == "pool":
             ids = [None] * split.table.num_rows
         else:
-            raise UserError(split.lacks(label_column))
+            raise WrongColumn(split.lacks(label_column))
         column = pa.chunked_array([pa.array(ids, pa.list_(pa.int64()))])
         parts[part] = split.dataset(text_column, texts[part], label_column, column)
     return Source(parts["pool"], parts.get("validation"), parts.get("test"), names or None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from lit_react.data.tables import Split, is_list
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
 """Around the first mention (the head) and the second (the tail), as SemEval-2010 Task 8 writes them."""
@@ -33,7 +33,7 @@ def mark_pairs(split: Split, column: str) -> Split:
         UserError: in one line, which row is wrong, and what was expected.
     """
     if column not in split.table.column_names:
-        raise UserError(split.lacks(column))
+        raise WrongColumn(split.lacks(column))
     place = split.table.column_names.index(column)
     kind = split.table.schema.field(column).type
     rows = _from_tokens(split, column) if is_list(kind) else _from_text(split, column)
@@ -75,7 +75,7 @@ def _from_text(split: Split, column: str) -> Iterator[str]:
 def _from_tokens(split: Split, column: str) -> Iterator[str]:
     missing = next((name for name in OFFSETS if name not in split.table.column_names), None)
     if missing is not None:
-        raise UserError(split.lacks(missing))
+        raise WrongColumn(split.lacks(missing))
     offsets = zip(*(split.table[name].to_pylist() for name in OFFSETS), strict=True)
     for row, (tokens, places) in enumerate(zip(split.table[column].to_pylist(), offsets, strict=True)):
         if tokens is None or not all(isinstance(token, str) for token in tokens):

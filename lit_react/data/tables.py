@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".json", ".parquet")
@@ -44,13 +44,13 @@ class Split:
     def texts(self, column: str) -> pa.ChunkedArray:
         """Strings [n], none null."""
         if column not in self.table.column_names:
-            raise UserError(self.lacks(column))
+            raise WrongColumn(self.lacks(column))
         texts = self.table[column]
         if texts.null_count:
             row = pc.index(pc.is_null(texts), True).as_py()
             raise UserError(f"{self.where(row)}: no text: expected a string in column {column!r}")
         if not is_string(texts.type):
-            raise UserError(f"{self.place}: column {column!r} holds {texts.type}: expected strings")
+            raise WrongColumn(f"{self.place}: column {column!r} holds {texts.type}: expected strings")
         return texts
 
     def named_labels(self, column: str, explicit: list[str] | None) -> tuple[pa.ChunkedArray, list[str]]:
@@ -67,7 +67,7 @@ class Split:
         try:
             ids = labels.cast(pa.int64())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UserError(
+            raise WrongColumn(
                 f"{self.place}: column {column!r} holds {labels.type}: expected strings or integers"
             ) from error
         return self._named_ids(column, ids, explicit)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit_react.data.encoding import Batch, Label, TokenTable
 from lit_react.data.tables import Source, Split, is_list, is_string
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 
 REFERENCES = "references"
 """Column with lists of further targets that are right, where the data has one."""
@@ -79,12 +79,12 @@ def _targets(split: Split, column: str, *, required: bool) -> pa.ChunkedArray:
     """Strings [n], or lists of strings where a row may have several; null where unknown."""
     columns = [name for name in (column, REFERENCES) if column and name in split.table.column_names]
     if required and column not in columns:
-        raise UserError(split.lacks(column))
+        raise WrongColumn(split.lacks(column))
     rows: list[list[str]] = [[] for _ in range(split.table.num_rows)]
     for name in columns:
         kind = split.table[name].type
         if not (pa.types.is_null(kind) or is_string(kind) or _is_list_of_strings(kind)):
-            raise UserError(f"{split.place}: column {name!r} holds {kind}: expected strings, or lists of strings")
+            raise WrongColumn(f"{split.place}: column {name!r} holds {kind}: expected strings, or lists of strings")
         for texts, value in zip(rows, split.table[name].to_pylist(), strict=True):
             given = [value] if isinstance(value, str) else value or []
             texts += [text for text in dict.fromkeys(given) if text and text.strip() and text not in texts]

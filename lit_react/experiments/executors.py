@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeAlias
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 from lit_react.experiments.jobs import Job, run_job
 from lit_react.workers import begin_worker
@@ -36,8 +37,8 @@ class LocalExecutor(Executor):
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        if workers is not None and workers < 1:
-            raise UserError(f"executor.workers: {workers} is too small, expected 1 or more")
+        if workers is not None:
+            expect("executor.workers", workers, at_least=1)
         self.workers = workers
 
     def run(self, jobs: list[Job]) -> Outcomes:

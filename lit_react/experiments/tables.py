@@ -39,11 +39,16 @@ LATEX = {
 
 
 def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
-    """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase."""
+    """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase.
+
+    Where labels were generated: how many, percent of them that are right where that is known, trust in them.
+    """
     table = rich.table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     shown = rounds[0]["shown"] if rounds else []
     columns = {f"{split}/{name}": f"{split}\n{SHORT.get(name, name)}" for split in ("val", "test") for name in shown}
-    for name in ("round", "labels", "cost", *columns.values(), "reward"):
+    made = {entry["round"]: _generated(entry.get("augmentation", {})) for entry in rounds}
+    generated = ["generated:\nright, trust"] if any(made.values()) else []
+    for name in ("round", "labels", "cost", *generated, *columns.values(), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
     table.add_column("seconds:\n" + " + ".join(PHASES), justify="right", no_wrap=True)
@@ -53,12 +58,21 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
             str(entry["round"]),
             str(entry["labeled"]),
             f"{entry['cost']:g}",
+            *([made[entry["round"]] or "–"] if generated else []),
             *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for key in columns),
             "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
             entry["q"].get("proposal", "–"),
             " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in PHASES),
         )
     return table
+
+
+def _generated(measured: dict[str, float]) -> str:
+    """What `Augmentation.report` says of generated labels; nothing where there are none."""
+    if "generated" not in measured:
+        return ""
+    right = f"{100 * measured['generated_accuracy']:.0f} %" if "generated_accuracy" in measured else "–"
+    return f"{measured['generated']:.0f}: {right}, {measured['trust']:.1f}"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from lit_react.data.datamodule import carve
+from lit_react.bounds import expect
 from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
 from lit_react.data.sources import load_texts
+from lit_react.data.splits import carve
 from lit_react.errors import UserError
 from lit_react.pretraining.sentences import sentence_starts
 
@@ -55,8 +56,7 @@ class Texts:
             UserError: the source cannot be read, or is too small.
         """
         for name, least in (("test_size", 0), ("validation_size", 0), ("held_out", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"texts.{name}: {getattr(self, name)} is too small, expected {least} or more")
+            expect(f"texts.{name}", getattr(self, name), at_least=least)
         table = load_texts(self.source, text_column=self.text_column, local_copy=self.local_copy)
         generator = np.random.default_rng(self.split_seed)
         *left_out, rows = carve(np.arange(len(table)), self.test_size, self.validation_size, generator)

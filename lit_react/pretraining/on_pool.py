@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from lit_react.pretraining.corpus import hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
 from lit_react.pretraining.options import Objective, Training
 from lit_react.pretraining.pretrain import CARD, learn
-from lit_react.processes import is_first_process
+from lit_react.processes import is_first_process, signs_of_life, wait_for_first
 from lit_react.run_config import check_same_making
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.transformer import PretrainedTask
@@ -71,7 +70,8 @@ class PoolPretraining:
             seed: of the run.
 
         Raises:
-            UserError: the folder is of another pretraining, examples are longer than the model's positions, …
+            UserError: the folder is of another pretraining, examples are longer than the model's positions, the first
+                process has failed, …
         """
         assert isinstance(task, PretrainedTask), "see check"
         made_of = {
@@ -91,7 +91,7 @@ class PoolPretraining:
             texts = hold_out(pool.select_columns("text"), rows, self.held_out)
             torch.manual_seed(seed)  # of new heads
             encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
-            learn(folder, texts, encoder, self.objective, self.training, seed, made_of)
-        while not finished.exists():
-            time.sleep(1)
+            with signs_of_life(folder / "alive"):
+                learn(folder, texts, encoder, self.objective, self.training, seed, made_of)
+        wait_for_first(finished.exists, folder / "alive", "pretraining")
         task.start_from(str(folder / "model"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lit_react.errors import UserError
+from lit_react.bounds import expect
 
 
 @dataclass
@@ -25,9 +25,8 @@ class Objective:
     max_length: int = 128
 
     def __post_init__(self) -> None:
-        _at_least("objective.max_length", self.max_length, 8)
-        if not 0 < self.mask_share < 1:
-            raise UserError(f"objective.mask_share: {self.mask_share} is not a share, expected 0 < mask_share < 1")
+        expect("objective.max_length", self.max_length, at_least=8)
+        expect("objective.mask_share", self.mask_share, above=0, below=1)
 
 
 @dataclass
@@ -56,16 +55,10 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validations"):
-            _at_least(f"training.{name}", getattr(self, name), 1)
-        if not 0 <= self.warmup < 1:
-            raise UserError(f"training.warmup: {self.warmup} is not a share of the steps, expected 0 <= warmup < 1")
+            expect(f"training.{name}", getattr(self, name), at_least=1)
+        expect("training.warmup", self.warmup, at_least=0, below=1)
 
     @property
     def stretch(self) -> int:
         """Steps between two validations."""
         return -(-self.steps // self.validations)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(f"{name}: {value} is too small, expected {least} or more")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from lit_react.data.classes import checked_names
 from lit_react.data.tables import Source, Split, is_list, is_string
-from lit_react.errors import UserError
+from lit_react.errors import UserError, WrongColumn
 from lit_react.tasks.entity_metrics import spans
 
 BIO = re.compile(r"O|[BI]-.+")
@@ -112,7 +112,7 @@ def read_sentences(
         elif part == "pool":
             tags[part] = pa.nulls(split.table.num_rows, pa.list_(pa.string()))
         else:
-            raise UserError(split.lacks(tags_column))
+            raise WrongColumn(split.lacks(tags_column))
         if part != "pool" and tags[part].null_count:
             row = pc.index(pc.is_null(tags[part]), True).as_py()
             raise UserError(f"{split.where(row)}: no tags: expected them in every row of the validation and test data")
@@ -139,7 +139,7 @@ def _lists(split: Split, column: str, expected: str) -> pa.ListArray:
     if pa.types.is_null(lists.type):
         return pa.nulls(len(lists), pa.list_(pa.string()))
     if not is_list(lists.type):
-        raise UserError(
+        raise WrongColumn(
             f"{split.place}: column {column!r} holds {lists.type}: expected lists of {expected}, as JSON lines and "
             "Parquet have them"
         )
@@ -163,10 +163,10 @@ def _are_strings(lists: pa.ListArray) -> bool:
 def _words(split: Split, column: str) -> pa.ListArray:
     """Lists of strings, no null."""
     if column not in split.table.column_names:
-        raise UserError(split.lacks(column))
+        raise WrongColumn(split.lacks(column))
     words = _lists(split, column, "words")
     if not _are_strings(words):
-        raise UserError(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
+        raise WrongColumn(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
     if words.null_count:
         row = pc.index(pc.is_null(words), True).as_py()
         raise UserError(f"{split.where(row)}: no words: expected a list of strings in column {column!r}")
@@ -198,7 +198,7 @@ def _named(split: Split, column: str, lists: pa.ListArray, explicit: list[str] |
     feature = getattr(datasets.Features.from_arrow_schema(schema)[column], "feature", None)
     names = feature.names if isinstance(feature, datasets.ClassLabel) else explicit
     if names is None or not pa.types.is_integer(lists.type.value_type):
-        raise UserError(
+        raise WrongColumn(
             f"{split.place}: column {column!r} holds lists of {lists.type.value_type}: expected BIO tags, or integers "
             "and data.label_names with the tags in the order of their ids (O, B-PER, I-PER, …)"
         )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 
 
@@ -29,15 +30,9 @@ class FineTuning:
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.reinitialised_layers is not None and self.reinitialised_layers < 0:
-            raise UserError(
-                f"model.fine_tuning.reinitialised_layers: {self.reinitialised_layers} is too small, "
-                "expected 0 or more, or null"
-            )
-        if not 0 < self.layer_decay <= 1:
-            raise UserError(
-                f"model.fine_tuning.layer_decay: {self.layer_decay} is no factor, expected 0 < layer_decay <= 1"
-            )
+        if self.reinitialised_layers is not None:
+            expect("model.fine_tuning.reinitialised_layers", self.reinitialised_layers, at_least=0)
+        expect("model.fine_tuning.layer_decay", self.layer_decay, above=0, at_most=1)
 
     def check(self, base: PreTrainedModel) -> None:
         """Whether the options fit a transformer.

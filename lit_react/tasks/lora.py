@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 from lit_react.tasks.pretrained import load_config, load_model
 
@@ -48,10 +49,9 @@ class LoRA:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha < 1:
-            raise UserError(f"model.lora: rank {self.rank} and alpha {self.alpha}, expected 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model.lora.dropout: {self.dropout} is no share, expected 0 <= dropout < 1")
+        expect("model.lora.rank", self.rank, at_least=1)
+        expect("model.lora.alpha", self.alpha, at_least=1)
+        expect("model.lora.dropout", self.dropout, at_least=0, below=1)
         if self.target_modules == []:
             raise UserError("model.lora.target_modules: an empty list adapts nothing, expected names, or null for all")
         _check_installed("peft", "model.lora", "lora")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 
 Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
@@ -29,8 +30,7 @@ class Optimised(L.LightningModule):
 
     def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule, warmup: float) -> None:
         super().__init__()
-        if not 0 <= warmup < 1:
-            raise UserError(f"model.warmup: {warmup} is not a share of the steps, expected 0 <= warmup < 1")
+        expect("model.warmup", warmup, at_least=0, below=1)
         self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
         self._plateau: ReduceLROnPlateau | None = None
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForQuestionAnswering
 
+from lit_react.bounds import expect
 from lit_react.data.answers import CONTEXT, FLAT_TEXT, locate, read_questions
 from lit_react.data.costs import TokenCost
 from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder
@@ -125,8 +126,7 @@ class QuestionAnswering(TransformerTask):
             ("stride", stride, 0),
             ("max_answer_length", max_answer_length, 1),
         ):
-            if value < least:
-                raise UserError(f"model.{name}: {value} is too small, expected {least} or more")
+            expect(f"model.{name}", value, at_least=least)
         if max_length <= max_question_length + stride + SPARE:
             raise UserError(
                 f"model.max_length: {max_length} tokens leave no room for new context in each window, expected more "

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForSeq2SeqLM, LogitsProcessorList, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from lit_react.bounds import expect
 from lit_react.data.costs import TokenCost
 from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
 from lit_react.data.tables import Source, Split
@@ -81,8 +82,7 @@ class SequenceToSequence(TransformerTask):
             ("num_beams", num_beams, 1),
             ("mc_samples", mc_samples, 2),
         ):
-            if value < least:
-                raise UserError(f"model.{name}: {value} is too small, expected {least} or more")
+            expect(f"model.{name}", value, at_least=least)
         super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, False, lora)
         self.max_target_length, self.num_beams, self.prefix = max_target_length, num_beams, prefix
 

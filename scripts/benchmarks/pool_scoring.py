@@ -77,7 +77,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
                 ).logits.float().softmax(-1)
 
     ways = {
-        "ours": lambda: collect_signals(trainer, module, loader, len(pool), NO_SIGNALS),
+        "ours": lambda: collect_signals(trainer, module, loader, np.arange(len(pool)), NO_SIGNALS),
         "bare loop": lambda: bare(sorted_batches),
         "padded to maximum": lambda: bare(padded),
     }

@@ -123,9 +123,9 @@ def test_both_limits_hold():
     ("limits", "message"),
     [
         ({"query_size": None}, "expected query_size"),
-        ({"query_size": 0}, "query_size: expected 1 or more, got 0"),
-        ({"query_cost": 0.0}, "query_cost: expected a number above 0, got 0"),
-        ({"query_cost": float("nan")}, "query_cost: expected a number above 0, got nan"),
+        ({"query_size": 0}, "query_size: 0 is too small, expected 1 or more"),
+        ({"query_cost": 0.0}, "query_cost: 0.0 is too small, expected more than 0"),
+        ({"query_cost": float("nan")}, "query_cost: nan is not finite, expected more than 0"),
     ],
 )
 def test_limits_that_allow_nothing_are_refused(limits, message):

@@ -47,7 +47,9 @@ def one_by_one(module, data):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_one_pass_equals_text_by_text(data, module, trainer, batch_size):
-    found = collect_signals(trainer, module, data.pool.scoring_loader(batch_size), len(data.pool), frozenset())
+    found = collect_signals(
+        trainer, module, data.pool.scoring_loader(batch_size), np.arange(len(data.pool)), frozenset()
+    )
     assert module.training, "the module goes back to training"
     probabilities, embeddings = one_by_one(module, data)
     assert set(found) == {"probabilities", "embeddings"}
@@ -57,9 +59,17 @@ def test_one_pass_equals_text_by_text(data, module, trainer, batch_size):
     assert np.allclose(found["embeddings"], embeddings, atol=2e-3)
 
 
+def test_some_rows_in_any_order_have_their_own_signals_in_this_order(data, module, trainer):
+    rows = np.array([9, 2, 20, 0])
+    found = collect_signals(trainer, module, data.scoring_loader("pool", rows), rows, frozenset())
+    probabilities, embeddings = one_by_one(module, data)
+    assert np.allclose(found["probabilities"], probabilities[rows], atol=1e-5)
+    assert np.allclose(found["embeddings"], embeddings[rows], atol=2e-3)
+
+
 def test_a_module_in_eval_mode_stays_there_and_gradients_are_off(data, module, trainer):
     module.eval()
-    collect_signals(trainer, module, data.pool.scoring_loader(8), len(data.pool), ALL)
+    collect_signals(trainer, module, data.pool.scoring_loader(8), np.arange(len(data.pool)), ALL)
     assert not any(part.training for part in module.modules())
     assert all(parameter.grad is None for parameter in module.parameters())
     assert torch.is_grad_enabled()
@@ -115,7 +125,7 @@ def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
     trainer = L.Trainer(
         accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
-    found = collect_signals(trainer, module, data.pool.scoring_loader(8), len(data.pool), ALL)
+    found = collect_signals(trainer, module, data.pool.scoring_loader(8), np.arange(len(data.pool)), ALL)
     exact, _ = one_by_one(module, data)
     p = found["probabilities"]
     assert p.dtype == np.float32
@@ -132,7 +142,7 @@ def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
     connect(probe_data, probe)
     probe.configure_model()
     torch.nn.init.normal_(probe.head.weight)
-    found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), len(probe_data.pool), ALL)
+    found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), np.arange(len(probe_data.pool)), ALL)
     features = np.asarray(probe.embed(probe_data.splits.pool))
     logits = features @ probe.head.weight.detach().numpy().T
     expected = torch.from_numpy(logits).softmax(-1).numpy()

@@ -329,3 +329,17 @@ def test_in_a_run_the_generator_reads_the_embeddings_of_the_model_as_it_is(data,
 def test_a_run_without_parts_has_no_augmentation(news_csv, tiny_bert, tmp_path):
     main(command(news_csv, tiny_bert, tmp_path, "--rounds.budget=28"))
     assert "augmentation" not in rounds(tmp_path)[0]
+
+
+def test_variants_leave_no_file_and_are_read_all_the_same(data, tmp_path, monkeypatch):
+    """Each round has other ones: their files would be as many as the rounds."""
+    pool = data.pool  # in the cache
+    monkeypatch.setenv("LIT_REACT_CACHE", str(tmp_path))
+    rows = Augmentation(texts=WordDropout(0.5)).begin(data, seed=0)
+    assert list(tmp_path.rglob("*")) == []
+    batch, original = rows.table.batch(rows.labeled), pool.table.batch(pool.labeled_rows)
+    assert len(batch["row"]) == 12
+    length = original["input_ids"].shape[1]
+    np.testing.assert_array_equal(batch["input_ids"][:6, :length], original["input_ids"])
+    data.task.encode(data.splits.pool)
+    assert len(list(tmp_path.rglob("tokens-*.arrow"))) == 1, "other tables are kept"

@@ -241,5 +241,5 @@ def test_every_answer_is_distributions_and_weights_of_unlabeled_rows(n, labeled,
     ],
 )
 def test_options_out_of_range_are_named(option):
-    with pytest.raises(UserError, match=rf"^LabelGAN\.{next(iter(option))}: .*expected"):
+    with pytest.raises(UserError, match=rf"^augmentation\.labels\.{next(iter(option))}: .*expected"):
         LabelGAN(**option)

@@ -129,5 +129,5 @@ class TestEveryGeneratorThatBeginsWithTheClassifier:
     ],
 )
 def test_options_out_of_range_are_named(kind: type[SelfTraining | NeighbourVote], options: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"{kind.__name__}.{next(iter(options))}: expected .* got"):
+    with pytest.raises(UserError, match=rf"augmentation\.labels\.{next(iter(options))}: .* expected"):
         kind(**options)

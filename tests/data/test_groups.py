@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_react.data.datamodule import PoolDataModule, carve
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.splits import carve
 from lit_react.tasks import QuestionAnswering
 
 

@@ -104,6 +104,21 @@ def test_a_round_is_a_line_in_percent_and_points():
     assert lines[0].strip() == "a run"
 
 
+def test_generated_labels_have_a_column_where_there_are_some():
+    plain, known, unknown = (make_round(number, 8) for number in range(3))
+    known["augmentation"] = {"generated": 412.0, "generated_accuracy": 0.834, "trust": 0.66}
+    unknown["augmentation"] = {"generated": 7.0, "trust": 0.0, "seconds": 1.0}
+    lines = [" ".join(line.split()) for line in rendered([plain, known, unknown]).splitlines()]
+    assert any("generated:" in line for line in lines)
+    assert [line for line in lines if line[:2] in ("0 ", "1 ", "2 ")] == [
+        "0 8 28 – 50.0 40.0 60.0 45.0 – margin 1.2 + 0.0 + 0.5 + 0.0",
+        "1 8 28 412: 83 %, 0.7 60.0 40.0 70.0 45.0 +1.0 margin 1.2 + 0.0 + 0.5 + 0.0",
+        "2 8 28 7: –, 0.0 70.0 40.0 80.0 45.0 +1.0 margin 1.2 + 0.0 + 0.5 + 0.0",
+    ]
+    assert max(map(len, rendered([plain, known]).splitlines())) <= 126, "see lightning_cli._show"
+    assert "generated" not in rendered([plain])
+
+
 def test_metrics_and_proposals_that_are_not_there_are_dashes():
     lines = [line.split() for line in rendered([make_round(1, 8, test=False, proposal=None)]).splitlines()]
     (line,) = (line for line in lines if line[:1] == ["1"])

@@ -14,6 +14,7 @@ from test_fit import bought, rounds
 from tiny import command, connect
 from transformers import AutoModel
 
+from lit_react import processes
 from lit_react.cli import main
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.errors import UserError
@@ -166,6 +167,35 @@ def test_other_processes_wait_for_the_first_one(whole, tmp_path, news_csv, tiny_
     shutil.copytree(whole[0] / "pretrained", tmp_path / "run")
     waits.join(30)
     assert task.pretrained == str(tmp_path / "run" / "model")
+
+
+def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
+    monkeypatch.setattr(processes, "BEAT", 0.05)
+    monkeypatch.setattr(processes, "PATIENCE", 1.0)
+    tasks = [TextClassification(tiny_bert, max_length=16) for _ in range(2)]
+    pool, ended = data_of(news_csv, tasks[0]).splits.pool, []
+
+    def other() -> None:
+        try:
+            options().run(tmp_path / "run", tasks[1], pool, seed=0)
+        except UserError as error:
+            ended.append(str(error))
+
+    waits = threading.Thread(target=other, daemon=True)
+
+    def fails(*_) -> None:
+        time.sleep(2.5)
+        assert waits.is_alive(), "as long as the first one lives"
+        raise OSError("no space left")
+
+    monkeypatch.setattr(on_pool, "is_first_process", lambda: threading.current_thread() is not waits)
+    monkeypatch.setattr(on_pool, "learn", fails)
+    waits.start()
+    with pytest.raises(OSError, match="no space"):
+        options().run(tmp_path / "run", tasks[0], pool, seed=0)
+    waits.join(30)
+    assert ended == ["pretraining: the first process has ended before it was done, see what it said"]
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_what_cannot_be_pretrained_is_told_before_anything_is_written(tmp_path, news_csv, tiny_bert, capsys) -> None:

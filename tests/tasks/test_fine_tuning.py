@@ -157,7 +157,7 @@ def test_options_that_do_not_fit_are_told(tiny_bert) -> None:
     with pytest.raises(UserError, match=r"reinitialised_layers: -1 is too small"):
         FineTuning(reinitialised_layers=-1)
     for factor in (0.0, 1.5):
-        with pytest.raises(UserError, match=rf"layer_decay: {factor} is no factor"):
+        with pytest.raises(UserError, match=rf"layer_decay: {factor} is too .*, expected more than 0, at most 1"):
             FineTuning(layer_decay=factor)
     with pytest.raises(UserError, match=r"reinitialised_layers: 3 is more than the 2 layers of BertModel"):
         TextClassification(tiny_bert, NAMES, fine_tuning=FineTuning(3)).check()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
 from lit_react.acquisition.policies.base import Proposal
 from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 
 
@@ -48,8 +49,8 @@ class ALBL(Bandit):
         super().__init__(strategies)
         if not 0 < p_min <= 1 / len(self.arms):
             raise UserError(f"acquisition.policy.p_min: expected 0 < p_min <= 1/{len(self.arms)} arms, got {p_min}")
-        if not 0 < delta <= 1 or horizon < 1:
-            raise UserError("acquisition.policy: expected 0 < delta <= 1 and a horizon of 1 or more")
+        expect("acquisition.policy.delta", delta, above=0, at_most=1)
+        expect("acquisition.policy.horizon", horizon, at_least=1)
         self.p_min, self.delta, self.horizon = p_min, delta, horizon
         self.log_weights = np.zeros(len(self.arms))
         self.drawn: int | None = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
 from lit_react.acquisition.policies.base import Proposal
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.errors import UserError
+from lit_react.bounds import expect
 
 
 class TAILOR(Bandit):
@@ -38,8 +38,7 @@ class TAILOR(Bandit):
 
     def __init__(self, strategies: Sequence[str] = DEFAULT_ARMS, gamma: float = 0.9) -> None:
         super().__init__(strategies)
-        if not 0 <= gamma <= 1:
-            raise UserError(f"acquisition.policy.gamma: expected a number from 0 to 1, got {gamma}")
+        expect("acquisition.policy.gamma", gamma, at_least=0, at_most=1)
         self.gamma = gamma
         self.found: NDArray[np.float64] | None = None
         self.rows = np.empty(0, dtype=np.int64)

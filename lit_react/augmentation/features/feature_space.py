@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lit_react.augmentation.features.base import FeatureAugmentation, Step
 from lit_react.augmentation.features.feature_memory import FeatureMemory
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 
 
 class Smote(FeatureAugmentation):
@@ -24,9 +24,9 @@ class Smote(FeatureAugmentation):
     """
 
     def __init__(self, neighbors: int = 5, memory: int = 128, weight: float = 1.0) -> None:
-        expect("Smote.neighbors", neighbors, 1)
-        expect("Smote.memory", memory, 1)
-        expect("Smote.weight", weight, 0)
+        expect("augmentation.features.neighbors", neighbors, at_least=1)
+        expect("augmentation.features.memory", memory, at_least=1)
+        expect("augmentation.features.weight", weight, at_least=0)
         self.neighbors, self.memory, self.weight = neighbors, memory, weight
 
     def begin(self, num_features: int, num_classes: int, device: torch.device, seed: int) -> None:
@@ -73,9 +73,9 @@ class Gaussians(FeatureAugmentation):
     """
 
     def __init__(self, shrinkage: float = 0.5, memory: int = 128, weight: float = 1.0) -> None:
-        expect("Gaussians.shrinkage", shrinkage, 0, 1)
-        expect("Gaussians.memory", memory, 1)
-        expect("Gaussians.weight", weight, 0)
+        expect("augmentation.features.shrinkage", shrinkage, at_least=0, at_most=1)
+        expect("augmentation.features.memory", memory, at_least=1)
+        expect("augmentation.features.weight", weight, at_least=0)
         self.shrinkage, self.memory, self.weight = shrinkage, memory, weight
 
     def begin(self, num_features: int, num_classes: int, device: torch.device, seed: int) -> None:

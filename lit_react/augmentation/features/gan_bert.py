@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from lit_react.augmentation.features.base import FeatureAugmentation, Step
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 
 
 class GanBert(FeatureAugmentation):
@@ -49,11 +49,11 @@ class GanBert(FeatureAugmentation):
         dropout: float = 0.1,
         weight: float = 1.0,
     ) -> None:
-        expect("GanBert.learning_rate", learning_rate, 0, above=True)
-        expect("GanBert.noise", noise, 1)
-        expect("GanBert.hidden", 1 if hidden is None else hidden, 1)
-        expect("GanBert.dropout", dropout, 0, 0.95)
-        expect("GanBert.weight", weight, 0)
+        expect("augmentation.features.learning_rate", learning_rate, above=0)
+        expect("augmentation.features.noise", noise, at_least=1)
+        expect("augmentation.features.hidden", 1 if hidden is None else hidden, at_least=1)
+        expect("augmentation.features.dropout", dropout, at_least=0, at_most=0.95)
+        expect("augmentation.features.weight", weight, at_least=0)
         self.learning_rate, self.noise, self.hidden = learning_rate, noise, hidden
         self.dropout, self.weight = dropout, weight
 

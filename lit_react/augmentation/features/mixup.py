@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_react.augmentation.features.base import FeatureAugmentation, Step
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 
 
 class Mixup(FeatureAugmentation):
@@ -24,8 +24,8 @@ class Mixup(FeatureAugmentation):
     """
 
     def __init__(self, alpha: float = 0.4, weight: float = 1.0) -> None:
-        expect("Mixup.alpha", alpha, 0, above=True)
-        expect("Mixup.weight", weight, 0)
+        expect("augmentation.features.alpha", alpha, above=0)
+        expect("augmentation.features.weight", weight, at_least=0)
         self.alpha, self.weight = alpha, weight
 
     def begin(self, num_features: int, num_classes: int, device: torch.device, seed: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from lit_react.acquisition.strategies.geometry import load, nearest
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
 from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot, rows_to_label
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 
 
 class NeighbourVote(LabelGenerator):
@@ -42,10 +42,10 @@ class NeighbourVote(LabelGenerator):
         agreement: float = 0.5,
         class_weights: Literal["none", "balanced"] = "balanced",
     ) -> None:
-        expect("NeighbourVote.l2", l2, 0, above=True)
-        expect("NeighbourVote.neighbors", neighbors, 1)
-        expect("NeighbourVote.threshold", threshold, 0, 1)
-        expect("NeighbourVote.agreement", agreement, 0.5, 1)
+        expect("augmentation.labels.l2", l2, above=0)
+        expect("augmentation.labels.neighbors", neighbors, at_least=1)
+        expect("augmentation.labels.threshold", threshold, at_least=0, at_most=1)
+        expect("augmentation.labels.agreement", agreement, at_least=0.5, at_most=1)
         self.l2, self.neighbors, self.threshold, self.agreement = l2, neighbors, threshold, agreement
         self.class_weights = class_weights
 

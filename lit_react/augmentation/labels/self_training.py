@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
 from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot, rows_to_label
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 
 
 class SelfTraining(LabelGenerator):
@@ -32,8 +32,8 @@ class SelfTraining(LabelGenerator):
         targets: Literal["soft", "hard"] = "soft",
         prior: Literal["none", "labeled", "uniform"] = "none",
     ) -> None:
-        expect("SelfTraining.l2", l2, 0, above=True)
-        expect("SelfTraining.threshold", threshold, 0, 1)
+        expect("augmentation.labels.l2", l2, above=0)
+        expect("augmentation.labels.threshold", threshold, at_least=0, at_most=1)
         self.l2, self.threshold, self.targets, self.prior = l2, threshold, targets, prior
 
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:

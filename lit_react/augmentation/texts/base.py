@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lit_react.errors import UserError
-
 
 class Varied(NamedTuple):
     """A variant of a row.
@@ -48,14 +46,3 @@ def row_generator(words: Sequence[str], kept: Sequence[bool], seed: int) -> np.r
     """What makes the choices for one row, wherever the row stands."""
     row = json.dumps([seed, list(words), [bool(stays) for stays in kept]])
     return np.random.default_rng(int.from_bytes(hashlib.blake2b(row.encode(), digest_size=16).digest()))
-
-
-def checked_share(share: float) -> float:
-    """A share of the words, in (0, 1].
-
-    Raises:
-        UserError: it is none.
-    """
-    if not 0 < share <= 1:
-        raise UserError(f"augmentation.texts.share: {share} is not a share of the words, expected 0 < share <= 1")
-    return share

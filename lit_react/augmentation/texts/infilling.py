@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lit_react.augmentation.texts.base import TextAugmentation, Varied, checked_share, row_generator
+from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
 from lit_react.augmentation.texts.masked_words import MaskedWords, parts_of
+from lit_react.bounds import expect
 from lit_react.data.batching import length_sorted_batches
-from lit_react.errors import UserError
 
 Draws = Mapping[int, float]
 """Place of a word that is replaced → a number in [0, 1) that decides by which."""
@@ -46,12 +46,11 @@ class Infilling(TextAugmentation):
         top_k: int = 20,
         batch_size: int = 64,
     ) -> None:
-        if not 0 < temperature < float("inf"):
-            raise UserError(f"augmentation.texts.temperature: {temperature} is not one, expected more than 0")
-        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
-            if value < 1:
-                raise UserError(f"augmentation.texts.{name}: {value} is too small, expected 1 or more")
-        self.pretrained, self.share, self.temperature = pretrained, checked_share(share), temperature
+        expect("augmentation.texts.share", share, above=0, at_most=1)
+        expect("augmentation.texts.temperature", temperature, above=0)
+        expect("augmentation.texts.top_k", top_k, at_least=1)
+        expect("augmentation.texts.batch_size", batch_size, at_least=1)
+        self.pretrained, self.share, self.temperature = pretrained, share, temperature
         self.top_k, self.batch_size = top_k, batch_size
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Infilling:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_react.augmentation.texts.base import TextAugmentation, Varied, checked_share, row_generator
+from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
+from lit_react.bounds import expect
 
 Places = NDArray[np.int64]
 
@@ -21,7 +22,8 @@ class Rearrangement(TextAugmentation):
     """
 
     def __init__(self, share: float = 0.1) -> None:
-        self.share = checked_share(share)
+        expect("augmentation.texts.share", share, above=0, at_most=1)
+        self.share = share
 
     def vary(self, words: Sequence[Sequence[str]], kept: Sequence[Sequence[bool]], seed: int) -> list[Varied]:
         """See `TextAugmentation.vary`."""

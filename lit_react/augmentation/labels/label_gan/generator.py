@@ -22,7 +22,7 @@ from lit_react.augmentation.labels.label_gan.training import (
     distinct_in_order,
     logistic_regression,
 )
-from lit_react.augmentation.options import expect
+from lit_react.bounds import expect
 from lit_react.errors import UserError
 
 CHUNK = 2048
@@ -124,16 +124,16 @@ class LabelGAN(LabelGenerator):
         noise: int = 16,
     ) -> None:
         if loss not in FORMS:
-            raise UserError(f"LabelGAN.loss: {loss!r}, expected one of {', '.join(FORMS)}")
-        expect("LabelGAN.gate", gate, 0, 1)
+            raise UserError(f"augmentation.labels.loss: {loss!r}, expected one of {', '.join(FORMS)}")
+        expect("augmentation.labels.gate", gate, at_least=0, at_most=1)
         weights = {"adversarial": adversarial, "generated": generated, "prior": prior}
         least = {"spread": spread, "pretraining_steps": pretraining_steps, "steps": steps}
         for name, value in {**weights, **least}.items():
-            expect(f"LabelGAN.{name}", value, 0)
+            expect(f"augmentation.labels.{name}", value, at_least=0)
         positive = {"learning_rate": learning_rate, "l2": l2, "temperature": temperature, "samples": samples}
         counts = {"batch_size": batch_size, "max_anchors": max_anchors, "width": width, "noise": noise}
         for name, value in {**positive, **counts}.items():
-            expect(f"LabelGAN.{name}", value, 0, above=True)
+            expect(f"augmentation.labels.{name}", value, above=0)
         self.gate, self.samples, self.max_anchors = gate, samples, max_anchors
         self.settings = Settings(
             loss=loss,
