@@ -11,6 +11,7 @@ import lightning as L
 import numpy as np
 
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.pool import Pool, Rows
 from lit_react.tasks.base import TaskModule
 
@@ -73,10 +74,12 @@ def with_validation_in_pool(data: PoolDataModule, unlabeled: Rows) -> PoolDataMo
     rows = datasets.concatenate_datasets([part.remove_columns("label") for part in parts])
     labels = [data.pool.labels[row] for row in labeled.tolist()]
     labels += [data.validation_labels[row] for row in validation.tolist()]
+    with kept_by_nobody():
+        table = data.task.encode(rows)
     joined = copy.copy(data)
     vars(joined).update(
         splits=replace(data.splits, pool=rows, validation=rows.select([])),
-        pool=Pool(data.task.encode(rows), np.zeros(len(rows)), dict(enumerate(labels))),
+        pool=Pool(table, np.zeros(len(rows)), dict(enumerate(labels))),
         validation_labels={},
     )
     for encoded in ("_validation_table", "embeddings", "validation_embeddings"):
