@@ -57,7 +57,9 @@ def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
         keys = set(file.keys())
         if "states" not in keys:
             return sources, None
-        return sources, Comparisons(*(file.get_tensor(name) for name in ("states", "options", "rewards")))
+        tensors = {name: file.get_tensor(name) for name in keys}
+        unknown = torch.full((len(tensors["states"]),), -1)  # of episodes that earlier versions simulated
+        return sources, Comparisons(**{"taken": unknown, **tensors})
 
 
 def _simulate(job: Job, workplace: Workplace[Episodes]) -> None:

@@ -42,11 +42,14 @@ class Comparisons:
         options: float32 [t, a, k, F], sample features of each option.
         rewards: float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points;
             the prior rule buys in all of them but the first.
+        taken: int64 [t], the option with which the episode went on; −1 where that was the best by what it brought,
+            which no run could have chosen, or is not known.
     """
 
     states: Tensor
     options: Tensor
     rewards: Tensor
+    taken: Tensor
 
 
 def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan: Episodes) -> Comparisons | None:
@@ -65,7 +68,7 @@ def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan
     k = task.query_size
     if len(task.pool) < task.initial_size + (plan.rounds + plan.horizon + 1) * k:
         return None
-    now, states, options, rewards = begin(task, generator), [], [], []
+    now, states, options, rewards, taken = begin(task, generator), [], [], [], []
     last_chance = generator.integers(plan.rounds)
     for round in range(plan.rounds):
         if generator.random() >= plan.compared and round != last_chance:
@@ -81,8 +84,10 @@ def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan
         rewards.append(torch.from_numpy(gains.astype(np.float32)) * POINTS)
         prior = next(index for index, proposal in enumerate(proposals) if proposal.prior)
         ways = (prior, int(values.mean(axis=1).argmax()), int(generator.integers(len(after))))
-        now = after[ways[generator.integers(3)]]
-    return Comparisons(torch.stack(states), torch.stack(options), torch.stack(rewards))
+        way = generator.integers(3)
+        taken.append(-1 if way == 1 else ways[way])
+        now = after[ways[way]]
+    return Comparisons(torch.stack(states), torch.stack(options), torch.stack(rewards), torch.tensor(taken))
 
 
 def _follow(policy: QProposals, state: Annotation, k: int, generator: np.random.Generator, horizon: int) -> list[float]:

@@ -9,15 +9,20 @@ exceed. "Left" is the share of states in which another batch than the prior's wa
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.features import STATE_FEATURES
+from lit_react.acquisition.q_network import QNetwork
+from lit_react.acquisition.replay import Transition
 from lit_react.simulation.collection import load_comparisons
-from lit_react.simulation.training import Lessons, Training, lessons, train
+from lit_react.simulation.comparison import Comparisons, Episodes
+from lit_react.simulation.training import Training, lessons, train
 
 GROUPS = (
     {"trec6", "trec50", "snips"},
@@ -28,40 +33,89 @@ GROUPS = (
 DEFAULT = Training()
 
 
-def same(data: Lessons) -> Lessons:
-    return data
+Seen = Sequence[tuple[str, Comparisons]]
+Learner = Callable[[Seen, Training], QNetwork]
 
 
-def without_state(data: Lessons) -> Lessons:
-    return replace(data, states=torch.zeros_like(data.states))
+def comparisons(seen: Seen, training: Training) -> QNetwork:
+    """As `simulate` trains."""
+    return train(lessons(seen, training.gamma), training, seed=0)
 
 
-def single_trajectory(data: Lessons) -> Lessons:
-    """One option per state, as a run sees it: Monte-Carlo returns instead of comparisons."""
-    rows = torch.arange(len(data.states))
-    taken = torch.randint(data.returns.shape[1], (len(rows),), generator=torch.Generator().manual_seed(0))
-    pick = (rows, taken)
-    return replace(
-        data, options=data.options[pick][:, None], mask=data.mask[pick][:, None], returns=data.returns[pick][:, None]
-    )
+def without_state(seen: Seen, training: Training) -> QNetwork:
+    """A constant is not listened to, neither here nor later."""
+    data = lessons(seen, training.gamma)
+    return train(replace(data, states=torch.zeros_like(data.states)), training, seed=0)
 
 
-WAYS: dict[str, tuple[Training, float, Callable[[Lessons], Lessons]]] = {
-    "five standard deviations (the default)": (DEFAULT, 5.0, same),
-    "three": (DEFAULT, 3.0, same),
-    "one": (DEFAULT, 1.0, same),
-    "none: the ensemble's mean": (DEFAULT, 0.0, same),
-    "no ensemble": (replace(DEFAULT, members=1), 0.0, same),
-    "one; one step, no look-ahead (contextual selector)": (replace(DEFAULT, gamma=0.0), 1.0, same),
-    "one; no discount": (replace(DEFAULT, gamma=1.0), 1.0, same),
-    "one; single trajectories (Monte-Carlo)": (replace(DEFAULT, level=1.0), 1.0, single_trajectory),
+def actions(seen: Seen) -> tuple[Tensor, Tensor]:
+    """An option per state, [n], and whether the episode went on with it; a random one where that was the best."""
+    taken = torch.cat([found.taken for _, found in seen])
+    drawn = torch.randint(seen[0][1].options.shape[1], taken.shape, generator=torch.Generator().manual_seed(0))
+    return torch.where(taken < 0, drawn, taken), taken >= 0
+
+
+def monte_carlo(seen: Seen, training: Training) -> QNetwork:
+    """Returns of one option per state instead of comparisons."""
+    data = lessons(seen, training.gamma)
+    pick = (torch.arange(len(data.states)), actions(seen)[0])
+    options, mask, returns = data.options[pick], data.mask[pick], data.returns[pick]
+    single = replace(data, options=options[:, None], mask=mask[:, None], returns=returns[:, None])
+    return train(single, training, seed=0)
+
+
+def temporal_difference(seen: Seen, training: Training) -> QNetwork:
+    """As the agent learns in a run, of the same options: rewards up to the next state, and its Q-value.
+
+    Unless that option, and then the prior, led to it within the rewards kept, the return stands as in `monte_carlo`.
+    """
+    data = lessons(seen, training.gamma)
+    taken, followed = actions(seen)
+    rewards = torch.cat([found.rewards for _, found in seen])[torch.arange(len(taken)), taken]
+    horizon = torch.arange(rewards.shape[1])
+    rounds = (data.states[:, STATE_FEATURES.index("budget spent (share)")] * Episodes().rounds).round()
+    gap = rounds.roll(-1) - rounds
+    followed &= (data.episodes.roll(-1) == data.episodes) & (gap <= len(horizon))
+    returns = (rewards * training.gamma**horizon * (~followed[:, None] | (horizon < gap[:, None]))).sum(1)
+    discounts = followed * training.gamma**gap
+    shared = {name: value for name, value in vars(training).items() if name not in ("level", "epochs")}
+    agent = Agent(pretrained=None, doubt=1.0, deviation_starts=0, updates_per_round=1, **shared)
+    inputs = torch.cat([data.states[:, None, None].expand(*data.mask.shape, -1), data.options], dim=-1)[data.mask]
+    agent.q_network.standardise(inputs)
+    agent.target_network.standardise(inputs)
+    weights = torch.poisson(torch.ones(len(seen), training.members), generator=agent.generator)[data.episodes]
+    prior = torch.arange(data.mask.shape[1]) == 0
+    for row, option in enumerate(taken.tolist()):
+        action, reward = data.options[row, option][data.mask[row, option]], float(returns[row])
+        after = row + int(followed[row])
+        state, options, mask = data.states[after], data.options[after], data.mask[after]
+        step = Transition(
+            data.states[row], action, reward, float(discounts[row]), state, options, mask, prior, 1, weights[row]
+        )
+        agent.replay_buffer.add(step)
+    updates = training.epochs * -(-len(taken) // training.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(agent.optimizer, updates)
+    for _ in range(updates):
+        agent.learn()
+        schedule.step()
+    return agent.q_network.eval()
+
+
+WAYS: dict[str, tuple[Training, float, Learner]] = {
+    "five standard deviations (the default)": (DEFAULT, 5.0, comparisons),
+    "three": (DEFAULT, 3.0, comparisons),
+    "one": (DEFAULT, 1.0, comparisons),
+    "none: the ensemble's mean": (DEFAULT, 0.0, comparisons),
+    "no ensemble": (replace(DEFAULT, members=1), 0.0, comparisons),
+    "one; one step, no look-ahead (contextual selector)": (replace(DEFAULT, gamma=0.0), 1.0, comparisons),
+    "one; no discount": (replace(DEFAULT, gamma=1.0), 1.0, comparisons),
+    "one; single trajectories (Monte-Carlo)": (replace(DEFAULT, level=1.0), 1.0, monte_carlo),
+    "one; single trajectories (TD, double DQN)": (DEFAULT, 1.0, temporal_difference),
     "one; without state features": (DEFAULT, 1.0, without_state),
 }
 
 
-def gains(
-    folder: Path, training: Training, doubt: float, view: Callable[[Lessons], Lessons]
-) -> tuple[Tensor, Tensor, Tensor]:
+def gains(folder: Path, training: Training, doubt: float, learner: Learner) -> tuple[Tensor, Tensor, Tensor]:
     """Gain over the prior, whether it was left, and the episode, of each state when its group of sets is held out."""
     paths = sorted((folder / "episodes").glob("*.safetensors"))
     found = [(used, c) for used, c in map(load_comparisons, paths) if c is not None]
@@ -69,11 +123,10 @@ def gains(
     for group in GROUPS:
         seen = [(used[0], c) for used, c in found if not group & set(used)]
         unseen = [(used[0], c) for used, c in found if set(used) <= group]
-        network = train(view(lessons(seen, training.gamma)), training, seed=0)
+        network = learner(seen, training)
         judged = lessons(unseen, DEFAULT.gamma)
-        shown = judged if view is single_trajectory else view(judged)
         with torch.no_grad():
-            values = network(shown.states, shown.options, shown.mask)
+            values = network(judged.states, judged.options, judged.mask)
         advantage = values - values[..., :1]
         admitted = advantage.mean(0) - doubt * advantage.std(0, unbiased=False) > 0
         admitted[:, 0] = True
@@ -95,8 +148,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/simulate"))
     options = parser.parse_args()
     print("| way | gain over the prior | standard error | left |\n|---|---|---|---|")
-    for way, (training, doubt, view) in WAYS.items():
-        won, left, episodes = gains(options.folder, training, doubt, view)
+    for way, (training, doubt, learner) in WAYS.items():
+        won, left, episodes = gains(options.folder, training, doubt, learner)
         error = clustered_error(won, episodes)
         print(
             f"| {way} | {float(won.mean()):+.3f} | {error:.3f} | {100 * float(left.float().mean()):.0f} % |", flush=True

@@ -22,7 +22,7 @@ def episode(seed, worth=lambda states, options: options[..., 3].mean(-1), noise=
     states, options = torch.rand(t, STATE, generator=g), torch.rand(t, a, k, SAMPLE, generator=g)
     rewards = noise * torch.randn(t, a, horizon, generator=g)
     rewards[..., 0] += worth(states, options)
-    return "toy", Comparisons(states, options, rewards)
+    return "toy", Comparisons(states, options, rewards, torch.zeros(t, dtype=torch.int64))
 
 
 def episodes(count, first=0, **options):
