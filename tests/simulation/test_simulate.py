@@ -273,7 +273,8 @@ def test_an_episode_says_which_option_it_went_on_with_and_one_of_an_earlier_vers
     del tensors["taken"]
     (tmp_path / "old.safetensors").write_bytes(save(tensors, {"sources": "five"}))
     old = load_comparisons(tmp_path / "old.safetensors")[1]
-    assert old is not None and (old.taken == -1).all()
+    assert old is not None
+    assert (old.taken == -1).all()
     assert torch.equal(old.rewards, found[0][1].rewards)
 
 
