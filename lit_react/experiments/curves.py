@@ -67,7 +67,7 @@ def learning_curves(comparison: Comparison, metric: str = "score") -> Figure:
         axes.set_title(data, fontsize=10, fontweight="bold", loc="left")
     for axes in panels[len(sets) :]:
         axes.remove()
-    figure.supxlabel("labels in the training set (logarithmic)", fontsize=9)
+    figure.supxlabel("labels bought from the pool (logarithmic)", fontsize=9)
     figure.supylabel(f"test {comparison.metric if metric == 'score' else 'macro-F1'}, %", fontsize=9)
     lines = {line.get_label(): line for axes in panels[: len(sets)] for line in axes.get_lines()}
     ordered = [name for name in [*styles, "other strategies"] if name in lines]
@@ -155,6 +155,6 @@ def gain_curves(comparison: Comparison, gained: pd.DataFrame) -> Figure:
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6, "shrinkA": 1, "relpos": (0, 0.5)},
         )
-    axes.set_xlabel("labels in the training set (logarithmic)")
+    axes.set_xlabel("labels bought from the pool (logarithmic)")
     axes.set_ylabel(f"test {comparison.metric} − {comparison.roles.baseline}, points")
     return figure

@@ -45,5 +45,5 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
 def horizontal_axis(rounds: list[dict[str, Any]]) -> tuple[list[float], str]:
     """What each round had, and the name of the axis: labels where each costs 1, else cost units."""
     if all(entry["cost"] == entry["labeled"] + entry["validation"] for entry in rounds):
-        return [entry["labeled"] for entry in rounds], "labels in the training set"
+        return [entry["labeled"] for entry in rounds], "labels bought from the pool"
     return [entry["cost"] for entry in rounds], "cost of all labels, validation included"

@@ -172,6 +172,6 @@ def test_learning_curve_without_the_usual_metrics_is_drawn(tmp_path):
 
 def test_the_curve_is_drawn_over_labels_where_each_costs_one_and_over_cost_elsewhere():
     rounds = [make_round(i, 8 + 6 * i) for i in range(3)]
-    assert horizontal_axis(rounds) == ([8, 14, 20], "labels in the training set")
+    assert horizontal_axis(rounds) == ([8, 14, 20], "labels bought from the pool")
     rounds[2]["cost"] = 47.5
     assert horizontal_axis(rounds) == ([28, 34, 47.5], "cost of all labels, validation included")
