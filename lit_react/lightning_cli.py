@@ -104,15 +104,20 @@ class ReactCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer of `validate`, `test` and `predict`; `fit` builds its own, one per round."""
-        return self._new_trainer(callbacks=[self._get(self.config_init, "predictions")], logger=False, **kwargs)
+        callbacks = [*self._own_callbacks(), self._get(self.config_init, "predictions")]
+        return self._new_trainer(callbacks=callbacks, logger=False, **kwargs)
+
+    def _own_callbacks(self) -> list[L.Callback]:
+        """Fresh copies of those that the user configured, for a used one remembers its last fit."""
+        own = self._get(self.config_init, "trainer")["callbacks"] or []
+        return copy.deepcopy(own if isinstance(own, list) else [own])
 
     def _new_trainer(self, *, callbacks: list[L.Callback], logger: Any, **kwargs: Any) -> L.Trainer:
-        """A Trainer of the config's options; its callbacks are fresh copies, for a used one remembers its last fit."""
+        """A Trainer of the config's options, with these callbacks and this logger."""
         options = {**self._get(self.config_init, "trainer"), **kwargs}
-        own = options.pop("callbacks") or []
+        del options["callbacks"]
         options.pop("logger", None)
-        fresh = copy.deepcopy({**options, "callbacks": own if isinstance(own, list) else [own]})
-        fresh["callbacks"] += callbacks
+        fresh = copy.deepcopy(options) | {"callbacks": callbacks}
         if fresh["enable_progress_bar"] is None:
             fresh["enable_progress_bar"] = sys.stderr.isatty()
         if fresh["enable_progress_bar"] and not any(isinstance(c, ProgressBar) for c in fresh["callbacks"]):
@@ -130,6 +135,8 @@ class ReactCLI(LightningCLI):
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         check_same_run(plan.folder, config)
         acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+        if plan.refit and model.lr_scheduler == "plateau":
+            raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
         acquisition.check(model)
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)
@@ -162,7 +169,8 @@ class ReactCLI(LightningCLI):
             )
             batches = self._get(self.config_init, "trainer")["accumulate_grad_batches"]
             steps = plan.steps.of_trainer(len(datamodule.pool.labeled_rows), batches) if plan.steps else {}
-            return self._new_trainer(callbacks=[acquisition, stopping, checkpoint], logger=loggers, **steps)
+            callbacks = [*self._own_callbacks(), acquisition, stopping, checkpoint]
+            return self._new_trainer(callbacks=callbacks, logger=loggers, **steps)
 
         def make_refit_trainer(steps: int) -> L.Trainer:
             length = {"max_steps": steps, "max_epochs": -1, "val_check_interval": None, "limit_val_batches": 0}
@@ -196,10 +204,10 @@ class ReactCLI(LightningCLI):
     # ---- validate, test, predict ----------------------------------------------------------------------------
 
     def before_validate(self) -> None:
-        """The newest model, and the validation labels that the run bought."""
-        if self._get(self.config_init, "rounds").refit:
-            raise UserError("rounds.refit: the newest model has learned the validation labels; use test")
+        """The newest model, and the validation labels that the run bought; not if the model has learned them."""
         self._use_newest_model()
+        if self.model.has_learned_validation:
+            raise UserError("validate: the model was refitted (rounds.refit), it has learned the labels; use test")
         if not self._ledger_path.exists():
             raise UserError(f"{self._ledger_path}: no such file, validate needs a run's labels; run fit first")
         with self._ledger() as ledger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -36,9 +36,11 @@ def signs_of_life(path: Path) -> Iterator[None]:
     done = threading.Event()
 
     def beat() -> None:
-        path.touch()
-        while not done.wait(BEAT):
-            path.touch()
+        while True:
+            with suppress(OSError):  # a network's file system may miss a beat
+                path.touch()
+            if done.wait(BEAT):
+                return
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

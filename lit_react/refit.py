@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import datasets
 import lightning as L
 import numpy as np
 
+from lit_react.augmentation.trust import Trust
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.pool import Pool, Rows
@@ -20,26 +21,26 @@ MakeRefitTrainer = Callable[[int], L.Trainer]
 
 
 def refit(
-    fitted: TaskModule,
     recipe: TaskModule,
     data: PoolDataModule,
     make_trainer: MakeRefitTrainer,
     *,
     steps: int,
+    trust: Trust | None,
     seed: int,
 ) -> tuple[L.Trainer, TaskModule]:
     """Fit a fresh model with the labeled rows of the pool and of the validation split.
 
-    As `refit` of scikit-learn's searches: what validation was for, how long to fit, is known by then. Generated labels
-    come from all bought labels too, and are trusted as far as they were at the end of the fit. Steps are those of the
-    fit in proportion to the rows, but at most twice as many.
+    As `refit` of scikit-learn's searches: validation has done its work by then. Steps are those that the fit made,
+    early stopping included, in proportion to the rows, but at most twice as many; the last weights are taken, for
+    nothing is left to choose by. Generated labels come from all bought labels too.
 
     Args:
-        fitted: the round's module; its validation metrics, not those of the new one, say how good the fit was.
         recipe: module without weights.
         data: with the labels that are bought.
         make_trainer: see above.
         steps: that the fit made.
+        trust: of its augmentation, as it was at its end; None: it had none.
         seed: of the round.
 
     Returns:
@@ -47,14 +48,15 @@ def refit(
     """
     module = recipe.fresh()
     unlabeled = np.zeros(0, dtype=np.int64)
-    if module.augmentation is not None and fitted.augmentation is not None:
+    if module.augmentation is not None and trust is not None:
         unlabeled = module.augmentation.unlabeled_of(data, seed)
-        module.augmentation.trust.measured_as(fitted.augmentation.trust)
+        module.augmentation.trust.measured_as(trust)
     joined = with_validation_in_pool(data, unlabeled)
     joined.fit_rows = module.augmentation.begin(joined, seed) if module.augmentation is not None else None
     L.seed_everything(seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(joined.pool.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=joined)
+    module.has_learned_validation = True
     return trainer, module
 
 
@@ -69,9 +71,9 @@ def with_validation_in_pool(data: PoolDataModule, unlabeled: Rows) -> PoolDataMo
         a data module whose pool has the labeled rows, the validation rows whose labels were bought, and `unlabeled`.
     """
     labeled, validation = data.pool.labeled_rows, data.validation_rows
-    parts = [data.splits.pool.select(labeled), data.validation_split.select(validation)]
-    parts.append(data.splits.pool.select(unlabeled))
-    rows = datasets.concatenate_datasets([part.remove_columns("label") for part in parts])
+    pool, known = data.splits.pool, _alike(data.validation_split, data.splits.pool, data.task.inputs)
+    parts = [pool.select(labeled), known.select(validation), pool.select(unlabeled)]
+    rows = datasets.concatenate_datasets([part.select_columns(known.column_names) for part in parts])
     labels = [data.pool.labels[row] for row in labeled.tolist()]
     labels += [data.validation_labels[row] for row in validation.tolist()]
     with kept_by_nobody():
@@ -82,6 +84,19 @@ def with_validation_in_pool(data: PoolDataModule, unlabeled: Rows) -> PoolDataMo
         pool=Pool(table, np.zeros(len(rows)), dict(enumerate(labels))),
         validation_labels={},
     )
-    for encoded in ("_validation_table", "embeddings", "validation_embeddings"):
-        vars(joined).pop(encoded, None)
+    vars(joined).pop("_validation_table", None)
+    if {"embeddings", "validation_embeddings"} <= vars(data).keys():  # somebody read them in the fit
+        embedded = data.embeddings[labeled], data.validation_embeddings[validation], data.embeddings[unlabeled]
+        vars(joined)["embeddings"] = np.concatenate(embedded)
+    if not data.task.shares_batches:  # one batch of the labeled rows means one of all rows
+        joined.batch_size = max(data.batch_size, len(rows))
     return joined
+
+
+def _alike(table: datasets.Dataset, model: datasets.Dataset, needed: Sequence[str]) -> datasets.Dataset:
+    """The columns of a table, but labels, that are of the same types in another; those that are needed become so."""
+    same = {name for name, kind in model.features.items() if table.features.get(name) == kind} - {"label"}
+    kept = [name for name in model.column_names if name in needed or name in same]
+    features = datasets.Features({name: model.features[name] for name in kept})
+    chosen = table.select_columns(kept)
+    return chosen if chosen.features == features else chosen.cast(features)

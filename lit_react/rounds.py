@@ -52,7 +52,8 @@ class Rounds:
         steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
             `val_check_interval`; None: as the Trainer's options say.
         refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
-            metrics, rewards and queries are those of the first. Only for a cold start.
+            metrics, rewards and queries are those of the first. Only for a cold start; the Trainer's own callbacks and
+            loggers see the first fit only.
     """
 
     folder: Path = Path("runs/default")
@@ -169,9 +170,13 @@ def run_rounds(
             result = _fit(trainer, module, data, acquisition) | _augmented(module, data)
             seconds = result["seconds"]
             if plan.refit:
+                trust = module.augmentation.trust if module.augmentation is not None else None
+                del module, trainer  # neither model nor optimiser has to wait for the other fit
+                gc.collect()
                 with _timed(seconds, "refit"):
-                    made = trainer.global_step
-                    trainer, module = refit(module, recipe, data, make_refit_trainer, steps=made, seed=round_seed)
+                    made = result["steps"]
+                    trainer, module = refit(recipe, data, make_refit_trainer, steps=made, trust=trust, seed=round_seed)
+                result["refit_steps"] = trainer.global_step
             with _timed(seconds, "test"):
                 result["metrics"] |= _test(trainer, module, data)
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}

@@ -81,9 +81,45 @@ def test_a_warm_start_is_refused_for_it_would_be_validated_on_what_it_learned() 
         Rounds(start="warm", refit=True)
 
 
-def test_validate_is_refused_after_a_refit(runs: tuple[Path, Path], news_csv, tiny_bert, capsys) -> None:
-    words = command(news_csv, tiny_bert, runs[1], *REFIT)
+def test_a_model_is_not_validated_on_labels_that_it_has_learned(runs: tuple[Path, Path], news_csv, tiny_bert, capsys):
+    words = command(news_csv, tiny_bert, runs[1])[1:]
+    for options in ((), REFIT, ("--model.pretrained", str(runs[1] / "model"))):
+        with pytest.raises(SystemExit) as stopped:
+            main(["validate", *words, *options])
+        assert stopped.value.code == 2
+        assert "it has learned the labels" in capsys.readouterr().err
+
+
+def test_a_schedule_that_goes_by_validations_is_refused(tmp_path: Path, news_csv: Path, tiny_bert: str, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["validate", *words[1:]])
+        main(command(news_csv, tiny_bert, tmp_path / "run", *REFIT, "--model.lr_scheduler", "plateau"))
     assert stopped.value.code == 2
-    assert "has learned the validation labels" in capsys.readouterr().err
+    assert "plateau" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_rows_may_come_from_a_file_of_another_kind_with_other_columns(tmp_path, news_csv, tiny_bert) -> None:
+    table = pd.read_csv(news_csv)
+    (tmp_path / "data").mkdir()
+    table[60:].assign(id=range(len(table) - 60), old=1).to_csv(tmp_path / "data" / "train.csv", index=False)
+    table[:30].assign(id="a").to_parquet(tmp_path / "validation.parquet")
+    table[30:60].to_csv(tmp_path / "data" / "test.csv", index=False)
+    options = ("--data.validation", str(tmp_path / "validation.parquet"), "--rounds.stopping.max_rounds", "1")
+    main(command(tmp_path / "data", tiny_bert, tmp_path / "run", *options, *REFIT))
+    assert rounds(tmp_path / "run")[0]["refit_steps"] > 0
+
+
+def test_callbacks_of_the_user_watch_the_first_fit_only(tmp_path: Path, news_csv: Path, tiny_bert: str) -> None:
+    own = ("--trainer.callbacks", "LearningRateMonitor", "--trainer.logger", "true")
+    main(command(news_csv, tiny_bert, tmp_path / "run", *own, *REFIT, "--rounds.stopping.max_rounds", "1"))
+    assert rounds(tmp_path / "run")[0]["refit_steps"] > 0
+
+
+def test_a_linear_head_on_frozen_embeddings_sees_all_labels_in_one_batch(tmp_path, news_csv, tiny_bert) -> None:
+    probe = ("--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16")
+    once = ("--trainer.max_epochs", "1", "--rounds.stopping.max_rounds", "1", "--data.batch_size")
+    found = []
+    for size in ("8", "1000"):  # 8: the labeled rows alone
+        main(command(news_csv, tiny_bert, tmp_path / size, *probe, *REFIT, *once, size))
+        found.append(rounds(tmp_path / size)[0]["metrics"]["test/loss"])
+    assert found[0] == pytest.approx(found[1])

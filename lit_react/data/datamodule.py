@@ -140,6 +140,7 @@ class PoolDataModule(L.LightningDataModule):
         splits = split(
             source,
             self.task.groups(source.pool),
+            name=self.source,
             pool_size=self.pool_size,
             validation_size=self.validation_size,
             test_size=self.test_size,

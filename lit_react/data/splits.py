@@ -17,6 +17,7 @@ def split(
     source: Source,
     groups: Rows | None,
     *,
+    name: str,
     pool_size: int | None,
     validation_size: int | None,
     test_size: int | None,
@@ -27,6 +28,7 @@ def split(
     Args:
         source: as it was read; validation and test may be missing.
         groups: int64 [n], see `carve`; None: each row of the pool may go anywhere.
+        name: of the source, for people.
         pool_size: rows; None: all that are left.
         validation_size: rows; None: all of a given split.
         test_size: rows; None: all of a given split, none where there is no such split.
@@ -42,7 +44,7 @@ def split(
     test_rows, validation_rows, pool_rows = carve(groups, carve_test, carve_validation, generator)
     if len(pool_rows) == 0:
         raise UserError(
-            f"data: {len(pool)} rows of the pool's source are too few for test_size {carve_test} and "
+            f"data: {len(pool)} rows of {name} are too few for test_size {carve_test} and "
             f"validation_size {carve_validation}; lower data.test_size or data.validation_size"
         )
     if len(test_rows):

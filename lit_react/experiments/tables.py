@@ -14,7 +14,7 @@ from rich.text import Text
 
 SHORT = {"accuracy": "acc", "macro_f1": "F1", "micro_f1": "micro F1", "f1": "F1", "exact_match": "EM", "bleu": "BLEU"}
 """Headings of metrics that are known by shorter names."""
-PHASES = ("fit", "score", "select", "test")
+PHASES = ("fit", "score", "select", "refit", "test")
 ROWS_OF_A_PAGE = 40
 
 LATEX = {
@@ -51,7 +51,9 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     for name in ("round", "labels", "cost", *generated, *columns.values(), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
-    table.add_column("seconds:\n" + " + ".join(PHASES), justify="right", no_wrap=True)
+    refitted = any("refit" in entry["seconds"] for entry in rounds)
+    phases = [phase for phase in PHASES if refitted or phase != "refit"]
+    table.add_column("seconds:\n" + " + ".join(phases), justify="right", no_wrap=True)
     for entry in rounds:
         metrics, seconds = entry["metrics"], entry["seconds"]
         table.add_row(
@@ -62,7 +64,7 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
             *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for key in columns),
             "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
             entry["q"].get("proposal", "–"),
-            " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in PHASES),
+            " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in phases),
         )
     return table
 

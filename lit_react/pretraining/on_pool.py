@@ -87,11 +87,11 @@ class PoolPretraining:
             check_same_making(folder / CARD, made_of, "pretraining")
         elif is_first_process():
             log.info("pretraining: %d steps on the pool's texts", self.training.steps)
-            rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(pool))
-            texts = hold_out(pool.select_columns("text"), rows, self.held_out)
-            torch.manual_seed(seed)  # of new heads
-            encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
             with signs_of_life(folder / "alive"):
+                rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(pool))
+                texts = hold_out(pool.select_columns("text"), rows, self.held_out)
+                torch.manual_seed(seed)  # of new heads
+                encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
                 learn(folder, texts, encoder, self.objective, self.training, seed, made_of)
         wait_for_first(finished.exists, folder / "alive", "pretraining")
         task.start_from(str(folder / "model"))

@@ -100,6 +100,9 @@ class TaskModule(Optimised):
     augmentation: Augmentation | None = None
     """What stretches the labels in this fit; a round's copy of the recipe has its own."""
 
+    has_learned_validation = False
+    """Whether the validation labels were among those that the weights were fitted to, see `rounds.refit`."""
+
     restored = False
     """Whether the weights are those of an export: `restore` was called."""
 
@@ -322,8 +325,8 @@ class TaskModule(Optimised):
         write_json(folder / CARD, self.card())
 
     def card(self) -> dict[str, Any]:
-        """What an exported folder says of itself: `task`, and `labels` in the order of the class ids."""
-        return {"task": type(self).__name__, "labels": self.names}
+        """What an exported folder says of itself: `task`, `labels` in the order of the class ids, `refit`."""
+        return {"task": type(self).__name__, "labels": self.names, "refit": self.has_learned_validation}
 
     def restore(self, folder: Path) -> None:
         """Take weights and labels from a folder that `export` wrote.
@@ -337,6 +340,7 @@ class TaskModule(Optimised):
         if card["task"] != type(self).__name__:
             raise UserError(f"{folder}: a {card['task']} lies there, expected a {type(self).__name__} (--model)")
         self.label_names, self.restored = card["labels"], True
+        self.has_learned_validation = card.get("refit", False)
         self._restore_weights(folder)
 
     @property

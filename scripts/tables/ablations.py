@@ -67,7 +67,8 @@ def monte_carlo(seen: Seen, training: Training) -> QNetwork:
 def temporal_difference(seen: Seen, training: Training) -> QNetwork:
     """As the agent learns in a run, of the same options: rewards up to the next state, and its Q-value.
 
-    Unless that option, and then the prior, led to it within the rewards kept, the return stands as in `monte_carlo`.
+    Unless that option, and then the prior, led to it within the rewards kept, the return stands as in `monte_carlo`:
+    for half of the states. Episodes are taken to have the default number of rounds.
     """
     data = lessons(seen, training.gamma)
     taken, followed = actions(seen)
@@ -76,6 +77,8 @@ def temporal_difference(seen: Seen, training: Training) -> QNetwork:
     rounds = (data.states[:, STATE_FEATURES.index("budget spent (share)")] * Episodes().rounds).round()
     gap = rounds.roll(-1) - rounds
     followed &= (data.episodes.roll(-1) == data.episodes) & (gap <= len(horizon))
+    if not followed.any():
+        raise SystemExit("episodes: none says which option it went on with, simulate again in another folder")
     returns = (rewards * training.gamma**horizon * (~followed[:, None] | (horizon < gap[:, None]))).sum(1)
     discounts = followed * training.gamma**gap
     shared = {name: value for name, value in vars(training).items() if name not in ("level", "epochs")}
