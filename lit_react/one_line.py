@@ -50,7 +50,9 @@ def unknown_class(message: str) -> str | None:
     if base is None:
         return f"{told} the name of a known class, or the dotted path of another"
     module, _, name = base[1].rpartition(".")
-    known = sorted({kind.__name__ for kind in _concrete(getattr(import_module(module), name))})
+    package = module.partition(".")[0]
+    kinds = _concrete(getattr(import_module(module), name))
+    known = sorted({kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] == package})
     return f"{told} one of {', '.join(known)}, or the dotted path of another"
 
 

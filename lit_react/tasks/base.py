@@ -325,8 +325,9 @@ class TaskModule(Optimised):
         write_json(folder / CARD, self.card())
 
     def card(self) -> dict[str, Any]:
-        """What an exported folder says of itself: `task`, `labels` in the order of the class ids, `refit`."""
-        return {"task": type(self).__name__, "labels": self.names, "refit": self.has_learned_validation}
+        """What an exported folder says of itself: `task`, `labels` in the order of the class ids; `refit` after one."""
+        refit = {"refit": True} if self.has_learned_validation else {}
+        return {"task": type(self).__name__, "labels": self.names} | refit
 
     def restore(self, folder: Path) -> None:
         """Take weights and labels from a folder that `export` wrote.

@@ -279,12 +279,13 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> No
 def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does() -> None:
     stretched = shipped("augmentation/stretched.yaml")["augmentation"]
     strategies = shipped("compare/stretching_and_acquisition.yaml")["strategies"]
-    for name in ("random_stretched", "policy_stretched"):
-        options = {k: v for k, v in strategies[name].items() if k.startswith("augmentation.")}
-        assert options == {
-            "augmentation.labels": stretched["labels"]["class_path"],
-            **{f"augmentation.complementary.{k}": v for k, v in stretched["complementary"].items()},
-        }
+    options = {k: v for k, v in strategies["policy_stretched"].items() if k.startswith("augmentation.")}
+    assert options == {
+        "augmentation.labels": stretched["labels"]["class_path"],
+        **{f"augmentation.complementary.{k}": v for k, v in stretched["complementary"].items()},
+    }
+    refit = shipped("augmentation/refit.yaml")["rounds"]["refit"]
+    assert all(strategies[name]["rounds.refit"] == refit for name in ("random_refit", "policy_refit"))
 
 
 def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypatch) -> None:

@@ -37,7 +37,9 @@ def test_shapes_and_types_are_those_of_the_plan():
     assert found.states.shape == (4, len(STATE_FEATURES))
     assert found.options.shape == (4, 4, 6, len(SAMPLE_FEATURES))
     assert found.rewards.shape == (4, 4, 3)
-    assert {tensor.dtype for tensor in vars(found).values()} == {torch.float32}
+    assert found.taken.shape == (4,)
+    assert found.taken.dtype == torch.int64
+    assert {found.states.dtype, found.options.dtype, found.rewards.dtype} == {torch.float32}
     assert all(tensor.isfinite().all() for tensor in vars(found).values())
 
 

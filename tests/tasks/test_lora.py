@@ -274,7 +274,7 @@ def told(arguments: list[str], capsys) -> str:
     [
         (["--model.lora.target_modules", "[q_prj]"], "has no linear layer 'q_prj', expected down_proj, gate_proj"),
         (["--model.lora.target_modules", "[score]"], "has no linear layer 'score'"),
-        (["--model.lora.rank", "0"], "model.lora: rank 0"),
+        (["--model.lora.rank", "0"], "model.lora.rank: 0"),
         (["--model.lora.dropout", "1"], "model.lora.dropout: 1"),
     ],
 )
