@@ -51,9 +51,7 @@ def under_pretrained_weights(data: PoolDataModule, unlabeled: Rows) -> Seen:
     """Embeddings that are made once per run."""
     labeled, validation = data.pool.labeled_rows, data.validation_rows
     rows = np.concatenate([labeled, unlabeled])
-    parts = [data.embeddings[rows]]
-    if len(validation):
-        parts.append(data.validation_embeddings[validation])
+    parts = [data.embeddings[rows], data.validation_embeddings[validation]]
     return Seen(labeled, unlabeled, validation, np.concatenate(parts))
 
 
