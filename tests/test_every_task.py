@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from test_fit import bought, purchases, rounds
 from test_kill import start
+from tiny import ACCELERATOR
 
 from lit_react.cli import main
 
@@ -31,7 +32,7 @@ class Run:
 
 
 def words(command: str, folder: Path, options: list[str]) -> list[str]:
-    everywhere = ["--trainer.accelerator", "cpu", "--wandb.mode", "disabled", "--rounds.folder", str(folder)]
+    everywhere = ["--trainer.accelerator", ACCELERATOR, "--wandb.mode", "disabled", "--rounds.folder", str(folder)]
     return [command, *everywhere, *options]
 
 

@@ -1,6 +1,7 @@
 """Tiny real parts: an encoder, a data set, a command line that takes seconds."""
 
 import csv
+import os
 import re
 import string
 from collections import Counter
@@ -27,7 +28,10 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
 
 
-QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+ACCELERATOR = os.environ.get("LIT_REACT_TEST_ACCELERATOR", "cpu")
+"""Where the tests fit: `gpu` in `make test-gpu`."""
+
+QUIET = {"accelerator": ACCELERATOR, "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 """Options of a Trainer."""
 
 
@@ -185,7 +189,7 @@ def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list
         "model.pretrained": tiny_bert,
         "model.max_length": 16,
         "trainer.max_epochs": 2,
-        "trainer.accelerator": "cpu",
+        "trainer.accelerator": ACCELERATOR,
         "wandb.mode": "disabled",
     }
     return ["fit", *as_words(settings), *options]

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import PeftModel
 from task_cases.lora import build_llama, options
-from tiny import QUIET
+from tiny import ACCELERATOR, QUIET
 from torch import nn
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -279,7 +279,8 @@ def told(arguments: list[str], capsys) -> str:
     ],
 )
 def test_wrong_options_are_one_line_before_anything_is_bought(case, extra, expected, tmp_path, capsys) -> None:
-    arguments = ["fit", *case[1], "--rounds.folder", str(tmp_path / "run"), "--trainer.accelerator", "cpu", *extra]
+    own = ["--rounds.folder", str(tmp_path / "run"), "--trainer.accelerator", ACCELERATOR]
+    arguments = ["fit", *case[1], *own, *extra]
     assert expected in told(arguments, capsys)
     assert not (tmp_path / "run").exists()
 
@@ -295,7 +296,7 @@ def test_a_resumed_run_equals_an_unbroken_one(case, start, tmp_path) -> None:
     for folder, budgets in (("whole", ["52"]), ("resumed", ["44", "52"])):
         for budget in budgets:
             run = ["--rounds.folder", str(tmp_path / folder), "--rounds.start", start, "--wandb.mode", "disabled"]
-            main(["fit", *case[1], *run, "--rounds.budget", budget, "--trainer.accelerator", "cpu"])
+            main(["fit", *case[1], *run, "--rounds.budget", budget, "--trainer.accelerator", ACCELERATOR])
     whole, resumed = (json.loads((tmp_path / n / "result.json").read_text())["rounds"] for n in ("whole", "resumed"))
     assert [entry["labeled"] for entry in whole] == [12, 20, 28]
     assert [entry["metrics"] for entry in whole] == [entry["metrics"] for entry in resumed]
