@@ -113,7 +113,11 @@ class ReactCLI(LightningCLI):
         return copy.deepcopy(own if isinstance(own, list) else [own])
 
     def _new_trainer(self, *, callbacks: list[L.Callback], logger: Any, **kwargs: Any) -> L.Trainer:
-        """A Trainer of the config's options, with these callbacks and this logger."""
+        """A Trainer of the config's options, with these callbacks and this logger.
+
+        Raises:
+            UserError: it needs a package that is not installed.
+        """
         options = {**self._get(self.config_init, "trainer"), **kwargs}
         del options["callbacks"]
         options.pop("logger", None)
@@ -122,7 +126,10 @@ class ReactCLI(LightningCLI):
             fresh["enable_progress_bar"] = sys.stderr.isatty()
         if fresh["enable_progress_bar"] and not any(isinstance(c, ProgressBar) for c in fresh["callbacks"]):
             fresh["callbacks"].append(RichProgressBar(leave=False))
-        return L.Trainer(**fresh | {"use_distributed_sampler": False}, logger=logger)
+        try:
+            return L.Trainer(**fresh | {"use_distributed_sampler": False}, logger=logger)
+        except ModuleNotFoundError as error:  # of an accelerator or a strategy
+            raise UserError(f"trainer: {error}") from error
 
     # ---- fit ------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from test_fit import bought, rounds
-from tiny import command
+from tiny import ACCELERATOR, command
+
+pytestmark = pytest.mark.skipif(
+    ACCELERATOR != "cpu" and torch.cuda.device_count() < 2, reason="two processes on GPUs need two of them"
+)
 
 
 def run(arguments: list[str]) -> None:

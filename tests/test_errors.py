@@ -133,7 +133,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     "wrong type": (lambda p: ["--data.batch_size", "many"], "batch_size"),
     "unknown oracle": (lambda p: ["--rounds.oracle", "delphi"], "oracle"),
     "unknown precision": (lambda p: ["--trainer.precision", "12-mixed"], "precision"),
-    "no such accelerator": (lambda p: ["--trainer.accelerator", "cuda"], "CUDA"),
+    "no such accelerator": (lambda p: ["--trainer.accelerator", "tpu"], "torch_xla"),
     "missing config": (lambda p: ["--config", str(p / "nothing.yaml")], "nothing.yaml"),
     "broken config": (lambda p: ["--config", csv(p, "rounds: [", "broken.yaml")], "broken.yaml"),
     "no such model": (lambda p: ["--model.pretrained", str(p / "no-model")], "no-model"),

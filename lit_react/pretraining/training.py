@@ -94,5 +94,5 @@ def _trainer(folder: Path, training: Training, logger: Logger | None) -> L.Train
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError, RuntimeError) as error:
         raise UserError(f"training.accelerator, training.precision: {error}") from error

@@ -28,7 +28,7 @@ from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
 
 OPTIONS = {
-    "labels": ["--augmentation.labels=LabelGAN"],
+    "labels": ["--augmentation.labels=LabelGAN", "--augmentation.labels.gate=0"],
     "labels before the fit": ["--augmentation.labels=NeighbourVote", "--augmentation.embeddings=pretrained"],
     "complementary": ["--augmentation.complementary.weight=1"],
     "made features": ["--augmentation.features=Smote"],

@@ -125,7 +125,8 @@ def test_the_head_sees_what_transformers_sees_at_the_masks(folder) -> None:
     mask = model.tokenizer.mask_token_id
     assert [[row.ids[at] for at in row.masks.values()] for row in rows] == [[mask, mask], [mask]]
     with torch.no_grad():
-        plain = [model.model(torch.tensor([row.ids])).logits[0, list(row.masks.values())] for row in rows]
+        ids = [torch.tensor([row.ids], device=model.model.device) for row in rows]
+        plain = [model.model(one).logits[0, list(row.masks.values())] for one, row in zip(ids, rows, strict=True)]
         torch.testing.assert_close(model.logits(rows), torch.cat(plain)[:, model.token_ids])
 
 

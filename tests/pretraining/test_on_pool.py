@@ -46,7 +46,7 @@ def whole(tmp_path_factory, news_csv, tiny_bert) -> tuple[Path, list[dict[str, t
     folder = tmp_path_factory.mktemp("on_pool") / "run"
 
     def on_fit_start(module: TextClassification) -> None:
-        begun.append({name: weight.clone() for name, weight in module.model.base_model.state_dict().items()})
+        begun.append({name: weight.cpu().clone() for name, weight in module.model.base_model.state_dict().items()})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TextClassification, "on_fit_start", on_fit_start)

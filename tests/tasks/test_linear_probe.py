@@ -104,7 +104,7 @@ def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
         tokens = tokenizer(data.row("pool", 7)["text"], truncation=True, max_length=16, return_tensors="pt")
         mean = torch.nn.functional.normalize(encoder(**tokens)[0].mean(1), dim=-1)
         own = (mean @ head["weight"].T + head["bias"]).softmax(-1)[0]
-    assert np.allclose(own, probabilities(module, data)[7], atol=1e-5)
+    assert np.allclose(own, probabilities(module, data)[7], atol=1e-4)
     assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}
 
 
