@@ -9,7 +9,9 @@ turns, in one process, on one thread:
 
 * ours: as in `lit_react.simulation`;
 * anew each round: scikit-learn's `LogisticRegression(C=20)` from scratch, nothing kept from the round before;
-* anew each rule: like that, and each rule and the features make the similarities that they need for themselves.
+* anew each rule: like that, and each rule and the features make the similarities that they need for themselves;
+* anew each pick: like that, and facility location and transductive design are greedy as their papers print them, all
+  gains computed again after each pick. That they pick the same rows as ours is checked first.
 
 In a run all of them buy the rows that ours bought. Seconds are CPU seconds, ratios are of medians. Data are synthetic:
 unit vectors of 384 in clusters near a subspace of 32 dimensions, as those of texts are.
@@ -27,27 +29,25 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from naive_simulation import AsPrinted, EachForItself, begin_anew, check_picks
 from safetensors.torch import save
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.features import History
-from lit_react.acquisition.policies import Proposal, QProposals
-from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.signals import Rows
 from lit_react.acquisition.strategies import find_strategy
 from lit_react.files import write_atomically
 from lit_react.simulation import comparison
 from lit_react.simulation.collection import collect
 from lit_react.simulation.comparison import Episodes
-from lit_react.simulation.environment import VALIDATION_SIZE, Annotation, begin
+from lit_react.simulation.environment import Annotation, begin
 from lit_react.simulation.evaluation import simulate_run
 from lit_react.simulation.tasks import Embedded, Task
 
@@ -97,68 +97,6 @@ class Recorded(QProposals):
         self.bought.append(rows)
 
 
-class EachForItself(QProposals):
-    """Every rule sees signals on which nothing was computed yet."""
-
-    def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
-        """As in `QProposals`."""
-        return super().prior_batch(replace(signals), k, generator)
-
-    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
-        """As in `QProposals`."""
-        picks = {name: find_strategy(name)(replace(signals), k, generator) for name in sorted(self.strategies())}
-        return [Proposal(name, picks[name], prior=name == self.prior) for name in self.mixtures]
-
-
-class Anew(Annotation):
-    """A state of which nothing is reused."""
-
-    def __init__(self, task: Task, labeled: Rows, before: Annotation | None = None) -> None:
-        self.task, self.labeled = task, np.sort(labeled)
-        known = task.pool.labels[self.labeled]
-        self.model = LogisticRegression(C=1 / task.l2, max_iter=1000).fit(task.pool.embeddings[self.labeled], known)
-        probabilities = self.probabilities(task.test.embeddings)
-        right = probabilities.argmax(1) == task.test.labels
-        self.accuracy = float(right.mean())
-        self.value = (self.accuracy + float(probabilities[np.arange(len(task.test)), task.test.labels].mean())) / 2
-        values = [*(before.history.values if before else []), float(right[:VALIDATION_SIZE].mean())]
-        self.history = History(values=values)
-        if before:
-            self.history.predictions, self.history.confidences = before.seen
-
-    def probabilities(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [n, C]; a class without labels has none."""
-        found = np.zeros((len(points), self.task.num_classes), dtype=np.float32)
-        found[:, self.model.classes_] = self.model.predict_proba(points)
-        return found
-
-    def buy(self, rows: Rows) -> Anew:
-        """As in `Annotation`."""
-        return Anew(self.task, np.concatenate([self.labeled, rows]), self)
-
-    @cached_property
-    def signals(self) -> PoolSignals:
-        """As in `Annotation`, without the similarities."""
-        points, probabilities = self.task.pool.embeddings, self.probabilities(self.task.pool.embeddings)
-        rows = np.setdiff1d(np.arange(len(points)), self.labeled)
-        return PoolSignals(
-            rows=rows,
-            probabilities=probabilities[rows],
-            embeddings=points[rows],
-            labeled_rows=self.labeled,
-            labels=self.task.pool.labels[self.labeled],
-            labeled_probabilities=probabilities[self.labeled],
-            labeled_embeddings=points[self.labeled],
-            head_inputs=points[rows],
-            mutual_information=np.zeros(len(rows), dtype=np.float32),
-        )
-
-
-def begin_anew(task: Task, generator: np.random.Generator) -> Anew:
-    """As `begin`, the same first labels."""
-    return Anew(task, generator.permutation(len(task.pool))[: task.initial_size])
-
-
 @dataclass(frozen=True)
 class Way:
     """How the work is done."""
@@ -171,6 +109,7 @@ WAYS = {
     "ours": Way(begin, QProposals()),
     "anew each round": Way(begin_anew, QProposals()),
     "anew each rule": Way(begin_anew, EachForItself()),
+    "anew each pick": Way(begin_anew, AsPrinted()),
 }
 
 
@@ -217,6 +156,8 @@ def cpu_seconds(function: Callable[[], object]) -> float:
 
 def compare(options: argparse.Namespace) -> None:
     """Print rounds per second and core of each way, and where the time of a run's round goes."""
+    for classes in options.classes:
+        check_picks(make_task(classes, options.pool))
     print_row("work", "classes", "way", "per second and core", "this / ours (CPU time)")
     print_row(*["---"] * 5)
     shares = []
