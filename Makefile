@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench-pool bench-selection bench-simulation policy check-policy \
+.PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-and-acquisition \
 	bench-label-gan model-multi30k model-scitldr clean
@@ -31,6 +31,9 @@ test: $(VENV)/dev  ## install, then run the tests
 
 test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+test-gpu: $(VENV)/dev  ## the tests with their fits on a GPU, and those that need one
+	OMP_NUM_THREADS=1 LIT_REACT_TEST_ACCELERATOR=gpu $(BIN)/python -m pytest -m "not slow" --numprocesses 4
 
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -79,7 +82,7 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 16 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 17 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus refit --baseline plain
 

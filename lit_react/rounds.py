@@ -6,10 +6,10 @@ import gc
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -27,14 +27,14 @@ from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
-from lit_react.refit import MakeRefitTrainer, refit
+from lit_react.refit import MakeRefitTrainer
+from lit_react.round_fit import fit_and_test
 from lit_react.state import RunState
 from lit_react.steps import Steps
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
 
 log = logging.getLogger("lit_react")
-Result = dict[str, Any]
 MakeTrainer = Callable[[Path, AcquisitionCallback], L.Trainer]
 
 
@@ -159,26 +159,17 @@ def run_rounds(
             tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
             data.seed = round_seed
-            module = recipe.fresh()
-            data.fit_rows = module.augmentation.begin(data, round_seed) if module.augmentation is not None else None
-            L.seed_everything(round_seed, workers=True, verbose=False)  # whatever was loaded only now drew before
-            if plan.start == "warm" and round > 0:
-                module.restore(_round_folder(folder, round - 1) / "model")
             if is_first_process():  # what a killed fit of this round left
                 shutil.rmtree(_round_folder(folder, round) / "checkpoint", ignore_errors=True)
-            trainer = make_trainer(_round_folder(folder, round), acquisition)
-            result = _fit(trainer, module, data, acquisition) | _augmented(module, data)
-            seconds = result["seconds"]
-            if plan.refit:
-                trust = module.augmentation.trust if module.augmentation is not None else None
-                del module, trainer  # neither model nor optimiser has to wait for the other fit
-                gc.collect()
-                with _timed(seconds, "refit"):
-                    made = result["steps"]
-                    trainer, module = refit(recipe, data, make_refit_trainer, steps=made, trust=trust, seed=round_seed)
-                result["refit_steps"] = trainer.global_step
-            with _timed(seconds, "test"):
-                result["metrics"] |= _test(trainer, module, data)
+            trainer, module, result = fit_and_test(
+                recipe,
+                data,
+                seed=round_seed,
+                before=_round_folder(folder, round - 1) / "model" if plan.start == "warm" and round > 0 else None,
+                make_trainer=partial(make_trainer, _round_folder(folder, round), acquisition),
+                make_refit_trainer=make_refit_trainer if plan.refit else None,
+                acquisition=acquisition,
+            )
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}
             state.rounds.append(spent_on_this_round | result)
             state.advance(acquisition.state_dict(), acquisition.report.stop, limits)
@@ -232,46 +223,6 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
         data.reveal(split, ledger.labeled(split, round))
-
-
-def _augmented(module: TaskModule, data: PoolDataModule) -> dict[str, Any]:
-    """What the augmentation measured in a round; nothing without one."""
-    if module.augmentation is None:
-        return {}
-    return {"augmentation": module.augmentation.report(data.known_labels()["pool"], module.class_of)}
-
-
-def _fit(trainer: L.Trainer, module: TaskModule, data: PoolDataModule, acquisition: AcquisitionCallback) -> Result:
-    """One fit with the acquisition at its end; the module has the best weights then."""
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "fit"):
-        trainer.fit(module, datamodule=data)
-    report = acquisition.report
-    seconds["fit"] -= sum(report.seconds.values())
-    return {
-        "metrics": report.metrics,
-        "reward": report.reward,
-        "q": report.q,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "seconds": {phase: round(value, 3) for phase, value in {**seconds, **report.seconds}.items()},
-    }
-
-
-def _test(trainer: L.Trainer, module: TaskModule, data: PoolDataModule) -> dict[str, float]:
-    """Test metrics by name; none where there are no test rows."""
-    if data.splits.test is None:
-        return {}
-    tested = trainer.test(module, datamodule=data, verbose=False)[0]
-    return {name: float(value) for name, value in tested.items()}
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Measure what happens inside."""
-    start = time.perf_counter()
-    yield
-    seconds[phase] = round(time.perf_counter() - start, 3)
 
 
 def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:

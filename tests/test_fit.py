@@ -176,7 +176,7 @@ def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
 
     main(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.budget", "34"))
     with monkeypatch.context() as crash:
-        crash.setattr(module, "_fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(module, "fit_and_test", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             main(command(news_csv, tiny_bert, tmp_path / "run"))
     main(command(news_csv, tiny_bert, tmp_path / "run"))

@@ -78,6 +78,13 @@ def test_generated_labels_are_learned_in_the_refit_too(embeddings, tmp_path, new
     assert all(entry["seconds"]["refit"] > 0 for entry in rounds(tmp_path / "run"))
 
 
+def test_a_refit_shows_no_bars_of_its_own(tmp_path: Path, news_csv: Path, tiny_bert: str, capfd) -> None:
+    for name in ("cold", "encoded before"):
+        capfd.readouterr()
+        main(command(news_csv, tiny_bert, tmp_path / name, "--rounds.refit=true", "--rounds.budget=34"))
+    assert "Tokenising" not in capfd.readouterr().err
+
+
 def test_a_warm_start_is_refused_for_it_would_be_validated_on_what_it_learned() -> None:
     with pytest.raises(UserError, match="warm start"):
         Rounds(start="warm", refit=True)

@@ -60,14 +60,18 @@ def cache_folder() -> Path:
 def kept_by_nobody() -> Iterator[None]:
     """What is encoded inside is in no folder afterwards; the tables go on reading their files until they go too.
 
-    A mapped file outlives its name, so its space is given back with the table, even if the process is killed.
+    A mapped file outlives its name, so its space is given back with the table, even if the process is killed. There
+    are no progress bars inside: what is kept by nobody is short work, done again and again.
     """
     with TemporaryDirectory(prefix="passing-", dir=cache_folder(), ignore_cleanup_errors=True) as folder:
-        token = _passing.set(Path(folder))
+        token, bars = _passing.set(Path(folder)), not datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
         try:
             yield
         finally:
             _passing.reset(token)
+            if bars:
+                datasets.enable_progress_bars()
 
 
 def text_digest(table: datasets.Dataset, *salt: str, columns: Sequence[str] = ("text",)) -> str:
@@ -261,7 +265,8 @@ def embed(encoder: PreTrainedModel, tokens: TokenTable, *, cache: Path, key: str
         features = np.lib.format.open_memmap(
             partial, mode="w+", dtype=np.float32, shape=(len(tokens), encoder.config.hidden_size)
         )
-        for rows in tqdm(length_sorted_batches(tokens.lengths, batch_size), desc="Embedding", leave=False):
+        batches = length_sorted_batches(tokens.lengths, batch_size)
+        for rows in tqdm(batches, desc="Embedding", leave=False, disable=datasets.are_progress_bars_disabled()):
             batch = {name: tensor.to(device) for name, tensor in tokens.batch(rows).items()}
             hidden = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
             features[rows] = mean_embedding(hidden, batch["attention_mask"]).cpu().numpy()
