@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from lit_react.acquisition.rewards import GainReward
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.commands import COMMANDS
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.doubts import doubts
 from lit_react.data.ledger import Ledger
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.plots import learning_curve
@@ -35,7 +37,7 @@ from lit_react.files import write_atomically
 from lit_react.one_line import OneLineParser, cause
 from lit_react.prediction import PredictionWriter
 from lit_react.pretraining.on_pool import PoolPretraining
-from lit_react.processes import is_first_process
+from lit_react.processes import check_launch, is_first_process
 from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, run_rounds
 from lit_react.run_config import check_same_run
@@ -45,6 +47,7 @@ from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
 
+log = logging.getLogger("lit_react")
 OF_THE_TASK = "the task's metric"
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
@@ -137,6 +140,7 @@ class ReactCLI(LightningCLI):
         """Run or resume the rounds; then a table and a picture."""
         if self._get(self.config, "ckpt_path"):
             raise UserError("ckpt_path: fit goes on from its folder (rounds.folder), not from a checkpoint")
+        check_launch(self.trainer)
         plan: Rounds = self._get(self.config_init, "rounds")
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
@@ -159,6 +163,8 @@ class ReactCLI(LightningCLI):
             labels = sum(query.split == "pool" for query in first)
             check_validations(self.trainer, augmentation.rows_of(labels), datamodule.batch_size)
         if is_first_process():
+            for line in doubts(datamodule.splits):
+                log.warning("data: %s", line)
             write_atomically(plan.folder / "config.yaml", config.encode())
         if pretraining is not None:
             pretraining.run(plan.folder / "pretrained", model, datamodule.splits.pool, seed)

@@ -23,12 +23,17 @@ TOLD = re.compile(r"- (\S+: no class .+)")
 """Parts of jsonargparse's messages; the last is what `unknown_class` told of a class's own argument."""
 
 
+NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
+"""Words and numbers that YAML does not read as text."""
+
+
 class OneLineParser(ArgumentParser):
     """Wrong options are a `UserError` of one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        raise UserError(unknown_class(str(message)) or " ".join(str(message).split())) from ex
+        told = unknown_class(str(message)) or no_text(str(message)) or " ".join(str(message).split())
+        raise UserError(told) from ex
 
 
 def unknown_class(message: str) -> str | None:
@@ -54,6 +59,14 @@ def unknown_class(message: str) -> str | None:
     kinds = _concrete(getattr(import_module(module), name))
     known = sorted({kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] == package})
     return f"{told} one of {', '.join(known)}, or the dotted path of another"
+
+
+def no_text(message: str) -> str | None:
+    """One line for a list of texts with a number, a yes or a no; None where a message is about other things."""
+    key, wrong = KEY.search(message), NOT_TEXT.search(message)
+    if key is None or wrong is None:
+        return None
+    return f"{key[1]}: {wrong['value']} is no text; what YAML takes for a number, yes or no is quoted: \"['yes', '1']\""
 
 
 def _concrete(base: type) -> Iterator[type]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import lightning as L
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import distributed
 
@@ -21,6 +23,20 @@ system may show a change a minute late)."""
 def is_first_process() -> bool:
     """Whether this is the process that writes files; true where there is only one."""
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def check_launch(trainer: L.Trainer) -> None:
+    """See that the Trainer starts the other processes itself: before the first fit one alone buys and writes.
+
+    Raises:
+        UserError: another program (torchrun, SLURM, …) started several.
+    """
+    launcher = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.world_size > 1 and launcher is not None and not isinstance(launcher, LightningEnvironment):
+        raise UserError(
+            f"trainer: {trainer.world_size} processes were started from outside ({type(launcher).__name__}), expected "
+            "one, which starts the others: python -m lit_react fit --trainer.devices N --trainer.strategy ddp"
+        )
 
 
 def wait_for_all() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping
+from lit_react.bounds import expect
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import Label
 from lit_react.data.ledger import Ledger, Query
@@ -65,6 +66,9 @@ class Rounds:
     refit: bool = False
 
     def __post_init__(self) -> None:
+        expect("rounds.budget", self.budget, at_least=0)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"rounds.folder: {self.folder} is a file, expected a folder, or a name that is free")
         if self.refit and self.start == "warm":
             raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
 
@@ -82,7 +86,7 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     """
     known = data.known_labels()
     if plan.oracle == "gold":
-        _check_gold(known)
+        _check_gold(data, known)
     given = [row for row, label in enumerate(known["pool"]) if label is not None] if plan.oracle == "file" else []
     drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
     rows = list(dict.fromkeys([*given, *drawn.tolist()]))[: max(len(given), len(drawn))]
@@ -98,11 +102,13 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     return queries
 
 
-def _check_gold(known: dict[str, list[Label | None]]) -> None:
+def _check_gold(data: PoolDataModule, known: dict[str, list[Label | None]]) -> None:
     for split, labels in known.items():
         if None in labels:
-            row = labels.index(None) + 1
-            raise UserError(f"rounds.oracle: {split} row {row} has no gold label; leave it out, or ask people (file)")
+            text = str(data.question(split, labels.index(None))["text"])
+            raise UserError(
+                f"rounds.oracle: a {split} row has no gold label, {text[:80]!r}: leave it out, or ask people (file)"
+            )
 
 
 def run_rounds(
@@ -140,9 +146,9 @@ def run_rounds(
     folder, state = plan.folder, RunState.load(plan.folder)
     limits = {"budget": plan.budget, **vars(plan.stopping)}
     with _open_ledger(plan, data) as ledger, _short_collections():
-        state.reopen(limits)
         if is_first_process() and state.rounds:
             _publish(plan, state)
+        state.reopen(limits)  # what is published stays until the last round was fitted again
         acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
         if state.acquisition is not None:
             acquisition.load_state_dict(state.acquisition)
@@ -213,7 +219,7 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
     pending = ledger.pending(round)
     if is_first_process():
         given = [query for query in pending if known[query.split][query.row] is not None]
-        asked = [query for query in pending if query not in given]
+        asked = [query for query in pending if known[query.split][query.row] is None]
         for answering, queries in ((gold, given), (oracle, asked)):
             if queries:
                 ledger.answer(answering.label(round, queries), answering.annotator)
@@ -237,8 +243,11 @@ def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:
 def _save(plan: Rounds, round: int, state: RunState, module: TaskModule, acquisition: AcquisitionCallback) -> None:
     """Model and reports first, then the state: a crash before it repeats the round; what follows is made again."""
     here = _round_folder(plan.folder, round)
+    partial_model = here / "model.partial"
+    shutil.rmtree(partial_model, ignore_errors=True)
+    module.export(partial_model)
     shutil.rmtree(here / "model", ignore_errors=True)
-    module.export(here / "model")
+    partial_model.rename(here / "model")
     write_lines(here / "query.jsonl", acquisition.report.query)
     write_json(here / "test_report.json", module.test_report())
     state.save(plan.folder)

@@ -11,6 +11,7 @@ import yaml
 from lit_react.data.ledger import has_purchases
 from lit_react.errors import UserError
 from lit_react.files import write_json
+from lit_react.state import STATE
 
 FREE = (
     "acquisition.batch_size",
@@ -29,12 +30,17 @@ FREE = (
     "wandb",
 )
 """Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends."""
+OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "seed_everything")
+"""Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be
+mended, and `data.batch_size` too: the labels that it begins with are paid for, and a fit that failed is not worth more
+than they are."""
 
 
 def check_same_run(folder: Path, config: str) -> None:
     """Compare a configuration with the one of the run in this folder. A run begins with its first purchase.
 
-    Options that only one of them has are left out: a later version of this package may have more.
+    Until its first round has ended only what its labels depend on is compared, see `OF_THE_LABELS`. Options that only
+    one of them has are left out: a later version of this package may have more.
 
     Args:
         folder: of the run.
@@ -49,6 +55,8 @@ def check_same_run(folder: Path, config: str) -> None:
     old, new = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(config))
     changed = {key for key in old.keys() & new.keys() if old[key] != new[key]} | _switched(old, new)
     changed = {key for key in changed if not key.startswith(FREE)}
+    if not (folder / STATE).exists():
+        changed = {key for key in changed if key.startswith(OF_THE_LABELS) and key != "data.batch_size"}
     if changed:
         key = min(changed)
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""

@@ -12,6 +12,9 @@ import torch
 from lit_react.errors import UserError
 from lit_react.files import write_atomically
 
+STATE = "state.pt"
+"""The file, in the folder of the run."""
+
 
 @dataclass
 class RunState:
@@ -46,7 +49,7 @@ class RunState:
         """Write `state.pt` atomically."""
         buffer = io.BytesIO()
         torch.save(vars(self), buffer)
-        write_atomically(folder / "state.pt", buffer.getvalue())
+        write_atomically(folder / STATE, buffer.getvalue())
 
     @classmethod
     def load(cls, folder: Path) -> RunState:
@@ -55,7 +58,7 @@ class RunState:
         Raises:
             UserError: the file is damaged.
         """
-        path = folder / "state.pt"
+        path = folder / STATE
         if not path.exists():
             return cls()
         try:

@@ -8,13 +8,16 @@ import signal
 import threading
 
 
-def begin_worker(threads: int) -> None:
+def begin_worker(threads: int, gpu: str | None = None) -> None:
     """Take a share of the cores, leave Ctrl-C to the parent, and end with it.
 
     Args:
         threads: of the libraries that read `OMP_NUM_THREADS` when they are imported.
+        gpu: the one that this process sees, as `CUDA_VISIBLE_DEVICES` names it; None: all that its parent sees.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

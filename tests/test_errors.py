@@ -52,6 +52,17 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "[a, z]"],
         "'b'",
     ),
+    "labels that differ by spaces": (
+        lambda p: ["--data.source", csv(p, ROWS.replace("7,b", "7, b"))],
+        "labels ' b' and 'b' differ by the spaces around them",
+    ),
+    "names that YAML takes for something else": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "[yes, no]"],
+        "data.label_names: True is no text",
+    ),
+    "folder that is a file": (lambda p: ["--rounds.folder", csv(p, ROWS)], "texts.csv is a file, expected a folder"),
+    "budget without end": (lambda p: ["--rounds.budget", ".inf"], "rounds.budget: inf is not finite"),
+    "texts longer than the model reads": (lambda p: ["--model.max_length", "65"], "model.max_length: 65 is too large"),
     "too few rows for the splits": (lambda p: ["--data.source", csv(p, ROWS), "--data.test_size", "79"], "test_size"),
     "pool smaller than the initial labels": (
         lambda p: ["--data.source", csv(p, ROWS), "--data.initial_size", "60"],

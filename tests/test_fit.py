@@ -179,6 +179,8 @@ def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
         crash.setattr(module, "fit_and_test", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             main(command(news_csv, tiny_bert, tmp_path / "run"))
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists(), "the last model stays until there is another"
+    assert len(rounds(tmp_path / "run")) == 2
     main(command(news_csv, tiny_bert, tmp_path / "run"))
     assert bought(tmp_path / "run") == bought(finished)
 

@@ -29,12 +29,19 @@ def changed(**values):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Of a run that has bought a label."""
+def before_its_first_model(tmp_path):
+    """Folder of a run that has bought a label."""
     (tmp_path / "config.yaml").write_text(changed())
     with Ledger(tmp_path / "ledger.sqlite", budget=100, fingerprint="x") as ledger:
         ledger.ask(0, [Query("pool", 3, 1.0, "initial")])
     return tmp_path
+
+
+@pytest.fixture
+def folder(before_its_first_model):
+    """Of a run whose first round has ended."""
+    (before_its_first_model / "state.pt").touch()
+    return before_its_first_model
 
 
 def test_a_folder_without_a_run_takes_any_configuration(tmp_path):
@@ -47,6 +54,29 @@ def test_before_the_first_purchase_any_configuration_may_follow(tmp_path):
     check_same_run(tmp_path, changed(seed_everything=1))
     Ledger(tmp_path / "ledger.sqlite", budget=100, fingerprint="x").close()
     check_same_run(tmp_path, changed(seed_everything=1))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model__init_args__optimizer__lr": 1e-5},
+        {"model__init_args__max_length": 8},
+        {"trainer__max_epochs": 3},
+        {"data__batch_size": 2},
+    ],
+)
+def test_options_that_failed_the_first_fit_can_be_mended_with_the_labels_kept(before_its_first_model, values):
+    config = yaml.safe_load(changed()) | {"data": {**CONFIG["data"], "batch_size": 8}}
+    (before_its_first_model / "config.yaml").write_text(yaml.safe_dump(config))
+    check_same_run(before_its_first_model, changed(**{"data__batch_size": 8} | values))
+
+
+@pytest.mark.parametrize(
+    "values", [{"seed_everything": 1}, {"data__label_names": ["b", "a"]}, {"model__class_path": "LinearProbe"}]
+)
+def test_what_labels_mean_is_settled_by_the_first_purchase(before_its_first_model, values):
+    with pytest.raises(UserError, match="this run was begun with"):
+        check_same_run(before_its_first_model, changed(**values))
 
 
 def test_the_same_configuration_goes_on(folder):

@@ -41,6 +41,7 @@ def number_classes(
     }
     pool_names = named["pool"][1] if "pool" in named else []
     names = explicit or pool_names or _union(order for _, order in named.values())
+    _check_spaces(names)
     parts: dict[str, datasets.Dataset] = {}
     for part, split in tables.items():
         if part in named:
@@ -51,6 +52,14 @@ def number_classes(
             raise WrongColumn(split.lacks(label_column))
         parts[part] = split.dataset(text_column, texts[part], label_column, ids)
     return Source(parts["pool"], parts.get("validation"), parts.get("test"), names or None)
+
+
+def _check_spaces(names: Iterable[str]) -> None:
+    """Names that differ by spaces around them are one class to people."""
+    bare: dict[str, str] = {}
+    for name in names:
+        if (other := bare.setdefault(name.strip(), name)) != name:
+            raise UserError(f"labels {other!r} and {name!r} differ by the spaces around them: expected one of them")
 
 
 def _union(orders: Iterable[list[str]]) -> list[str]:

@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeAlias
 
+import torch
+
 from lit_react.bounds import expect
 from lit_react.errors import UserError
 from lit_react.experiments.jobs import Job, run_job
@@ -33,7 +35,7 @@ class LocalExecutor(Executor):
     """Worker processes that stay: torch is imported once for each of them, not once for each cell.
 
     Args:
-        workers: how many; None: one for each core. The cores are shared out among them.
+        workers: how many; None: one for each core. Cores and GPUs are shared out among them.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -46,7 +48,9 @@ class LocalExecutor(Executor):
         cores = os.cpu_count() or 1
         workers = min(self.workers or cores, len(jobs))
         waiting = iter(jobs)
-        pools = [_Worker(max(1, cores // workers)) for _ in range(workers)]
+        gpus = _visible_gpus()
+        shares = [gpus[number % len(gpus)] if gpus else None for number in range(workers)]
+        pools = [_Worker(max(1, cores // workers), gpu) for gpu in shares]
         try:
             running = {pool.begin(job): (pool, job) for pool, job in zip(pools, waiting, strict=False)}
             while running:
@@ -64,16 +68,24 @@ class LocalExecutor(Executor):
             pool.pool.shutdown()
 
 
+def _visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return [str(number) for number in range(torch.cuda.device_count())]
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
 class _Worker:
     """A process that runs one job after the other, and its successor if it dies."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, gpu: str | None) -> None:
+        self.threads, self.gpu = threads, gpu
         self.pool = self._pool()
 
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(self.threads,))
+        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(self.threads, self.gpu))
 
     def begin(self, job: Job) -> Future[str | None]:
         return self.pool.submit(run_job, job)

@@ -91,8 +91,16 @@ def plan(
         paths = tuple(_filled(path, cell) for path in configs)
         contents |= {path: dotted(_read_config(path)) for path in paths if path not in contents}
         asked = dict(ChainMap(own, *(contents[path] for path in reversed(paths)))) | _weights(own)
+        _check_devices(asked)
         jobs.append(Job(folder / data_name / strategy / f"seed_{seed:02d}", paths, own, asked))
     return jobs
+
+
+def _check_devices(asked: Options) -> None:
+    """Several processes for a cell would begin by starting the grid itself once more."""
+    devices = asked.get("trainer.devices", "auto")
+    if devices not in ("auto", 1, "1") and not (isinstance(devices, list) and len(devices) == 1):
+        raise UserError(f"trainer.devices: {devices}, but a cell is computed by one process; expected 1 or auto")
 
 
 def _weights(own: Options) -> Options:

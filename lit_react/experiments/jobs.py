@@ -52,9 +52,11 @@ class Job:
         return "/".join(self.folder.parts[-3:])
 
     def arguments(self) -> list[str]:
-        """The command line; nothing goes to W&B unless a config or an option wants it."""
+        """The command line; nothing goes to W&B unless a config or an option wants it, and a cell is one process."""
         words = [word for config in self.configs for word in ("--config", config)]
         options = self.options | {"rounds.folder": str(self.folder)}
+        if self.asked.get("trainer.devices", "auto") == "auto":
+            options["trainer.devices"] = 1
         return ["fit", "--wandb.mode=disabled", *words, *(f"--{name}={_word(options[name])}" for name in options)]
 
     def check_record(self) -> None:

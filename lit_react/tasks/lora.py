@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lit_react.bounds import expect
 from lit_react.errors import UserError
-from lit_react.tasks.pretrained import load_config, load_model
+from lit_react.tasks.pretrained import load_model, skeleton
 
 ADAPTERS = "adapter_model.safetensors"
 """File of an export that holds adapters and head alone; peft names it so."""
@@ -169,13 +169,6 @@ class LoRA:
             unexpected = [str(error).splitlines()[-1].strip()]
         if unexpected:
             raise UserError(f"{folder}: fitted with another model.lora than the one given: {unexpected[0]}")
-
-
-def skeleton(auto_class: Any, pretrained: str) -> PreTrainedModel:
-    """The model without its weights, on the meta device; errors as `load_config`."""
-    with torch.device("meta"):
-        model: PreTrainedModel = auto_class.from_config(load_config(pretrained))
-    return model
 
 
 def head_parts(model: PreTrainedModel) -> list[str]:

@@ -13,6 +13,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 from lit_react.errors import UserError
 
 PACKAGE = "package:"
+POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
+"""What the models of transformers call their tables of absolute positions."""
 
 
 def resolve(pretrained: str) -> str:
@@ -106,6 +108,25 @@ def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, 
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     return model.eval(), sorted(found["missing_keys"])
+
+
+def skeleton(auto_class: Any, pretrained: str) -> PreTrainedModel:
+    """The model without its weights, on the meta device; errors as `load_config`."""
+    with torch.device("meta"):
+        model: PreTrainedModel = auto_class.from_config(load_config(pretrained))
+    return model
+
+
+def most_tokens(model: PreTrainedModel) -> int | None:
+    """The longest text that a model's table of positions has a row for; None where it has no such table.
+
+    Some tables begin with rows that no token is at: up to the padding's (RoBERTa), or `offset` of them (BART).
+    """
+    for name, part in model.named_modules():
+        if name.rpartition(".")[2] in POSITION_TABLES and isinstance(part, torch.nn.Embedding):
+            before = getattr(part, "offset", 0) if part.padding_idx is None else part.padding_idx + 1
+            return part.num_embeddings - before
+    return None
 
 
 def weights_digest(model: torch.nn.Module) -> str:

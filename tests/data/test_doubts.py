@@ -1,0 +1,22 @@
+"""What the user is told of a data set before it is paid for."""
+
+import datasets
+
+from lit_react.data.doubts import doubts
+from lit_react.data.tables import Source
+
+
+def of(*texts: str) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"text": list(texts), "label": [0] * len(texts)})
+
+
+def test_copies_between_splits_and_empty_texts_are_counted():
+    copies, empty = doubts(Source(of("a", "b", " ", ""), of("c", "d"), of("a", "a", "B", "x"), ["0"]))
+    assert copies.startswith("2 of 4 test texts are in the pool too")
+    assert empty.startswith("2 of 4 texts of the pool are empty")
+
+
+def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
+    assert doubts(Source(of("a"), of("b"), None, ["0"])) == []
+    words = datasets.Dataset.from_dict({"tokens": [["a"], ["a"]], "label": [None, None]})
+    assert doubts(Source(words, words, words, ["0"])) == []
