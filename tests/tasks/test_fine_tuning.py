@@ -160,6 +160,6 @@ def test_options_that_do_not_fit_are_told(tiny_bert) -> None:
         with pytest.raises(UserError, match=rf"layer_decay: {factor} is too .*, expected more than 0, at most 1"):
             FineTuning(layer_decay=factor)
     with pytest.raises(UserError, match=r"reinitialised_layers: 3 is more than the 2 layers of BertModel"):
-        TextClassification(tiny_bert, NAMES, fine_tuning=FineTuning(3)).check()
+        TextClassification(tiny_bert, NAMES, max_length=32, fine_tuning=FineTuning(3)).check()
     with pytest.raises(UserError, match=r"model.fine_tuning: the layers are frozen under model.lora"):
         TextClassification(tiny_bert, NAMES, lora=LoRA(), fine_tuning=FineTuning())
