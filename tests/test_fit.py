@@ -185,6 +185,19 @@ def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
     assert bought(tmp_path / "run") == bought(finished)
 
 
+def test_a_first_fit_that_failed_is_mended_without_buying_again(tmp_path, news_csv, tiny_bert) -> None:
+    rate = ["--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr"]
+    with pytest.raises(SystemExit):
+        main(command(news_csv, tiny_bert, tmp_path, *rate, "1e30"))
+    paid = bought(tmp_path)
+    assert len(paid) == 28
+    main(command(news_csv, tiny_bert, tmp_path, *rate, "1e-3"))
+    assert bought(tmp_path)[:28] == paid
+    assert len(rounds(tmp_path)) == 4
+    with pytest.raises(SystemExit):
+        main(command(news_csv, tiny_bert, tmp_path, *rate, "1e-4"))
+
+
 def test_a_crash_between_asking_and_saving_asks_people_for_nothing_too_early(
     tmp_path, news_csv, tiny_bert, monkeypatch
 ):
