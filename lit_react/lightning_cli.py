@@ -261,7 +261,10 @@ class ReactCLI(LightningCLI):
         elif newest.exists():
             self.model.restore(newest)
         else:
-            raise UserError(f"{newest}: no such model; run fit first or give an exported folder as --model.pretrained")
+            raise UserError(
+                f"{newest}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
+                "as --model.pretrained"
+            )
         names_must_match = names_must_match and self.model.has_classes
         if names_must_match and self.model.names != self.datamodule.class_names:
             raise UserError(

@@ -1,5 +1,6 @@
 """kill -9 at any moment, then the same command again: the ledger of an unbroken run."""
 
+import json
 import os
 import random
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from test_fit import bought, purchases, rounds
 from tiny import command
+
+from lit_react.cli import main
 
 
 def start(arguments: list[str]) -> subprocess.Popen:
@@ -64,3 +67,35 @@ def test_resume_after_kill_at_a_random_moment_equals_the_unbroken_run(
 ) -> None:
     folder = tmp_path / "run"
     kill_and_resume(random.Random(seed).random(), unbroken, folder, command(news_csv, tiny_bert, folder))
+
+
+FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+
+
+@pytest.mark.parametrize(
+    ("number", "task"),
+    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, FROZEN)],
+    ids=["^C", "kill", "frozen"],
+)
+def test_a_run_that_is_stopped_ends_at_once_and_says_how_to_go_on(number, task, tmp_path, news_csv, tiny_bert) -> None:
+    encoder = ["--model.pretrained", tiny_bert, "--model.max_length", "16"] if task else []
+    arguments = command(news_csv, tiny_bert, tmp_path / "run", *task, *encoder)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lit_react", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("round 1: ") for line in lines)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert rest.splitlines()[-1] == "stopped, the same command goes on"
+    assert "Traceback" not in rest
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["stopped"] is None, "it was stopped before its end"
+    main(arguments)
+    assert len({(row[0], row[1]) for row in bought(tmp_path / "run")}) == len(bought(tmp_path / "run")) == 46
