@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from test_fit import bought, rounds
-from tiny import ACCELERATOR, command
+from tiny import ACCELERATOR, FROZEN, command
 
 pytestmark = pytest.mark.skipif(
     ACCELERATOR != "cpu" and torch.cuda.device_count() < 2, reason="two processes on GPUs need two of them"
@@ -35,7 +35,6 @@ def test_processes_started_from_outside_are_refused_before_anything_is_bought(tm
 
 
 FINE_TUNING: list[str] = []
-FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
 
 
 STRETCHED = [

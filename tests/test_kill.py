@@ -8,18 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_fit import bought, purchases, rounds
-from tiny import command
+from tiny import FROZEN, command
 
 from lit_react.cli import main
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
+def start(arguments: list[str], **options: Any) -> subprocess.Popen:
+    """The command as a process of its own, on one thread; what it prints goes nowhere unless the options say so."""
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    out = subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, "-m", "lit_react", *arguments], env=environment, stdout=out, stderr=out)
+    return subprocess.Popen([sys.executable, "-m", "lit_react", *arguments], env=environment, **options)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +71,6 @@ def test_resume_after_kill_at_a_random_moment_equals_the_unbroken_run(
     kill_and_resume(random.Random(seed).random(), unbroken, folder, command(news_csv, tiny_bert, folder))
 
 
-FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
-
-
 @pytest.mark.parametrize(
     ("number", "task"),
     [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, FROZEN)],
@@ -80,10 +79,8 @@ FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_
 def test_a_run_that_is_stopped_ends_at_once_and_says_how_to_go_on(number, task, tmp_path, news_csv, tiny_bert) -> None:
     encoder = ["--model.pretrained", tiny_bert, "--model.max_length", "16"] if task else []
     arguments = command(news_csv, tiny_bert, tmp_path / "run", *task, *encoder)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lit_react", *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
+    process = start(
+        arguments,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it

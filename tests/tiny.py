@@ -31,6 +31,9 @@ WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
 ACCELERATOR = os.environ.get("LIT_REACT_TEST_ACCELERATOR", "cpu")
 """Where the tests fit: `gpu` in `make test-gpu`."""
 
+FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+"""Options of a run with a linear head on frozen embeddings."""
+
 QUIET = {"accelerator": ACCELERATOR, "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 """Options of a Trainer."""
 

@@ -20,8 +20,7 @@ def doubts(splits: Source) -> list[str]:
         return found
     pool = _texts(splits.pool)
     for name, table in (("validation", splits.validation), ("test", splits.test)):
-        copies = 0 if table is None else _count(pc.is_in(_texts(table), value_set=pool))
-        if table is not None and copies:
+        if table is not None and (copies := _count(pc.is_in(_texts(table), value_set=pool))):
             found.append(f"{copies} of {len(table)} {name} texts are in the pool too, which flatters what they measure")
     if empty := _count(pc.equal(pc.utf8_trim_whitespace(pool), "")):
         found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")

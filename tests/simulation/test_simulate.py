@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save
+from test_kill import start
 from tiny import command, write_news
 
 from lit_react.acquisition.policies import QProposals
@@ -159,13 +158,7 @@ def test_the_same_command_again_simulates_and_trains_nothing(finished: Path, con
 def test_a_simulation_killed_between_episodes_ends_like_an_unbroken_one(finished: Path, config: Path, tmp_path) -> None:
     folder = tmp_path / "killed"
     arguments = ["simulate", "--config", str(config), "--folder", str(folder)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lit_react", *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start(arguments, start_new_session=True)
     try:
         while not files(folder, "episodes/*.safetensors"):
             assert process.poll() is None
