@@ -23,7 +23,7 @@ from lit_react.bounds import expect
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import Label
 from lit_react.data.ledger import Ledger, Query
-from lit_react.data.oracles import FileOracle, GoldOracle
+from lit_react.data.oracles import Answers, FileOracle, GoldOracle
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
@@ -152,6 +152,8 @@ def run_rounds(
         acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
         if state.acquisition is not None:
             acquisition.load_state_dict(state.acquisition)
+        if plan.oracle == "file" and is_first_process():
+            _tell_of_changes(FileOracle(plan.folder, data.question, data.parse), ledger)
         if state.stopped:
             return state
         if is_first_process() and not ledger.asked(0):
@@ -229,6 +231,17 @@ def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None
         raise LabelsPending(oracle.pending_message(round, len(asked) - len(pending), len(asked)))
     for split in ("pool", "validation"):
         data.reveal(split, ledger.labeled(split, round))
+
+
+def _tell_of_changes(oracle: FileOracle, ledger: Ledger) -> None:
+    """An answer that was read is bought; who corrects its line later shall know that it stays."""
+    bought: dict[int, Answers] = {}
+    for entry in ledger.purchases():
+        if entry["annotator"] == oracle.annotator:
+            bought.setdefault(entry["round"], {})[entry["split"], entry["row"]] = entry["label"]
+    for round, answers in bought.items():
+        if told := oracle.changed(round, answers):
+            log.warning(told)
 
 
 def _counts(ledger: Ledger, data: PoolDataModule, round: int) -> dict[str, Any]:

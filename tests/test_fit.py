@@ -285,7 +285,7 @@ def test_rows_that_were_bought_are_not_tested_on(finished: Path, news_csv, tiny_
     assert "ledger.sqlite" in capsys.readouterr().err
 
 
-def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tiny_bert, capsys) -> None:
+def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tiny_bert, capsys, caplog) -> None:
     frame = pd.read_csv(news_csv)
     answers = dict(zip(frame["text"], frame["label"], strict=True))
     frame[["text"]].to_csv(tmp_path / "unlabeled.csv", index=False)
@@ -313,6 +313,13 @@ def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tin
     entries = purchases(tmp_path / "run")
     assert {entry["annotator"] for entry in entries} == {"people"}
     assert len({(e["split"], e["row"]) for e in entries}) == len(entries) == 46
+    labels = tmp_path / "run" / "round_01" / "labels.jsonl"
+    first = json.loads(labels.read_text().splitlines()[0])
+    other = next(name for name in answers.values() if name != first["label"])
+    labels.write_text(json.dumps(first | {"label": other}) + "\n")
+    main(options)
+    assert f"{labels}:1: {first['id']} had another label when it was bought" in caplog.text
+    assert purchases(tmp_path / "run") == entries
 
 
 def test_frozen_encoder_rounds_train_a_head_only(tmp_path, news_csv, tiny_bert) -> None:

@@ -74,7 +74,8 @@ class FileOracle(Oracle):
     The oracle writes `to_label.jsonl`, a line a query: `{"id": "pool-17", "label": null, "text": …, "labels": […]}`
     with what the task shows of a row, such as the names to choose from. People copy it to `labels.jsonl` beside it
     and fill in `label`, in any order and in as many sittings as they like: `null` or a missing line is a query that
-    waits. Other keys are ignored. An answer that a run has read is bought; a later change of its line has no effect.
+    waits. Other keys are ignored. An answer that a run has read is bought: a later change of its line
+    has no effect but a warning.
 
     Args:
         folder: holds the folders of the rounds.
@@ -103,7 +104,30 @@ class FileOracle(Oracle):
         asked = self._write(round, queries)
         answers = self._read(round, asked)
         waiting = {_id(query): (query.split, query.row) for query in queries}
-        return {waiting[name]: label for name, label in answers.items() if name in waiting}
+        return {waiting[name]: label for name, (label, _) in answers.items() if name in waiting}
+
+    def changed(self, round: int, bought: Answers) -> str | None:
+        """Tell in one line of answers that are not in `labels.jsonl` as they were bought.
+
+        Args:
+            round: the round in which they were asked.
+            bought: (split, row) → label that the ledger has.
+
+        Returns:
+            None where there are none. A line that was taken out is none: its answer is kept in the ledger.
+        """
+        labels = {f"{split}-{row}": label for (split, row), label in bought.items()}
+        others = [
+            (line, name)
+            for name, (label, line) in self._read(round, None).items()
+            if name in labels and labels[name] != json.loads(json.dumps(label))
+        ]
+        if not others:
+            return None
+        line, name = others[0]
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        path = self._round(round) / "labels.jsonl"
+        return f"{path}:{line}: {name} had another label when it was bought{more}: the run keeps that one"
 
     def pending_message(self, round: int, answered: int, asked: int) -> str:
         """Name the file to fill and how much of it is missing, in one line."""
@@ -130,13 +154,13 @@ class FileOracle(Oracle):
             write_lines(path, list(records.values()))
         return set(records)
 
-    def _read(self, round: int, asked: set[str]) -> dict[str, Label]:
+    def _read(self, round: int, asked: set[str] | None) -> dict[str, tuple[Label, int]]:
+        """Id → label and the number of its line; `asked`: the only ids that may be there, None: any."""
         path = self._round(round) / "labels.jsonl"
-        answers: dict[str, Label] = {}
-        lines: dict[str, int] = {}
+        answers: dict[str, tuple[Label, int]] = {}
         for line, record in _records(path, ("id", "label")):
             name, label = record["id"], record["label"]
-            if name not in asked:
+            if asked is not None and name not in asked:
                 raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
             if label in (None, ""):
                 continue
@@ -145,12 +169,11 @@ class FileOracle(Oracle):
                 parsed = self.parse(label, split, int(row))
             except ValueError as error:
                 raise UserError(f"{path}:{line}: {error}") from error
-            if answers.get(name, parsed) != parsed:
-                raise UserError(f"{path}:{line}: {name} has another label in line {lines[name]}: expected one")
-            if name in answers:
-                log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, lines[name])
-            answers[name] = parsed
-            lines.setdefault(name, line)
+            earlier, place = answers.setdefault(name, (parsed, line))
+            if earlier != parsed:
+                raise UserError(f"{path}:{line}: {name} has another label in line {place}: expected one")
+            if place != line:
+                log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, place)
         return answers
 
 

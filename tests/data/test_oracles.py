@@ -116,6 +116,20 @@ def test_the_same_answer_twice_is_taken_with_a_warning(oracle, tmp_path, caplog)
     assert "pool-1 is answered twice" in caplog.text
 
 
+def test_answers_that_were_changed_after_they_were_bought_are_told_of(oracle, tmp_path):
+    oracle.label(0, queries(1, 2, 9))
+    answer(tmp_path, {"id": "pool-1", "label": "sports"}, {"id": "pool-2", "label": "politik"})
+    bought = oracle.label(0, queries(1, 2, 9))
+    assert oracle.changed(0, bought) is None
+    answer(tmp_path, {"id": "pool-1", "label": "politik"}, {"id": "pool-9", "label": "sports"})
+    assert oracle.changed(0, bought) == (
+        f"{tmp_path / 'round_00' / 'labels.jsonl'}:1: pool-1 had another label when it was bought: "
+        "the run keeps that one"
+    )
+    answer(tmp_path, {"id": "pool-1", "label": "politik"}, {"id": "pool-2", "label": "sports"})
+    assert "bought (and 1 more)" in str(oracle.changed(0, bought))
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):
     oracle.label(0, queries(1))
     (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "pool-1", "label": "sports"}\r\n')
