@@ -27,7 +27,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from lit_react.errors import UserError
-from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer
+from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, most_tokens
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -101,9 +101,9 @@ def pretrained_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizer
     return tokenizer
 
 
-def position_limit(config: Any, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Most tokens that a model of this config can read."""
-    return int(min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length))
+def position_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens that a model reads of a text from this tokenizer."""
+    return int(min(most_tokens(model) or 10**9, tokenizer.model_max_length))
 
 
 def bert_config(architecture: dict[str, Any]) -> BertConfig:

@@ -124,7 +124,7 @@ def learn(
         UserError: the folder was begun otherwise, examples are longer than the model's positions, …
     """
     (train, held_out), (tokenizer, model) = texts, encoder
-    limit = position_limit(model.config, tokenizer)
+    limit = position_limit(model, tokenizer)
     if objective.max_length > limit:
         raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
     examples = _examples(train, held_out, tokenizer, objective, training, seed)

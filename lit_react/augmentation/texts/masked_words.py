@@ -41,7 +41,7 @@ class MaskedWords:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.limit = position_limit(model.config, tokenizer)
+        self.limit = position_limit(model, tokenizer)
         texts = map(str.strip, tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
         decoded = {token: text for token, text in enumerate(texts) if text.isalpha()}
         pieces = self._pieces(list(decoded.values()))
