@@ -39,7 +39,7 @@ def compare(
     A cell is a run of `fit` in `folder/<data>/<strategy>/seed_XX`, with its output in `output.log` there. Options are
     those of `fit`, by dotted name (`rounds.budget: 320`); in their values and in the configs' names, `{data}`,
     `{strategy}` and `{seed}` stand for those of the cell. The exit code is 1 if a cell failed (the others are run all
-    the same), 130 after Ctrl-C.
+    the same).
 
     Args:
         folder: of the grid.
@@ -55,11 +55,7 @@ def compare(
     for job in jobs:
         job.check_record()
     todo = [job for job in jobs if job.result() is None]
-    try:
-        failed = _run(todo, len(jobs), executor) if todo else []
-    except KeyboardInterrupt:
-        print(f"{folder}: stopped, the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    failed = _run(todo, len(jobs), executor) if todo else []
     for line in failed:
         print(line, file=sys.stderr)
     print(f"{folder}: {len(jobs) - len(failed)} of {len(jobs)} cells finished, {len(todo) - len(failed)} of them now")
