@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import logging
 import sys
 from itertools import pairwise
@@ -15,7 +14,7 @@ import torch
 import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 from rich.console import Console
@@ -29,7 +28,7 @@ from lit_react.augmentation.augmentation import Augmentation
 from lit_react.commands import COMMANDS
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
-from lit_react.data.ledger import Ledger
+from lit_react.data.ledger import Ledger, Query
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.plots import learning_curve
 from lit_react.experiments.tables import rounds_table
@@ -46,9 +45,9 @@ from lit_react.steps import check_validations
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
+from lit_react.trainers import OF_THE_TASK, RoundTrainers, new_trainer
 
 log = logging.getLogger("lit_react")
-OF_THE_TASK = "the task's metric"
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
     "num_sanity_val_steps": 0,
@@ -106,33 +105,12 @@ class ReactCLI(LightningCLI):
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """The Trainer of `validate`, `test` and `predict`; `fit` builds its own, one per round."""
-        callbacks = [*self._own_callbacks(), self._get(self.config_init, "predictions")]
-        return self._new_trainer(callbacks=callbacks, logger=False, **kwargs)
+        """The Trainer of `validate`, `test` and `predict`; `fit` has one for each round."""
+        return new_trainer(self._trainer_options, self._get(self.config_init, "predictions"), **kwargs)
 
-    def _own_callbacks(self) -> list[L.Callback]:
-        """Fresh copies of those that the user configured, for a used one remembers its last fit."""
-        own = self._get(self.config_init, "trainer")["callbacks"] or []
-        return copy.deepcopy(own if isinstance(own, list) else [own])
-
-    def _new_trainer(self, *, callbacks: list[L.Callback], logger: Any, **kwargs: Any) -> L.Trainer:
-        """A Trainer of the config's options, with these callbacks and this logger.
-
-        Raises:
-            UserError: it needs a package that is not installed.
-        """
-        options = {**self._get(self.config_init, "trainer"), **kwargs}
-        del options["callbacks"]
-        options.pop("logger", None)
-        fresh = copy.deepcopy(options) | {"callbacks": callbacks}
-        if fresh["enable_progress_bar"] is None:
-            fresh["enable_progress_bar"] = sys.stderr.isatty()
-        if fresh["enable_progress_bar"] and not any(isinstance(c, ProgressBar) for c in fresh["callbacks"]):
-            fresh["callbacks"].append(RichProgressBar(leave=False))
-        try:
-            return L.Trainer(**fresh | {"use_distributed_sampler": False}, logger=logger)
-        except ModuleNotFoundError as error:  # of an accelerator or a strategy
-            raise UserError(f"trainer: {error}") from error
+    @property
+    def _trainer_options(self) -> dict[str, Any]:
+        return {**self._get(self.config_init, "trainer")}
 
     # ---- fit ------------------------------------------------------------------------------------------------
 
@@ -145,10 +123,45 @@ class ReactCLI(LightningCLI):
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         check_same_run(plan.folder, config)
-        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+        first = self._connect(plan, model, datamodule, seed)
+        if is_first_process():
+            for line in doubts(datamodule.splits):
+                log.warning("data: %s", line)
+            write_atomically(plan.folder / "config.yaml", config.encode())
+        pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
+        if pretraining is not None:
+            pretraining.run(plan.folder / "pretrained", model, datamodule.splits.pool, seed)
+            datamodule.connect(model)
+        loggers = self._loggers(plan.folder)
+        tracker = Tracker(loggers)
+        tracker.config(plan.folder / "config.yaml")
+        stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
+        try:
+            state = run_rounds(
+                plan,
+                seed=seed,
+                first=first,
+                data=datamodule,
+                recipe=model,
+                trainers=RoundTrainers(self._trainer_options, stopping, plan.steps, model.monitor, loggers),
+                acquisition=self._get(self.config_init, "acquisition"),
+                tracker=tracker,
+            )
+            if is_first_process():
+                _show(plan.folder, state)
+        finally:
+            names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
+            tracker.finish([plan.folder / name for name in names])
+
+    def _connect(self, plan: Rounds, model: TaskModule, datamodule: PoolDataModule, seed: int) -> list[Query]:
+        """Tell the parts of each other; whatever is wrong shows here, before anything is written.
+
+        Returns:
+            what a new run asks for.
+        """
         if plan.refit and model.lr_scheduler == "plateau":
             raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
-        acquisition.check(model)
+        self._get(self.config_init, "acquisition").check(model)
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)
         model.augmentation = augmentation if augmentation.parts else None
@@ -158,54 +171,11 @@ class ReactCLI(LightningCLI):
         pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
         if pretraining is not None:
             pretraining.check(model, datamodule.splits.pool)
-        first = first_queries(plan, datamodule, seed)  # whatever is wrong shows here, before anything is written
+        first = first_queries(plan, datamodule, seed)
         if plan.steps is None:
             labels = sum(query.split == "pool" for query in first)
             check_validations(self.trainer, augmentation.rows_of(labels), datamodule.batch_size)
-        if is_first_process():
-            for line in doubts(datamodule.splits):
-                log.warning("data: %s", line)
-            write_atomically(plan.folder / "config.yaml", config.encode())
-        if pretraining is not None:
-            pretraining.run(plan.folder / "pretrained", model, datamodule.splits.pool, seed)
-            datamodule.connect(model)
-        loggers = self._loggers(plan.folder)
-        tracker = Tracker(loggers)
-        tracker.config(plan.folder / "config.yaml")
-
-        def make_trainer(folder: Path, acquisition: AcquisitionCallback) -> L.Trainer:
-            stopping: EarlyStopping = copy.deepcopy(self._get(self.config_init, "early_stopping"))
-            if stopping.monitor == OF_THE_TASK:
-                stopping.monitor = model.monitor
-            checkpoint = ModelCheckpoint(
-                folder / "checkpoint", "best", monitor=model.monitor, mode="max", save_weights_only=True
-            )
-            batches = self._get(self.config_init, "trainer")["accumulate_grad_batches"]
-            steps = plan.steps.of_trainer(len(datamodule.pool.labeled_rows), batches) if plan.steps else {}
-            callbacks = [*self._own_callbacks(), acquisition, stopping, checkpoint]
-            return self._new_trainer(callbacks=callbacks, logger=loggers, **steps)
-
-        def make_refit_trainer(steps: int) -> L.Trainer:
-            length = {"max_steps": steps, "max_epochs": -1, "val_check_interval": None, "limit_val_batches": 0}
-            return self._new_trainer(callbacks=[], logger=False, enable_checkpointing=False, **length)
-
-        try:
-            state = run_rounds(
-                plan,
-                seed=seed,
-                first=first,
-                data=datamodule,
-                recipe=model,
-                make_trainer=make_trainer,
-                make_refit_trainer=make_refit_trainer,
-                acquisition=acquisition,
-                tracker=tracker,
-            )
-            if is_first_process():
-                _show(plan.folder, state)
-        finally:
-            names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
-            tracker.finish([plan.folder / name for name in names])
+        return first
 
     def _loggers(self, folder: Path) -> list[Logger]:
         own = self._get(self.config_init, "trainer").get("logger")

@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 
 from lit_react.acquisition.callback import AcquisitionCallback
@@ -28,15 +27,14 @@ from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
 from lit_react.files import read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
-from lit_react.refit import MakeRefitTrainer
 from lit_react.round_fit import fit_and_test
 from lit_react.state import RunState
 from lit_react.steps import Steps
 from lit_react.tasks.base import TaskModule
 from lit_react.tracking import Tracker
+from lit_react.trainers import RoundTrainers
 
 log = logging.getLogger("lit_react")
-MakeTrainer = Callable[[Path, AcquisitionCallback], L.Trainer]
 
 
 @dataclass
@@ -118,8 +116,7 @@ def run_rounds(
     first: list[Query],
     data: PoolDataModule,
     recipe: TaskModule,
-    make_trainer: MakeTrainer,
-    make_refit_trainer: MakeRefitTrainer,
+    trainers: RoundTrainers,
     acquisition: AcquisitionCallback,
     tracker: Tracker,
 ) -> RunState:
@@ -131,8 +128,7 @@ def run_rounds(
         first: what a new run asks for, see `first_queries`.
         data: connected to the task.
         recipe: module without weights; every round starts from a fresh copy.
-        make_trainer: a fresh Trainer with fresh callbacks for a round's folder.
-        make_refit_trainer: see `refit`.
+        trainers: makes a fresh one for each fit.
         acquisition: lives across the rounds.
         tracker: gets every round's numbers.
 
@@ -160,8 +156,8 @@ def run_rounds(
             ledger.ask(0, first)
         for round in count(len(state.rounds)):
             _buy(plan, ledger, data, round)
+            labels = len(data.pool.labeled_rows)
             if is_first_process():
-                labels = len(data.pool.labeled_rows)
                 log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent, plan.budget)
             bought = [entry for entry in ledger.purchases() if entry["round"] == round]
             tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
@@ -174,8 +170,8 @@ def run_rounds(
                 data,
                 seed=round_seed,
                 before=_round_folder(folder, round - 1) / "model" if plan.start == "warm" and round > 0 else None,
-                make_trainer=partial(make_trainer, _round_folder(folder, round), acquisition),
-                make_refit_trainer=make_refit_trainer if plan.refit else None,
+                make_trainer=partial(trainers.of_fit, _round_folder(folder, round), labels, acquisition),
+                make_refit_trainer=trainers.of_refit if plan.refit else None,
                 acquisition=acquisition,
             )
             spent_on_this_round = {"round": round, "shown": list(module.shown), **_counts(ledger, data, round)}

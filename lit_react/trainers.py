@@ -1,0 +1,89 @@
+"""Fresh Trainers of the options that the user gave, for a Trainer and its callbacks remember their last fit."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.loggers import Logger
+
+from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.errors import UserError
+from lit_react.steps import Steps
+
+OF_THE_TASK = "the task's metric"
+"""What `early_stopping.monitor` is unless the user names one."""
+
+
+def new_trainer(
+    options: Mapping[str, Any], *callbacks: L.Callback, logger: Sequence[Logger] = (), **others: Any
+) -> L.Trainer:
+    """A Trainer with copies of the user's callbacks and with a progress bar where somebody looks.
+
+    Args:
+        options: those of `trainer`; its loggers are left out.
+        callbacks: beside the user's, after them.
+        logger: gets the metrics.
+        others: options that are stronger than the user's.
+
+    Raises:
+        UserError: it needs a package that is not installed.
+    """
+    fresh = copy.deepcopy({name: value for name, value in options.items() if name != "logger"}) | others
+    own = fresh.pop("callbacks") or []
+    used = [*(own if isinstance(own, list) else [own]), *callbacks]
+    if fresh["enable_progress_bar"] is None:
+        fresh["enable_progress_bar"] = sys.stderr.isatty()
+    if fresh["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in used):
+        used.append(RichProgressBar(leave=False))
+    try:
+        return L.Trainer(**fresh | {"callbacks": used, "logger": list(logger), "use_distributed_sampler": False})
+    except ModuleNotFoundError as error:  # of an accelerator or a strategy
+        raise UserError(f"trainer: {error}") from error
+
+
+@dataclass(frozen=True)
+class RoundTrainers:
+    """The Trainers of a run's rounds.
+
+    Attributes:
+        options: those of `trainer`.
+        early_stopping: is copied for each fit.
+        steps: of a fit by its labels; None: as the options say.
+        monitor: the metric on validation data that is to be large.
+        loggers: get the metrics of all fits.
+    """
+
+    options: Mapping[str, Any]
+    early_stopping: EarlyStopping
+    steps: Steps | None
+    monitor: str
+    loggers: Sequence[Logger]
+
+    def of_fit(self, folder: Path, labels: int, acquisition: AcquisitionCallback) -> L.Trainer:
+        """For a round's fit, which keeps the best weights.
+
+        Args:
+            folder: of the round, where they are kept.
+            labels: labeled rows of the pool.
+            acquisition: the run's.
+        """
+        stopping = copy.deepcopy(self.early_stopping)
+        if stopping.monitor == OF_THE_TASK:
+            stopping.monitor = self.monitor
+        checkpoint = ModelCheckpoint(
+            folder / "checkpoint", "best", monitor=self.monitor, mode="max", save_weights_only=True
+        )
+        length = self.steps.of_trainer(labels, self.options["accumulate_grad_batches"]) if self.steps else {}
+        return new_trainer(self.options, acquisition, stopping, checkpoint, logger=self.loggers, **length)
+
+    def of_refit(self, steps: int) -> L.Trainer:
+        """For so many optimiser steps; it neither validates nor stops early nor asks for labels."""
+        alone: dict[str, Any] = {"val_check_interval": None, "limit_val_batches": 0, "enable_checkpointing": False}
+        return new_trainer({**self.options, "callbacks": None}, max_steps=steps, max_epochs=-1, **alone)
