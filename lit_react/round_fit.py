@@ -44,13 +44,14 @@ def fit_and_test(
         the Trainer and the module that were tested, which is the refitted one if there is one, and what a round records
         of them: metrics, reward, steps, seconds by phase, …
     """
-    module = recipe.fresh()
-    data.fit_rows = module.augmentation.begin(data, seed) if module.augmentation is not None else None
+    module, seconds = recipe.fresh(), dict[str, float]()
+    with _timed(seconds, "fit"):
+        data.fit_rows = module.augmentation.begin(data, seed) if module.augmentation is not None else None
     L.seed_everything(seed, workers=True, verbose=False)  # whatever was loaded only now drew before
     if before is not None:
         module.restore(before)
     trainer = make_trainer()
-    result = _fit(trainer, module, data, acquisition) | _augmented(module, data)
+    result = _fit(trainer, module, data, acquisition, seconds) | _augmented(module, data)
     if make_refit_trainer is not None:
         trust = module.augmentation.trust if module.augmentation is not None else None
         del module, trainer  # neither model nor optimiser has to wait for the other fit
@@ -59,14 +60,21 @@ def fit_and_test(
             made = result["steps"]
             trainer, module = refit(recipe, data, make_refit_trainer, steps=made, trust=trust, seed=seed)
         result["refit_steps"] = trainer.global_step
+        if module.augmentation is not None:
+            result["augmentation"]["learned_in_refit"] = module.augmentation.learned
     with _timed(result["seconds"], "test"):
         result["metrics"] |= _test(trainer, module, data)
     return trainer, module, result
 
 
-def _fit(trainer: L.Trainer, module: TaskModule, data: PoolDataModule, acquisition: AcquisitionCallback) -> Result:
-    """One fit with the acquisition at its end; the module has the best weights then."""
-    seconds: dict[str, float] = {}
+def _fit(
+    trainer: L.Trainer,
+    module: TaskModule,
+    data: PoolDataModule,
+    acquisition: AcquisitionCallback,
+    seconds: dict[str, float],
+) -> Result:
+    """One fit with the acquisition at its end; the module has the best weights then. `seconds` so far, by phase."""
     with _timed(seconds, "fit"):
         trainer.fit(module, datamodule=data)
     report = acquisition.report
@@ -98,7 +106,7 @@ def _test(trainer: L.Trainer, module: TaskModule, data: PoolDataModule) -> dict[
 
 @contextmanager
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Measure what happens inside."""
+    """Measure what happens inside, and add it to the phase."""
     start = time.perf_counter()
     yield
-    seconds[phase] = round(time.perf_counter() - start, 3)
+    seconds[phase] = round(seconds.get(phase, 0.0) + time.perf_counter() - start, 3)

@@ -9,6 +9,7 @@ import pytest
 from test_kill import start
 from tiny import command
 
+from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
 from lit_react.errors import UserError
 from lit_react.rounds import Rounds
@@ -75,7 +76,28 @@ def test_generated_labels_are_learned_in_the_refit_too(embeddings, tmp_path, new
     parts += ("--augmentation.embeddings", embeddings)
     main(command(news_csv, tiny_bert, tmp_path / "run", *parts, "--rounds.budget", "34"))
     assert [entry["augmentation"]["trust"] for entry in rounds(tmp_path / "run")] == [1, 1]
-    assert all(entry["seconds"]["refit"] > 0 for entry in rounds(tmp_path / "run"))
+    assert all(entry["augmentation"]["learned_in_refit"] > 0 for entry in rounds(tmp_path / "run"))
+
+
+def test_a_refit_generates_no_labels_where_the_fit_did_not_trust_them() -> None:
+    fit, refitted = Trust(), Trust()
+    fit.generator_accuracy, fit.model_accuracy = 0.5, 0.8
+    refitted.measured_as(fit)
+    assert refitted.is_lost
+    fit.generator_accuracy = 0.9
+    refitted.measured_as(fit)
+    refitted.generated, refitted.progress = True, 0.5
+    assert not refitted.is_lost
+    assert refitted.factor == 1
+
+
+def test_a_refit_that_always_trusts_does_so_after_a_fit_that_ended_too_early_to_generate() -> None:
+    refitted = Trust("always")
+    refitted.measured_as(Trust("always"))
+    refitted.progress = 1.0
+    assert refitted.factor == 0  # there is nothing yet
+    refitted.generated = True
+    assert refitted.factor == 1
 
 
 def test_a_refit_shows_no_bars_of_its_own(tmp_path: Path, news_csv: Path, tiny_bert: str, capfd) -> None:
@@ -124,11 +146,12 @@ def test_callbacks_of_the_user_watch_the_first_fit_only(tmp_path: Path, news_csv
     assert rounds(tmp_path / "run")[0]["refit_steps"] > 0
 
 
-def test_a_linear_head_on_frozen_embeddings_sees_all_labels_in_one_batch(tmp_path, news_csv, tiny_bert) -> None:
+@pytest.mark.parametrize("parts", [(), ("--augmentation.texts", "WordDropout")])
+def test_a_linear_head_on_frozen_embeddings_sees_all_labels_in_one_batch(parts, tmp_path, news_csv, tiny_bert) -> None:
     probe = ("--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16")
     once = ("--trainer.max_epochs", "1", "--rounds.stopping.max_rounds", "1", "--data.batch_size")
     found = []
-    for size in ("8", "1000"):  # 8: the labeled rows alone
-        main(command(news_csv, tiny_bert, tmp_path / size, *probe, *REFIT, *once, size))
+    for size in ("16" if parts else "8", "1000"):  # the first: the labeled rows alone, with their variants
+        main(command(news_csv, tiny_bert, tmp_path / size, *probe, *REFIT, *parts, *once, size))
         found.append(rounds(tmp_path / size)[0]["metrics"]["test/loss"])
     assert found[0] == pytest.approx(found[1])

@@ -164,7 +164,7 @@ class Augmentation:
 
     def _generate(self, look: Callable[[], Seen]) -> None:
         """Fill in targets and weights of the unlabeled rows, which the fit reads from now on."""
-        if self.labels is None or self._targets is None or self._weights is None:
+        if self.labels is None or self._targets is None or self._weights is None or self.trust.is_lost:
             return
         start = time.perf_counter()
         self.generated, accuracy = generate_labels(self.labels, self._data, look(), self.seed)
@@ -173,6 +173,7 @@ class Augmentation:
         self._seconds = time.perf_counter() - start
         places = np.searchsorted(self._unlabeled, self.generated.rows)
         self._targets[places], self._weights[places] = self.generated.targets, self.generated.weights
+        self.trust.generated = True
 
     # ---- in a fit -------------------------------------------------------------------------------------------
 
@@ -240,6 +241,11 @@ class Augmentation:
 
     # ---- after a fit ----------------------------------------------------------------------------------------
 
+    @property
+    def learned(self) -> int:
+        """Rows whose generated labels counted at the end of the fit."""
+        return int((self.generated.weights > 0).sum()) if self.generated is not None and self.trust.value > 0 else 0
+
     def report(self, known: Sequence[Label | None], class_of: Callable[[Label], int]) -> dict[str, float]:
         """What the parts measured of themselves, and how good the generated labels are.
 
@@ -249,14 +255,17 @@ class Augmentation:
             class_of: see `TaskModule`.
 
         Returns:
-            beside the parts' own: `generated` (rows with a weight), `generator_validation_accuracy`, `trust` (at the
-            end of the fit) and `seconds` (of generating); where gold labels are known, `generated_accuracy` of those
-            rows, and `generated_accuracy_all` whatever the weight.
+            beside the parts' own: `generated` (rows with a weight; 0 also where the fit ended before its time to
+            generate), `generator_validation_accuracy`, `trust` (at the end of the fit) and `seconds` (of generating);
+            where gold labels are known, `generated_accuracy` of those rows, and `generated_accuracy_all` whatever
+            the weight.
         """
         found = self.generated
         measured = self.features.report() if self.features is not None else {}
-        if found is None:
+        if self.labels is None:
             return measured
+        if found is None:
+            return measured | {"generated": 0.0, "trust": 0.0}
         measured |= found.report | {
             "generated": float((found.weights > 0).sum()),
             "generator_validation_accuracy": self.trust.generator_accuracy or 0.0,

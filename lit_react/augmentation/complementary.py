@@ -30,7 +30,8 @@ class ComplementaryLabels:
         weight: factor of the losses.
         schedule: `constant`, or `ramp`: the weight rises linearly from 0 over the fit.
         negatives_below: on an unlabeled row with a generated distribution, every class with less than this
-            probability is a negative, never the likeliest one; 0: none.
+            probability is a negative, but neither the likeliest one nor one with 0: that is a class of which the
+            generator knows no label, or the target is a hard one, and says nothing beside its class; 0: none.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ComplementaryLabels:
             targets: float32 [u, C], generated distributions.
             weights: float32 [u], in [0, 1].
         """
-        negatives = targets < self.negatives_below
+        negatives = (targets > 0) & (targets < self.negatives_below)
         negatives = negatives.scatter(1, targets.argmax(1, keepdim=True), False)
         losses = -log_not(logits).masked_fill(~negatives, 0.0).sum(1) / negatives.sum(1).clamp(min=1)
         return (weights * losses).sum() / max(1, len(losses))

@@ -25,6 +25,7 @@ class Trust:
         generator_accuracy: of the generated labels of the validation rows; None: there are none yet.
         model_accuracy: of the model on these rows, as it was last validated; None: it was not.
         progress: share of the fit's steps that are done.
+        generated: whether there are generated labels.
     """
 
     def __init__(
@@ -36,19 +37,28 @@ class Trust:
         self.generator_accuracy: float | None = None
         self.model_accuracy: float | None = None
         self.progress = 0.0
+        self.generated = self._taken_over = False
 
     def measured_as(self, other: Trust) -> None:
         """Take over what another fit measured, for one that has no validation rows."""
         self.generator_accuracy, self.model_accuracy = other.generator_accuracy, other.model_accuracy
+        self._taken_over = True
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether labels need not be generated: no validation will come that could raise a trust of 0."""
+        return self._taken_over and self._measured == 0
 
     @property
     def value(self) -> float:
-        """Trust in the generator, in [0, 1]; 0 where it or the model was not measured."""
-        if self.generator_accuracy is None:
-            return 0.0
+        """Trust in the generator, in [0, 1]; 0 before there are generated labels."""
+        return self._measured if self.generated else 0.0
+
+    @property
+    def _measured(self) -> float:
         if self.mode == "always":
             return 1.0
-        if self.model_accuracy is None:
+        if self.generator_accuracy is None or self.model_accuracy is None:
             return 0.0
         return min(max((self.generator_accuracy - self.model_accuracy) / (2 * self.margin) + 0.5, 0.0), 1.0)
 

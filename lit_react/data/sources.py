@@ -62,10 +62,16 @@ def load_pool(source: str, train: str = "train", local_copy: str | None = None) 
     return splits[_pool_name(splits, train)](), is_local
 
 
-def load_texts(source: str, *, text_column: str = "text", local_copy: str | None = None) -> datasets.Dataset:
-    """The texts to train on, one column `text` (string); no label is read, see `load_pool`."""
+def load_texts(
+    source: str, *, text_column: str = "text", group_column: str | None = None, local_copy: str | None = None
+) -> datasets.Dataset:
+    """The texts to train on, column `text`, and `group` if a column is named; no label is read, see `load_pool`."""
     split, is_local = load_pool(source, local_copy=local_copy)
-    return datasets.Dataset(pa.table({"text": split.texts("text" if is_local else text_column)}))
+    named_otherwise = is_local and text_column not in split.table.column_names
+    columns = {"text": split.texts("text" if named_otherwise else text_column)}
+    if group_column is not None:
+        columns["group"] = split.texts(group_column)
+    return datasets.Dataset(pa.table(columns))
 
 
 def _splits(source: str, train: str, local_copy: str | None) -> tuple[Loaders, bool]:

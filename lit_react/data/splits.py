@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import datasets
 import numpy as np
 
@@ -65,6 +67,12 @@ def _sample(
     if table is None or size is None or size >= len(table):
         return table
     return table.select(np.sort(generator.choice(len(table), size, replace=False))) if size else None
+
+
+def groups_of(values: Iterable[str]) -> Rows:
+    """The group of each row, int64 [n], for `carve`: equal values are one group, numbered as they first come."""
+    ids: dict[str, int] = {}
+    return np.asarray([ids.setdefault(value, len(ids)) for value in values], dtype=np.int64)
 
 
 def carve(groups: Rows, test: int, validation: int, generator: np.random.Generator) -> tuple[Rows, Rows, Rows]:

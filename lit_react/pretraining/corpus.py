@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_react.bounds import expect
 from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
 from lit_react.data.sources import load_texts
-from lit_react.data.splits import carve
+from lit_react.data.splits import carve, groups_of
 from lit_react.errors import UserError
 from lit_react.pretraining.sentences import sentence_starts
 
@@ -35,6 +35,7 @@ class Texts:
         test_size: the `data.test_size` of the fits to come, where they carve their test rows from this source: those
             rows are left out.
         validation_size: likewise `data.validation_size`.
+        group_column: column of what these fits keep together when they carve: `context` for questions about contexts.
         split_seed: likewise `data.split_seed`; it draws the held-out texts too.
         held_out: so many other texts are not trained on; loss and accuracy are measured on them.
     """
@@ -44,6 +45,7 @@ class Texts:
     local_copy: str | None = None
     test_size: int = 0
     validation_size: int = 0
+    group_column: str | None = None
     split_seed: int = 0
     held_out: int = 200
 
@@ -57,9 +59,12 @@ class Texts:
         """
         for name, least in (("test_size", 0), ("validation_size", 0), ("held_out", 1)):
             expect(f"texts.{name}", getattr(self, name), at_least=least)
-        table = load_texts(self.source, text_column=self.text_column, local_copy=self.local_copy)
-        generator = np.random.default_rng(self.split_seed)
-        *left_out, rows = carve(np.arange(len(table)), self.test_size, self.validation_size, generator)
+        table = load_texts(
+            self.source, text_column=self.text_column, group_column=self.group_column, local_copy=self.local_copy
+        )
+        groups = np.arange(len(table)) if self.group_column is None else groups_of(table["group"][:])
+        table, generator = table.select_columns("text"), np.random.default_rng(self.split_seed)
+        *left_out, rows = carve(groups, self.test_size, self.validation_size, generator)
         if len(rows) <= self.held_out:
             raise UserError(
                 f"texts.held_out: {len(table)} rows of {self.source} are too few for {self.held_out} held-out ones, "

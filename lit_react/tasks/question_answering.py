@@ -19,6 +19,7 @@ from lit_react.bounds import expect
 from lit_react.data.answers import CONTEXT, FLAT_TEXT, locate, read_questions
 from lit_react.data.costs import TokenCost
 from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder
+from lit_react.data.splits import groups_of
 from lit_react.data.tables import Source, Split
 from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
 from lit_react.errors import UserError
@@ -161,8 +162,7 @@ class QuestionAnswering(TransformerTask):
 
     def groups(self, table: datasets.Dataset) -> NDArray[np.int64]:
         """Questions about one context stay together: who has seen the context knows half of the other answers."""
-        ids: dict[str, int] = {}
-        return np.asarray([ids.setdefault(context, len(ids)) for context in table[CONTEXT][:]], dtype=np.int64)
+        return groups_of(table[CONTEXT][:])
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Windows over question and context, in an Arrow file."""

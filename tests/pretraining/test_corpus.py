@@ -1,6 +1,7 @@
 """Texts, their sentences, and the passages that they are cut into."""
 
 import csv
+import json
 from itertools import pairwise
 
 import datasets
@@ -15,7 +16,7 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.errors import UserError
 from lit_react.pretraining.corpus import Passages, Texts, joined, passages, sentence_ends
 from lit_react.pretraining.sentences import sentence_starts
-from lit_react.tasks import TextClassification
+from lit_react.tasks import QuestionAnswering, TextClassification
 
 
 def sentences(text: str) -> list[str]:
@@ -105,6 +106,21 @@ def test_neither_test_nor_validation_rows_of_a_fit_are_read(news_csv) -> None:
     assert not read & (set(fit.test["text"][:]) | set(fit.validation["text"][:]))
     assert len(held_out) == 10
     assert not set(train["text"][:]) & set(held_out["text"][:])
+
+
+def test_no_context_that_a_fit_tests_on_is_read(tmp_path) -> None:
+    rows = [{"context": f"In year {n // 4} it rained.", "question": f"q {n}?"} for n in range(120)]
+    source = tmp_path / "questions.jsonl"
+    answers = [{"text": ["it"], "answer_start": [row["context"].index("it")]} for row in rows]
+    lines = [json.dumps(row | {"answers": answer}) for row, answer in zip(rows, answers, strict=True)]
+    source.write_text("\n".join(lines))
+    data = PoolDataModule(str(source), validation_size=20, test_size=30)
+    data.connect(QuestionAnswering())
+    sizes = {"test_size": 30, "validation_size": 20, "held_out": 4}
+    parts = Texts(str(source), text_column="context", group_column="context", **sizes).load()
+    read = {text for part in parts for text in part["text"][:]}
+    assert read == set(data.splits.pool["context"][:])
+    assert not read & set(data.splits.test["context"][:])
 
 
 def test_of_a_folder_only_the_train_split_is_read_and_no_label_is_needed(tmp_path) -> None:
