@@ -246,16 +246,32 @@ def mean_embedding(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return torch.nn.functional.normalize(mean, dim=-1)
 
 
+def sentence_embedding(hidden: Tensor, batch: Batch) -> Tensor:
+    """`mean_embedding` of a batch's texts."""
+    return mean_embedding(hidden, batch["attention_mask"])
+
+
 @torch.inference_mode()
-def embed(encoder: PreTrainedModel, tokens: TokenTable, *, cache: Path, key: str, batch_size: int = 64) -> FeatureTable:
-    """Mean embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
+def embed(
+    encoder: PreTrainedModel,
+    tokens: TokenTable,
+    *,
+    cache: Path,
+    key: str,
+    batch_size: int = 64,
+    embedding: Callable[[Tensor, Batch], Tensor] = sentence_embedding,
+    per_token: int = 1,
+) -> FeatureTable:
+    """Embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
 
     Args:
         encoder: a headless model (`AutoModel`), moved to the GPU where there is one, and set to eval mode.
         tokens: the tokenised split.
         cache: folder of the `.npy` files.
-        key: names encoder weights and texts together; the file is found again by it.
+        key: names encoder weights, texts and embedding together; the file is found again by it.
         batch_size: rows per forward pass, of similar length.
+        embedding: float32 [b, per_token · h] of last hidden states [b, t, h] and their batch.
+        per_token: see above.
     """
     path = cache / f"embeddings-{key}.npy"
     if not path.exists():
@@ -263,13 +279,13 @@ def embed(encoder: PreTrainedModel, tokens: TokenTable, *, cache: Path, key: str
         encoder = encoder.eval().to(device)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         features = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float32, shape=(len(tokens), encoder.config.hidden_size)
+            partial, mode="w+", dtype=np.float32, shape=(len(tokens), per_token * encoder.config.hidden_size)
         )
         batches = length_sorted_batches(tokens.lengths, batch_size)
         for rows in tqdm(batches, desc="Embedding", leave=False, disable=datasets.are_progress_bars_disabled()):
             batch = {name: tensor.to(device) for name, tensor in tokens.batch(rows).items()}
             hidden = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-            features[rows] = mean_embedding(hidden, batch["attention_mask"]).cpu().numpy()
+            features[rows] = embedding(hidden, batch).cpu().numpy()
         features.flush()
         del features
         os.replace(partial, path)

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from lit_react.augmentation.features.base import View
 from lit_react.data.classes import number_classes
-from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
+from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, sentence_embedding, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.words import split_words
 from lit_react.errors import UserError
@@ -223,11 +223,15 @@ class TextClassification(Classifier, TransformerTask):
         """The signals that logits, float32 [b, C], tell by themselves."""
         return {"probabilities": logits.softmax(-1)}
 
+    def embedding(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """What rows are compared by, float32 [b, d] of unit length, of last hidden states [b, t, h]."""
+        return sentence_embedding(hidden, batch)
+
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """One forward pass; `mutual_information` adds `mc_samples` passes with dropout."""
         with self._recording() as seen:
             found = self.certainty(self.logits(batch).float())
-        found["embeddings"] = mean_embedding(seen["hidden"], batch["attention_mask"]).half()
+        found["embeddings"] = self.embedding(seen["hidden"], batch).half()
         if "head_inputs" in needs:
             found["head_inputs"] = _last_token(seen["head_inputs"], batch["attention_mask"]).half()
         if "mutual_information" in needs:

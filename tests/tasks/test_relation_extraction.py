@@ -259,8 +259,24 @@ def test_the_order_of_the_mentions_matters_to_every_signal(make):
 
 def test_first_texts_can_be_the_most_representative_ones(data):
     embeddings = data.task.embed(data.splits.pool)
-    assert embeddings.shape == (len(data.splits.pool), 32)
+    assert embeddings.shape == (len(data.splits.pool), 2 * 32)
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_rows_are_compared_by_their_pairs_not_by_their_sentences(make):
+    module = ready(make())
+    texts = [SENTENCE, "<e1> the </e1> bank will boost shares of the <e2> firm </e2> .", SENTENCE + " and so on"]
+    batch = module.encode(datasets.Dataset.from_dict({"text": texts})).batch([0, 1, 2])
+    with torch.no_grad():
+        found = module.signals(batch, frozenset())["embeddings"].float()
+        hidden = module.model.base_model(batch["input_ids"], batch["attention_mask"])[0]
+    places = [batch["input_ids"][0].tolist().index(module.tokenizer.convert_tokens_to_ids(name)) for name in MARKERS]
+    (head, head_end, tail, tail_end) = places
+    means = [hidden[0, head : head_end + 1].mean(0), hidden[0, tail : tail_end + 1].mean(0)]
+    pair = torch.cat([mean / mean.norm() for mean in means])
+    assert torch.allclose(found[0], pair / pair.norm(), atol=2e-3)
+    similarity = found @ found.T
+    assert similarity[0, 1] < similarity[0, 2]
 
 
 def test_a_restored_module_predicts_what_the_exported_one_did(make, data, tmp_path):
