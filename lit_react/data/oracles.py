@@ -167,7 +167,7 @@ class FileOracle(Oracle):
             split, _, row = name.rpartition("-")
             try:
                 parsed = self.parse(label, split, int(row))
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise UserError(f"{path}:{line}: {error}") from error
             earlier, place = answers.setdefault(name, (parsed, line))
             if earlier != parsed:

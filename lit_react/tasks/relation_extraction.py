@@ -102,7 +102,7 @@ class RelationExtraction(EncoderClassification):
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
         fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.
-        no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`).
+        no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`); null: none.
     """
 
     text_column = "tokens"
@@ -137,6 +137,15 @@ class RelationExtraction(EncoderClassification):
             fine_tuning=fine_tuning,
         )
         self.no_relation = no_relation
+
+    def check(self) -> None:
+        """That `no_relation` is a class too: a misspelled one would count as a relation in the official score."""
+        super().check()
+        if self.no_relation is not None and self.no_relation not in self.names:
+            raise UserError(
+                f"model.no_relation: {self.no_relation!r} is none of the classes {', '.join(self.names)}; "
+                "expected one of them, or null where all are relations"
+            )
 
     def metrics(self) -> RelationMetrics:
         """Of the classes that the data or the checkpoint names."""

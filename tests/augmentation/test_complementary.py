@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from clusters import clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
 from lit_react.augmentation.complementary import ComplementaryLabels, log_not
+from lit_react.augmentation.labels import SelfTraining
 from lit_react.errors import UserError
 
 logits_of = st.integers(2, 6).flatmap(
@@ -125,6 +128,25 @@ def test_the_likeliest_generated_class_is_never_a_negative() -> None:
     ComplementaryLabels(negatives_below=0.5).unlabeled_loss(logits, targets, torch.ones(1)).backward()
     assert logits.grad[0, 0] < 0
     assert (logits.grad[0, 1:] > 0).all()
+
+
+def test_a_class_that_the_generator_cannot_name_is_no_negative() -> None:
+    targets = torch.tensor([[0.97, 0.03, 0.0], [1.0, 0.0, 0.0]])  # no label of the third was bought; a hard target
+    logits = torch.zeros(2, 3, requires_grad=True)
+    ComplementaryLabels(negatives_below=0.05).unlabeled_loss(logits, targets, torch.ones(2)).backward()
+    assert logits.grad[0, 1] > 0 > logits.grad[0, 2]
+    assert not logits.grad[1].any()
+
+
+def test_what_a_row_is_not_is_surer_than_what_it_is() -> None:
+    pool, gold = clusters(classes=6, rows=600, labeled=30, noise=0.4)
+    generated = SelfTraining(threshold=0.0).generate(pool, seed=0)
+    truth = gold[generated.rows]
+    wrong_labels = (generated.targets.argmax(1) != truth).mean()
+    negatives = (generated.targets > 0) & (generated.targets < 0.05)
+    wrong_negatives = negatives[np.arange(len(truth)), truth].sum() / negatives.sum()
+    assert negatives.any(1).mean() > 0.5
+    assert wrong_negatives < wrong_labels / 5
 
 
 @pytest.mark.parametrize(("below", "weight", "rows"), [(0.0, 1.0, 3), (0.3, 0.0, 3), (0.3, 1.0, 0)])

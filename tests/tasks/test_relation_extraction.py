@@ -263,6 +263,13 @@ def test_first_texts_can_be_the_most_representative_ones(data):
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["other", "no_relation"])
+def test_a_class_without_a_part_in_the_score_is_one_of_the_classes(make, name):
+    with pytest.raises(UserError, match=rf"^model\.no_relation: '{name}' is none of the classes Cause-Effect"):
+        make(no_relation=name).check()
+    make(no_relation=None).check()
+
+
 def test_rows_are_compared_by_their_pairs_not_by_their_sentences(make):
     module = ready(make())
     texts = [SENTENCE, "<e1> the </e1> bank will boost shares of the <e2> firm </e2> .", SENTENCE + " and so on"]

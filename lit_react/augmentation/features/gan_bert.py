@@ -23,11 +23,13 @@ class GanBert(FeatureAugmentation):
         L_D = cross-entropy(labeled) − E log(1 − p_fake(real)) − E log p_fake(G(z))
         L_G = −E log(1 − p_fake(G(z))) + mean squared difference of E real and E G(z)
 
-    of which the first term is the task's own loss. Real rows are the labeled and the unlabeled ones. D has no hidden
-    layer between the features and the logits, so the features that G matches are the head's inputs.
+    of which the first term is the task's own loss. Real rows are the labeled and the unlabeled ones. Other than in the
+    paper, D has no hidden layer between the features and the logits, so that the fitted model stays the task's own;
+    the features that G matches are the head's inputs.
 
     In the published port for PyTorch both losses go backward through features that are not detached, so each network
-    also gets the other's gradients. Here D sees detached features, and G's step, an AdamW of its own within
+    also gets the other's gradients. Here D sees made features detached (real ones are not: they train the encoder), and
+    G's step, an AdamW of its own within
     `loss`, leaves D's parameters and their gradients alone.
 
     Args:

@@ -77,10 +77,8 @@ class LabelGAN(LabelGenerator):
     other labels, D(h, t) − D(h, ¬t), as a share of what D(h, y) − D(h, ¬y) is in the mean of the bought rows, cut to
     [0, 1]. The bare D(h, t) would say little: D knows the few bought rows by heart.
 
-    What each part is worth, measured on frozen embeddings of five data sets: the neighbourhoods (`Views`) make the
-    labels better than logistic regression's in the mean; weighing by D's judgement makes the counted ones righter than
-    weighing by confidence does; made features and fooling D move the label generator by no more than noise, and are
-    kept as they are seed 2's method. Training on its own confident guesses made labels worse, and is not there.
+    G_h's features train G_l and D; the task's own fit never reads them. What D is worth is seen in its judgement: it
+    likes right labels of rows it never saw (tests/augmentation/test_label_gan.py).
 
     A class of which no label was bought is never generated. With labels of fewer than two classes nothing can be told
     apart, and no row is labeled. What training costs does not grow with the pool, what scoring holds does not either.

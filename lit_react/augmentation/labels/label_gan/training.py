@@ -217,9 +217,8 @@ class Training:
         self.optimizers[name].step()
 
     def _draw(self, n: int) -> Tensor:
-        return (
-            self._integers(0, n, min(self.settings.batch_size, n)) if n > self.settings.batch_size else torch.arange(n)
-        )
+        size = self.settings.batch_size
+        return self._integers(0, n, size) if n > size else torch.arange(n)
 
     def _integers(self, low: int, high: int, size: int) -> Tensor:
         return torch.randint(low, high, (size,), generator=self.generator)
