@@ -27,7 +27,7 @@ from lit_react.tasks.answer_metrics import AnswerScores, Language
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
 from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, span_scores
+from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, once_each, span_scores
 from lit_react.tasks.transformer import MINILM, TransformerTask
 
 
@@ -238,7 +238,7 @@ class QuestionAnswering(TransformerTask):
 
     def _best(self, logits: Tensor, batch: Batch) -> BestSpans:
         scores = span_scores(logits[0], logits[1], batch["start"] >= 0, self.max_answer_length)
-        return best_spans(scores, batch["windows"])
+        return best_spans(once_each(scores, batch["start"], batch["end"], batch["windows"]), batch["windows"])
 
     def evaluate(self, batch: Batch, metrics: QuestionMetrics) -> Tensor:
         """The loss; F1 and exact match of the best spans."""

@@ -36,12 +36,55 @@ def span_scores(start: Tensor, end: Tensor, context: Tensor, longest: int) -> Te
     return start.unsqueeze(-1) + ends
 
 
+def once_each(scores: Tensor, start: Tensor, end: Tensor, windows: Tensor) -> Tensor:
+    """The scores, where a span that several windows share is none but in the window that likes it best.
+
+    Args:
+        scores: float32 [w, t, m], see `span_scores`.
+        start: int64 [w, t], character of the context at which each token begins; -1: it is no token of the context.
+        end: int64 [w, t], likewise the character after it.
+        windows: int64 [b, k], the windows of each row in their order, -1 after the last.
+
+    Returns:
+        float32 [w, t, m].
+    """
+    scores, count = scores.clone(), windows.shape[1]
+    for distance in range(1, count):
+        earlier, later = (side.flatten() for side in (windows[:, : count - distance], windows[:, distance:]))
+        one, other, left = _shared_tokens(start, end, earlier[later >= 0], later[later >= 0])
+        if not len(left):
+            break  # windows that are farther from each other share nothing either
+        both = torch.arange(scores.shape[2], device=scores.device) < left.unsqueeze(1)
+        is_worse = scores[one] < scores[other]
+        scores[one] = scores[one].masked_fill(both & is_worse, 2 * MASKED)
+        scores[other] = scores[other].masked_fill(both & ~is_worse, 2 * MASKED)
+    return scores
+
+
+def _shared_tokens(
+    start: Tensor, end: Tensor, earlier: Tensor, later: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    """Tokens of pairs of windows, which end the earlier one and begin the later one.
+
+    Returns:
+        int64 [n] each: window and place there of each token in the earlier ones, the same in the later ones, and how
+        many tokens it and those after it are that both windows have.
+    """
+    context, places = start >= 0, torch.arange(start.shape[1], device=start.device)
+    begin = context[later].int().argmax(1)
+    first = [side[later, begin].unsqueeze(1) for side in (start, end)]
+    found = (start[earlier] == first[0]) & (end[earlier] == first[1]) & context[earlier]
+    meet = found.int().argmax(1)
+    count = (context[earlier] & (places >= meet.unsqueeze(1))).sum(1) * found.any(1)
+    pair, token = (places < count.unsqueeze(1)).nonzero(as_tuple=True)
+    return (earlier[pair], meet[pair] + token), (later[pair], begin[pair] + token), count[pair] - token
+
+
 @dataclass(frozen=True)
 class BestSpans:
     """The best span of each row, and how sure the model is of it.
 
-    p(span) is the softmax of the scores of all spans in all windows of a row. A span that two windows share counts in
-    both, each with its own score.
+    p(span) is the softmax of the scores of all spans in all windows of a row, see `once_each`.
 
     Attributes:
         window: int64 [b], the window with the best span.
@@ -64,7 +107,7 @@ def best_spans(scores: Tensor, windows: Tensor) -> BestSpans:
     """Decode, and measure the uncertainty.
 
     Args:
-        scores: float32 [w, t, m], see `span_scores`.
+        scores: float32 [w, t, m], see `once_each`.
         windows: int64 [b, k], the windows of each row, -1 after the last; each row has one at least.
     """
     width, flat = scores.shape[2], scores.flatten(1)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_react.tasks.spans import best_spans, of_rows, span_scores
+from lit_react.tasks.spans import MASKED, best_spans, of_rows, once_each, span_scores
 
 
 def make(seed, counts, tokens, spread):
@@ -49,6 +49,45 @@ def test_best_spans_are_those_of_a_search_over_all(seed, counts, tokens, longest
         assert np.isclose(best.margin[row], p[0] - (p[1] if len(p) > 1 else 0), atol=1e-4)
         entropy = torch.special.entr(p).sum() / max(np.log(len(p)), np.log(2))
         assert np.isclose(best.entropy[row], entropy, atol=1e-3)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    length=st.integers(1, 20),
+    room=st.integers(2, 6),
+    share=st.integers(0, 5),
+    longest=st.integers(1, 7),
+)
+def test_a_span_that_windows_share_counts_once_with_its_better_score(seed, length, room, share, longest):
+    rng, step, before = np.random.default_rng(seed), room - min(share, room - 1), 2
+    pieces = [range(first, min(first + room, length)) for first in range(0, max(length - room + step, 1), step)]
+    pieces = [piece for piece in pieces if len(piece)]
+    starts = torch.full((len(pieces), before + room + 1), -1)
+    for window, piece in enumerate(pieces):
+        starts[window, before : before + len(piece)] = torch.tensor(piece) * 3
+    ends, windows = torch.where(starts >= 0, starts + 2, -1), torch.arange(len(pieces))[None]
+    first, last = torch.from_numpy(rng.normal(size=(2, *starts.shape))).float()
+    scores = once_each(span_scores(first, last, starts >= 0, longest), starts, ends, windows)
+    expected = {}
+    for score, window, i, j in by_hand(first, last, starts >= 0, windows[0], longest):
+        span = (int(starts[window, i]), int(ends[window, j]))
+        expected[span] = max(score, expected.get(span, score))
+    left = (scores > MASKED / 2).nonzero().tolist()
+    found = {(int(starts[w, i]), int(ends[w, i + j])): float(scores[w, i, j]) for w, i, j in left}
+    assert len(left) == len(expected)
+    assert found == {span: torch.tensor(score).float().item() for span, score in expected.items()}
+
+
+def test_a_sure_answer_in_two_windows_is_sure():
+    starts = torch.tensor([[-1, 0, 3, 6], [-1, 3, 6, 9]])
+    logits = torch.full((2, 4), -20.0)
+    logits[0, 2] = logits[1, 1] = 20.0
+    windows = torch.tensor([[0, 1]])
+    scores = once_each(span_scores(logits, logits, starts >= 0, 3), starts, starts + 2, windows)
+    best = best_spans(scores, windows)
+    assert best.probability.item() > 0.99
+    assert best.margin.item() > 0.99
 
 
 def test_no_token_of_a_context_is_no_answer_and_no_nan():
