@@ -28,6 +28,16 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
 
 
+def documented_code(heading: str, folder: Path) -> dict[str, Any]:
+    """What the code below a heading of docs/exported_models.md defines, with the model of a folder."""
+    page = Path("docs/exported_models.md").read_text()
+    (section,) = re.findall(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    defined: dict[str, Any] = {}
+    exec(re.sub(r"runs/\w+/model", str(folder), code), defined)
+    return defined
+
+
 ACCELERATOR = os.environ.get("LIT_REACT_TEST_ACCELERATOR", "cpu")
 """Where the tests fit: `gpu` in `make test-gpu`."""
 

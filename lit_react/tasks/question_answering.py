@@ -64,7 +64,7 @@ class QuestionAnswering(TransformerTask):
     windows of a question. A label is `{"start": character, "text": answer, "answers": [all texts that answer]}`.
     Every question has its answer in its context (SQuAD 1.1, XQuAD, CMRC 2018).
 
-    Transformers 5 has no `question-answering` pipeline: `docs/question_answering.md` shows the use of an exported
+    Transformers 5 has no `question-answering` pipeline: `docs/exported_models.md` shows the use of an exported
     folder with `AutoModelForQuestionAnswering` that gives the same answers.
 
     Args:

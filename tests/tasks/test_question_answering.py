@@ -1,14 +1,12 @@
 import json
-import re
 import shutil
-from pathlib import Path
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
 from task_cases.question_answering import options
-from tiny import QUIET
+from tiny import QUIET, documented_code
 
 from lit_react.data.costs import TokenCost
 from lit_react.data.datamodule import PoolDataModule
@@ -249,9 +247,7 @@ def test_mutual_information_is_that_of_dropout(make, batch):
 def test_the_documented_code_gives_the_same_answers(make, data, tmp_path):
     module = ready(make())
     module.export(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", Path("docs/question_answering.md").read_text(), re.DOTALL)
-    documented: dict = {}
-    exec(code.replace("runs/xquad/model", str(tmp_path)), documented)
+    documented = documented_code("Answers to questions", tmp_path)
     split = data.splits.test.select(range(12))
     with torch.no_grad():
         output = module.outputs(module.encode(split).batch(range(12)))

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_cases import relation_extraction as case
-from tiny import QUIET
+from tiny import QUIET, documented_code
 from transformers import AutoModel, AutoTokenizer
 
 from lit_react.data.datamodule import PoolDataModule
@@ -284,6 +284,18 @@ def test_rows_are_compared_by_their_pairs_not_by_their_sentences(make):
     assert torch.allclose(found[0], pair / pair.norm(), atol=2e-3)
     similarity = found @ found.T
     assert similarity[0, 1] < similarity[0, 2]
+
+
+def test_the_documented_code_gives_the_same_probabilities(make, data, tmp_path):
+    module = ready(make())
+    module.export(tmp_path)
+    probabilities = documented_code("Relations, sentence encoders", tmp_path)["probabilities"]
+    split = datasets.Dataset.from_dict({"text": [SENTENCE, "<e1> the bank </e1> fell because of <e2> rain </e2>"]})
+    with torch.no_grad():
+        expected = module.outputs(module.encode(split).batch([0, 1]))["probabilities"]
+    for row, text in enumerate(split["text"]):
+        assert list(probabilities(text)) == NAMES
+        assert list(probabilities(text).values()) == pytest.approx(expected[row].tolist(), abs=1e-5)
 
 
 def test_a_restored_module_predicts_what_the_exported_one_did(make, data, tmp_path):

@@ -3,6 +3,7 @@
 import datasets
 import pytest
 import torch
+from tiny import documented_code
 from transformers import AutoModel
 
 from lit_react.tasks import SentenceClassification
@@ -52,6 +53,17 @@ def test_the_unused_pooler_has_no_gradient_to_wait_for(task, texts):
     task.loss(batch).backward()
     missing = {name for name, weight in task.named_parameters() if weight.requires_grad and weight.grad is None}
     assert not missing
+
+
+def test_the_documented_code_gives_the_same_probabilities(task, texts, tmp_path):
+    task.export(tmp_path)
+    probabilities = documented_code("Relations, sentence encoders", tmp_path)["probabilities"]
+    with torch.no_grad():
+        expected = task.outputs(task.encode(texts).batch([0, 1, 2]))["probabilities"]
+    for row, text in enumerate(texts["text"]):
+        found = probabilities(text)
+        assert list(found) == ["calm", "loud"]
+        torch.testing.assert_close(torch.tensor(list(found.values())), expected[row], atol=1e-5, rtol=1e-4)
 
 
 def test_a_restored_module_predicts_what_the_exported_one_did(task, texts, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_cases.token_classification import options
-from tiny import QUIET
+from tiny import QUIET, documented_code
 from torch.nn import functional as F
 from transformers import RobertaConfig, RobertaModel, RobertaTokenizer, pipeline
 
@@ -281,6 +281,19 @@ def test_a_pipeline_finds_the_same_entities_in_an_exported_model(make, tmp_path)
     restored.restore(tmp_path)
     assert restored.names == TYPES
     assert ready(restored).model.config.id2label == dict(enumerate(tag_names(TYPES)))
+
+
+def test_the_documented_code_finds_the_same_entities_in_words_of_several_parts(make, tmp_path):
+    module = ready(make(max_length=32))
+    texts = ["the al-ain market rose in the u.s. last minute", "a goal for f.c. zurich-west and the bank ,", "-", "the"]
+    table = module.encode(table_of(*texts))
+    with torch.no_grad():
+        predicted = module.predict_step(table.batch(range(len(texts))), 0)
+    module.export(tmp_path)
+    entities = documented_code("Named entities", tmp_path)["entities"]
+    found = [entities(text.split()) for text in texts]
+    assert sum(map(len, found)) > 3
+    assert found == [entities_of(tags, TYPES) for tags in predicted["tags"]]
 
 
 def test_a_checkpoint_without_tags_needs_label_names(make):
