@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from operator import eq
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ def spans(tags: list[str]) -> list[Span]:
 class EntityF1(Metric):
     """Micro precision, recall and F1 of entities and the mean F1 of their types; equal to seqeval's default mode.
 
-    An entity counts as right if its type and both its ends are. A ratio of nothing to nothing is 0.
+    An entity counts as right if its type and both its ends are. A ratio of nothing to nothing is 0. Beside them
+    `accuracy`, the share of words with the right tag, which conlleval prints too: most tags are O, so it is near 1.
 
     Args:
         tag_names: BIO tags by id, such as `O`, `B-PER` and `I-PER`.
@@ -46,6 +48,7 @@ class EntityF1(Metric):
     right: Tensor
     predicted: Tensor
     gold: Tensor
+    tags: Tensor
 
     def __init__(self, tag_names: list[str]) -> None:
         super().__init__()
@@ -56,6 +59,7 @@ class EntityF1(Metric):
         self.types = sorted({kind for name in tag_names for kind, _, _ in spans([name])})
         for state in ("right", "predicted", "gold"):  # int64 [types]
             self.add_state(state, torch.zeros(len(self.types), dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("tags", torch.zeros(2, dtype=torch.long), dist_reduce_fx="sum")  # right ones, all
 
     def update(self, predicted: list[list[int]], gold: list[list[int]]) -> None:
         """Add sentences: a tag id for each word, predicted and gold."""
@@ -65,6 +69,7 @@ class EntityF1(Metric):
         for ours, theirs in zip(predicted, gold, strict=True):
             if len(ours) != len(theirs):
                 raise ValueError(f"a sentence has {len(ours)} predicted and {len(theirs)} gold tags")
+            self.tags += torch.tensor([sum(map(eq, ours, theirs)), len(ours)], device=self.device)
             our_spans, their_spans = spans(self._names(ours)), spans(self._names(theirs))
             predicted_of.update(kind for kind, _, _ in our_spans)
             gold_of.update(kind for kind, _, _ in their_spans)
@@ -74,7 +79,7 @@ class EntityF1(Metric):
         self.gold += self._counts(gold_of)
 
     def compute(self) -> dict[str, Tensor]:
-        """`f1`, `precision` and `recall` over all entities, `macro_f1` over the types that occur (in either)."""
+        """`f1`, `precision` and `recall` of all entities, `macro_f1` over types that occur in either; `accuracy`."""
         right, predicted, gold = self.right.sum(), self.predicted.sum(), self.gold.sum()
         f1, occurs = self._f1_of_types()
         return {
@@ -82,6 +87,7 @@ class EntityF1(Metric):
             "precision": right / predicted.clamp(min=1),
             "recall": right / gold.clamp(min=1),
             "macro_f1": f1[occurs].sum() / occurs.sum().clamp(min=1),
+            "accuracy": self.tags[0] / self.tags[1].clamp(min=1),
         }
 
     def per_type_f1(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval.metrics import classification_report
+from seqeval.metrics import accuracy_score, classification_report
 from seqeval.metrics.sequence_labeling import get_entities
 
 from lit_react.tasks.entity_metrics import EntityF1, spans
@@ -32,7 +32,8 @@ def seqevals(predicted, gold):
     micro, macro = report.pop("micro avg"), report.pop("macro avg")
     report.pop("weighted avg")
     scalars = {"f1": micro["f1-score"], "precision": micro["precision"], "recall": micro["recall"]}
-    return scalars | {"macro_f1": macro["f1-score"]}, {kind: row["f1-score"] for kind, row in report.items()}
+    scalars |= {"macro_f1": macro["f1-score"], "accuracy": accuracy_score(*names)}
+    return scalars, {kind: row["f1-score"] for kind, row in report.items()}
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,13 +72,14 @@ def test_an_inside_tag_that_continues_nothing_begins_an_entity(tags, expected):
 
 def test_a_part_of_an_entity_is_no_match():
     scalars, types = measured(ids("B-PER O B-LOC"), ids("B-PER I-PER B-LOC"))
-    assert scalars == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "macro_f1": 0.5}
+    assert scalars == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "macro_f1": 0.5, "accuracy": pytest.approx(2 / 3)}
     assert types == {"PER": 0.0, "LOC": 1.0}
 
 
 @pytest.mark.parametrize("sentences", [[], [[]], [[0, 0], [0]]])
 def test_no_entities_at_all_score_0(sentences):
     scalars, types = measured(sentences, sentences)
+    assert scalars.pop("accuracy") == any(sentences)
     assert set(scalars.values()) == {0.0}
     assert types == {}
 
@@ -85,6 +87,7 @@ def test_no_entities_at_all_score_0(sentences):
 @pytest.mark.parametrize(("predicted", "gold"), [("O O", "B-PER O"), ("B-PER O", "O O")])
 def test_entities_on_one_side_only_score_0(predicted, gold):
     scalars, types = measured(ids(predicted), ids(gold))
+    assert scalars.pop("accuracy") == 0.5
     assert set(scalars.values()) == {0.0}
     assert types == {"PER": 0.0}
 
@@ -114,7 +117,8 @@ def test_two_processes_together_measure_what_one_does(left, right):
 def test_the_table_of_types_counts_the_other_processes_entities(monkeypatch):
     metric = EntityF1(TAGS)
     metric.update(ids("B-PER"), ids("B-PER"))
-    others = iter([torch.tensor([0, 0, 0]), torch.tensor([2, 0, 0]), torch.tensor([0, 0, 0])])  # right, predicted, gold
+    counts = ([0, 0, 0], [2, 0, 0], [0, 0, 0], [0, 0])  # right, predicted, gold, tags
+    others = iter(map(torch.tensor, counts))
     monkeypatch.setattr("torchmetrics.metric.gather_all_tensors", lambda ours, group: [ours, next(others)])
     metric.distributed_available_fn = lambda: True
     assert metric.types == ["LOC", "PER", "time-span"]
