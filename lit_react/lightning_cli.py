@@ -123,7 +123,7 @@ class ReactCLI(LightningCLI):
         seed = int(self._get(self.config, "seed_everything"))
         config = self._parser("fit").dump(self.config["fit"], skip_none=False)
         check_same_run(plan.folder, config)
-        first = self._connect(plan, model, datamodule, seed)
+        first = self._prepare(plan, model, datamodule, seed)
         if is_first_process():
             for line in doubts(datamodule.splits):
                 log.warning("data: %s", line)
@@ -153,7 +153,7 @@ class ReactCLI(LightningCLI):
             names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
             tracker.finish([plan.folder / name for name in names])
 
-    def _connect(self, plan: Rounds, model: TaskModule, datamodule: PoolDataModule, seed: int) -> list[Query]:
+    def _prepare(self, plan: Rounds, model: TaskModule, datamodule: PoolDataModule, seed: int) -> list[Query]:
         """Tell the parts of each other; whatever is wrong shows here, before anything is written.
 
         Returns:

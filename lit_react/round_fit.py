@@ -60,8 +60,8 @@ def fit_and_test(
             made = result["steps"]
             trainer, module = refit(recipe, data, make_refit_trainer, steps=made, trust=trust, seed=seed)
         result["refit_steps"] = trainer.global_step
-        if module.augmentation is not None:
-            result["augmentation"]["learned_in_refit"] = module.augmentation.learned
+        if module.augmentation is not None and module.augmentation.labels is not None:
+            result["augmentation"]["generated_in_refit"] = module.augmentation.counted
     with _timed(result["seconds"], "test"):
         result["metrics"] |= _test(trainer, module, data)
     return trainer, module, result

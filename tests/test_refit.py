@@ -76,7 +76,7 @@ def test_generated_labels_are_learned_in_the_refit_too(embeddings, tmp_path, new
     parts += ("--augmentation.embeddings", embeddings)
     main(command(news_csv, tiny_bert, tmp_path / "run", *parts, "--rounds.budget", "34"))
     assert [entry["augmentation"]["trust"] for entry in rounds(tmp_path / "run")] == [1, 1]
-    assert all(entry["augmentation"]["learned_in_refit"] > 0 for entry in rounds(tmp_path / "run"))
+    assert all(entry["augmentation"]["generated_in_refit"] > 0 for entry in rounds(tmp_path / "run"))
 
 
 def test_a_refit_generates_no_labels_where_the_fit_did_not_trust_them() -> None:

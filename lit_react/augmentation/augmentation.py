@@ -77,9 +77,10 @@ class Augmentation:
         expect("augmentation.label_weight", label_weight, at_least=0)
         if consistency is not None and texts is None:
             raise UserError("augmentation.consistency: needs variants of texts, expected augmentation.texts as well")
-        if complementary is not None and complementary.negatives_below > 0 and labels is None:
+        if complementary is not None and complementary.negatives_below > 0 and not (labels and labels.gives_shares):
             raise UserError(
-                "augmentation.complementary.negatives_below: needs generated labels, expected augmentation.labels"
+                "augmentation.complementary.negatives_below: needs generated probabilities of the classes, expected "
+                "augmentation.labels LabelGAN, or SelfTraining with soft targets"
             )
         self.labels, self.complementary, self.features = labels, complementary, features
         self.texts, self.consistency = texts, consistency
@@ -242,8 +243,8 @@ class Augmentation:
     # ---- after a fit ----------------------------------------------------------------------------------------
 
     @property
-    def learned(self) -> int:
-        """Rows whose generated labels counted at the end of the fit."""
+    def counted(self) -> int:
+        """Rows whose generated labels had a weight at the end of the fit."""
         return int((self.generated.weights > 0).sum()) if self.generated is not None and self.trust.value > 0 else 0
 
     def report(self, known: Sequence[Label | None], class_of: Callable[[Label], int]) -> dict[str, float]:

@@ -30,8 +30,8 @@ class ComplementaryLabels:
         weight: factor of the losses.
         schedule: `constant`, or `ramp`: the weight rises linearly from 0 over the fit.
         negatives_below: on an unlabeled row with a generated distribution, every class with less than this
-            probability is a negative, but neither the likeliest one nor one with 0: that is a class of which the
-            generator knows no label, or the target is a hard one, and says nothing beside its class; 0: none.
+            probability is a negative, but neither the likeliest one nor one with exactly 0, of which the generator
+            knows no label; 0: none.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class ComplementaryLabels:
         order = order.scatter(1, labels[:, None], -1.0)  # the own class comes last
         return -log_not(logits).gather(1, order.topk(count, dim=1).indices).mean()
 
+    def negatives(self, targets: Tensor) -> Tensor:
+        """Which classes rows with these generated distributions [u, C] are surely not, bool [u, C]."""
+        unlikely = (targets > 0) & (targets < self.negatives_below)
+        return unlikely.scatter(1, targets.argmax(1, keepdim=True), False)
+
     def unlabeled_loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Σ weight · (mean of −log(1 − p_c) over the row's negatives c) / u, without `factor`; a float32 scalar.
 
@@ -78,8 +83,7 @@ class ComplementaryLabels:
             targets: float32 [u, C], generated distributions.
             weights: float32 [u], in [0, 1].
         """
-        negatives = (targets > 0) & (targets < self.negatives_below)
-        negatives = negatives.scatter(1, targets.argmax(1, keepdim=True), False)
+        negatives = self.negatives(targets)
         losses = -log_not(logits).masked_fill(~negatives, 0.0).sum(1) / negatives.sum(1).clamp(min=1)
         return (weights * losses).sum() / max(1, len(losses))
 

@@ -260,7 +260,7 @@ def embed(
     key: str,
     batch_size: int = 64,
     embedding: Callable[[Tensor, Batch], Tensor] = sentence_embedding,
-    per_token: int = 1,
+    width: int | None = None,
 ) -> FeatureTable:
     """Embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
 
@@ -270,8 +270,8 @@ def embed(
         cache: folder of the `.npy` files.
         key: names encoder weights, texts and embedding together; the file is found again by it.
         batch_size: rows per forward pass, of similar length.
-        embedding: float32 [b, per_token · h] of last hidden states [b, t, h] and their batch.
-        per_token: see above.
+        embedding: float32 [b, width] of last hidden states [b, t, h] and their batch.
+        width: None: h.
     """
     path = cache / f"embeddings-{key}.npy"
     if not path.exists():
@@ -279,7 +279,7 @@ def embed(
         encoder = encoder.eval().to(device)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         features = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float32, shape=(len(tokens), per_token * encoder.config.hidden_size)
+            partial, mode="w+", dtype=np.float32, shape=(len(tokens), width or encoder.config.hidden_size)
         )
         batches = length_sorted_batches(tokens.lengths, batch_size)
         for rows in tqdm(batches, desc="Embedding", leave=False, disable=datasets.are_progress_bars_disabled()):

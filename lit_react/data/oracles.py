@@ -104,7 +104,7 @@ class FileOracle(Oracle):
         asked = self._write(round, queries)
         answers = self._read(round, asked)
         waiting = {_id(query): (query.split, query.row) for query in queries}
-        return {waiting[name]: label for name, (label, _) in answers.items() if name in waiting}
+        return {waiting[name]: label for name, label in answers.items() if name in waiting}
 
     def changed(self, round: int, bought: Answers) -> str | None:
         """Tell in one line of answers that are not in `labels.jsonl` as they were bought.
@@ -116,18 +116,28 @@ class FileOracle(Oracle):
         Returns:
             None where there are none. A line that was taken out is none: its answer is kept in the ledger.
         """
-        labels = {f"{split}-{row}": label for (split, row), label in bought.items()}
+        path = self._round(round) / "labels.jsonl"
+        places = {f"{split}-{row}": (split, row) for split, row in bought}
+        try:
+            given = {record["id"]: (line, record["label"]) for line, record in _records(path, ("id", "label"))}
+        except UserError as error:
+            return f"{error}; the labels that were bought stay"
         others = [
             (line, name)
-            for name, (label, line) in self._read(round, None).items()
-            if name in labels and labels[name] != json.loads(json.dumps(label))
+            for name, (line, label) in given.items()
+            if name in places and label not in (None, "") and not self._is(label, *places[name], bought[places[name]])
         ]
         if not others:
             return None
         line, name = others[0]
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
-        path = self._round(round) / "labels.jsonl"
         return f"{path}:{line}: {name} had another label when it was bought{more}: the run keeps that one"
+
+    def _is(self, answer: Any, split: str, row: int, bought: Label) -> bool:
+        try:
+            return bool(json.loads(json.dumps(self.parse(answer, split, row))) == bought)
+        except (TypeError, ValueError):
+            return False
 
     def pending_message(self, round: int, answered: int, asked: int) -> str:
         """Name the file to fill and how much of it is missing, in one line."""
@@ -154,13 +164,13 @@ class FileOracle(Oracle):
             write_lines(path, list(records.values()))
         return set(records)
 
-    def _read(self, round: int, asked: set[str] | None) -> dict[str, tuple[Label, int]]:
-        """Id → label and the number of its line; `asked`: the only ids that may be there, None: any."""
+    def _read(self, round: int, asked: set[str]) -> dict[str, Label]:
         path = self._round(round) / "labels.jsonl"
-        answers: dict[str, tuple[Label, int]] = {}
+        answers: dict[str, Label] = {}
+        lines: dict[str, int] = {}
         for line, record in _records(path, ("id", "label")):
             name, label = record["id"], record["label"]
-            if asked is not None and name not in asked:
+            if name not in asked:
                 raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
             if label in (None, ""):
                 continue
@@ -169,11 +179,12 @@ class FileOracle(Oracle):
                 parsed = self.parse(label, split, int(row))
             except (TypeError, ValueError) as error:
                 raise UserError(f"{path}:{line}: {error}") from error
-            earlier, place = answers.setdefault(name, (parsed, line))
-            if earlier != parsed:
-                raise UserError(f"{path}:{line}: {name} has another label in line {place}: expected one")
-            if place != line:
-                log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, place)
+            if answers.get(name, parsed) != parsed:
+                raise UserError(f"{path}:{line}: {name} has another label in line {lines[name]}: expected one")
+            if name in answers:
+                log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, lines[name])
+            answers[name] = parsed
+            lines.setdefault(name, line)
         return answers
 
 

@@ -66,10 +66,11 @@ class EntityF1(Metric):
         right_of: Counter[str] = Counter()
         predicted_of: Counter[str] = Counter()
         gold_of: Counter[str] = Counter()
+        right_tags = tags = 0
         for ours, theirs in zip(predicted, gold, strict=True):
             if len(ours) != len(theirs):
                 raise ValueError(f"a sentence has {len(ours)} predicted and {len(theirs)} gold tags")
-            self.tags += torch.tensor([sum(map(eq, ours, theirs)), len(ours)], device=self.device)
+            right_tags, tags = right_tags + sum(map(eq, ours, theirs)), tags + len(ours)
             our_spans, their_spans = spans(self._names(ours)), spans(self._names(theirs))
             predicted_of.update(kind for kind, _, _ in our_spans)
             gold_of.update(kind for kind, _, _ in their_spans)
@@ -77,6 +78,7 @@ class EntityF1(Metric):
         self.right += self._counts(right_of)
         self.predicted += self._counts(predicted_of)
         self.gold += self._counts(gold_of)
+        self.tags += torch.tensor([right_tags, tags], device=self.device)
 
     def compute(self) -> dict[str, Tensor]:
         """`f1`, `precision` and `recall` of all entities, `macro_f1` over types that occur in either; `accuracy`."""

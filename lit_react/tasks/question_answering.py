@@ -237,8 +237,9 @@ class QuestionAnswering(TransformerTask):
         return self._loss(self.logits(batch), batch)
 
     def _best(self, logits: Tensor, batch: Batch) -> BestSpans:
-        scores = span_scores(logits[0], logits[1], batch["start"] >= 0, self.max_answer_length)
-        return best_spans(once_each(scores, batch["start"], batch["end"], batch["windows"]), batch["windows"])
+        context, windows = batch["start"] >= 0, batch["windows"]
+        scores = span_scores(logits[0], logits[1], context, self.max_answer_length)
+        return best_spans(once_each(scores, context, windows, self.stride), windows)
 
     def evaluate(self, batch: Batch, metrics: QuestionMetrics) -> Tensor:
         """The loss; F1 and exact match of the best spans."""

@@ -36,48 +36,37 @@ def span_scores(start: Tensor, end: Tensor, context: Tensor, longest: int) -> Te
     return start.unsqueeze(-1) + ends
 
 
-def once_each(scores: Tensor, start: Tensor, end: Tensor, windows: Tensor) -> Tensor:
+def once_each(scores: Tensor, context: Tensor, windows: Tensor, stride: int) -> Tensor:
     """The scores, where a span that several windows share is none but in the window that likes it best.
 
     Args:
         scores: float32 [w, t, m], see `span_scores`.
-        start: int64 [w, t], character of the context at which each token begins; -1: it is no token of the context.
-        end: int64 [w, t], likewise the character after it.
+        context: bool [w, t], tokens of the context; in one piece.
         windows: int64 [b, k], the windows of each row in their order, -1 after the last.
+        stride: tokens of the context that neighbouring windows share: the last of one, the first of the next.
 
     Returns:
         float32 [w, t, m].
     """
     scores, count = scores.clone(), windows.shape[1]
+    lengths = of_rows(context.sum(1), windows, stride)
+    begins = (lengths - stride).cumsum(1) - (lengths - stride)  # of each window, in tokens of the row's context
+    first, places = context.int().argmax(1), torch.arange(context.shape[1], device=scores.device)
     for distance in range(1, count):
-        earlier, later = (side.flatten() for side in (windows[:, : count - distance], windows[:, distance:]))
-        one, other, left = _shared_tokens(start, end, earlier[later >= 0], later[later >= 0])
-        if not len(left):
+        earlier, later = windows[:, : count - distance], windows[:, distance:]
+        steps = begins[:, distance:] - begins[:, : count - distance]
+        shared = (lengths[:, : count - distance] - steps).clamp(min=0) * (later >= 0)
+        pair, token = (places < shared.flatten().unsqueeze(1)).nonzero(as_tuple=True)
+        if not len(pair):
             break  # windows that are farther from each other share nothing either
-        both = torch.arange(scores.shape[2], device=scores.device) < left.unsqueeze(1)
-        is_worse = scores[one] < scores[other]
-        scores[one] = scores[one].masked_fill(both & is_worse, 2 * MASKED)
-        scores[other] = scores[other].masked_fill(both & ~is_worse, 2 * MASKED)
+        one, other = earlier.flatten()[pair], later.flatten()[pair]
+        here, there = (one, first[one] + steps.flatten()[pair] + token), (other, first[other] + token)
+        left = (shared.flatten()[pair] - token).unsqueeze(1)
+        both = torch.arange(scores.shape[2], device=scores.device) < left
+        is_worse = scores[here] < scores[there]
+        scores[here] = scores[here].masked_fill(both & is_worse, 2 * MASKED)
+        scores[there] = scores[there].masked_fill(both & ~is_worse, 2 * MASKED)
     return scores
-
-
-def _shared_tokens(
-    start: Tensor, end: Tensor, earlier: Tensor, later: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
-    """Tokens of pairs of windows, which end the earlier one and begin the later one.
-
-    Returns:
-        int64 [n] each: window and place there of each token in the earlier ones, the same in the later ones, and how
-        many tokens it and those after it are that both windows have.
-    """
-    context, places = start >= 0, torch.arange(start.shape[1], device=start.device)
-    begin = context[later].int().argmax(1)
-    first = [side[later, begin].unsqueeze(1) for side in (start, end)]
-    found = (start[earlier] == first[0]) & (end[earlier] == first[1]) & context[earlier]
-    meet = found.int().argmax(1)
-    count = (context[earlier] & (places >= meet.unsqueeze(1))).sum(1) * found.any(1)
-    pair, token = (places < count.unsqueeze(1)).nonzero(as_tuple=True)
-    return (earlier[pair], meet[pair] + token), (later[pair], begin[pair] + token), count[pair] - token
 
 
 @dataclass(frozen=True)

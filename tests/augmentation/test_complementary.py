@@ -143,7 +143,7 @@ def test_what_a_row_is_not_is_surer_than_what_it_is() -> None:
     generated = SelfTraining(threshold=0.0).generate(pool, seed=0)
     truth = gold[generated.rows]
     wrong_labels = (generated.targets.argmax(1) != truth).mean()
-    negatives = (generated.targets > 0) & (generated.targets < 0.05)
+    negatives = ComplementaryLabels(negatives_below=0.05).negatives(torch.from_numpy(generated.targets)).numpy()
     wrong_negatives = negatives[np.arange(len(truth)), truth].sum() / negatives.sum()
     assert negatives.any(1).mean() > 0.5
     assert wrong_negatives < wrong_labels / 5

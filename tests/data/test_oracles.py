@@ -130,6 +130,26 @@ def test_answers_that_were_changed_after_they_were_bought_are_told_of(oracle, tm
     assert "bought (and 1 more)" in str(oracle.changed(0, bought))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"id": "pool-1", "label": "politik"},
+        {"id": "pool-1", "label": "no class"},
+        {"id": "pool-1", "label": ["sports"]},
+        "no object",
+    ],
+)
+def test_a_line_that_was_added_after_a_purchase_is_told_of_and_stops_nothing(oracle, tmp_path, line):
+    oracle.label(0, queries(1))
+    first = {"id": "pool-1", "label": "sports"}
+    answer(tmp_path, first)
+    bought = oracle.label(0, queries(1))
+    answer(tmp_path, first, {"id": "pool-99", "label": "x"}, {"id": "note", "label": "x"}, line)
+    told = oracle.changed(0, bought)
+    assert told.startswith(f"{tmp_path / 'round_00' / 'labels.jsonl'}:4: ")
+    assert told.endswith(("the run keeps that one", "the labels that were bought stay"))
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):
     oracle.label(0, queries(1))
     (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "pool-1", "label": "sports"}\r\n')

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from tiny import buy
-from transformers import AutoModel, AutoTokenizer
+from tiny import buy, documented_code
 
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import cache_folder
@@ -90,21 +89,12 @@ def test_an_exported_probe_is_restored_and_finds_its_embeddings(data, tiny_bert,
 
 
 def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
-    from safetensors.torch import load_file
-
     module = data.task.fresh()
     fit(module, data)
     module.export(tmp_path)
-    encoder, tokenizer = (
-        AutoModel.from_pretrained(tmp_path / "encoder").eval(),
-        AutoTokenizer.from_pretrained(tmp_path / "encoder"),
-    )
-    head = load_file(tmp_path / "head.safetensors")
-    with torch.no_grad():
-        tokens = tokenizer(data.row("pool", 7)["text"], truncation=True, max_length=16, return_tensors="pt")
-        mean = torch.nn.functional.normalize(encoder(**tokens)[0].mean(1), dim=-1)
-        own = (mean @ head["weight"].T + head["bias"]).softmax(-1)[0]
-    assert np.allclose(own, probabilities(module, data)[7], atol=1e-4)
+    own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](data.row("pool", 7)["text"])
+    assert list(own) == NAMES
+    assert np.allclose(list(own.values()), probabilities(module, data)[7], atol=1e-4)
     assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}
 
 

@@ -54,38 +54,45 @@ def test_best_spans_are_those_of_a_search_over_all(seed, counts, tokens, longest
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    length=st.integers(1, 20),
+    rows=st.lists(st.integers(1, 20), min_size=1, max_size=3),
     room=st.integers(2, 6),
     share=st.integers(0, 5),
     longest=st.integers(1, 7),
 )
-def test_a_span_that_windows_share_counts_once_with_its_better_score(seed, length, room, share, longest):
-    rng, step, before = np.random.default_rng(seed), room - min(share, room - 1), 2
-    pieces = [range(first, min(first + room, length)) for first in range(0, max(length - room + step, 1), step)]
-    pieces = [piece for piece in pieces if len(piece)]
-    starts = torch.full((len(pieces), before + room + 1), -1)
+def test_a_span_that_windows_share_counts_once_with_its_better_score(seed, rows, room, share, longest):
+    """`tokens` [w, t] are places in the row's context, -1 outside; windows are cut as tokenizers cut them."""
+    rng, stride, before = np.random.default_rng(seed), min(share, room - 1), 2
+    pieces, of_row = [], []
+    for length in rows:
+        firsts = range(0, max(length - stride, 1), room - stride)
+        of_row.append(range(len(pieces), len(pieces) + len(firsts)))
+        pieces += [range(first, min(first + room, length)) for first in firsts]
+    tokens = torch.full((len(pieces), before + room + 1), -1)
     for window, piece in enumerate(pieces):
-        starts[window, before : before + len(piece)] = torch.tensor(piece) * 3
-    ends, windows = torch.where(starts >= 0, starts + 2, -1), torch.arange(len(pieces))[None]
-    first, last = torch.from_numpy(rng.normal(size=(2, *starts.shape))).float()
-    scores = once_each(span_scores(first, last, starts >= 0, longest), starts, ends, windows)
-    expected = {}
-    for score, window, i, j in by_hand(first, last, starts >= 0, windows[0], longest):
-        span = (int(starts[window, i]), int(ends[window, j]))
-        expected[span] = max(score, expected.get(span, score))
+        tokens[window, before : before + len(piece)] = torch.tensor(piece)
+    windows = torch.full((len(rows), max(map(len, of_row))), -1)
+    for row, own in enumerate(of_row):
+        windows[row, : len(own)] = torch.tensor(own)
+    first, last = torch.from_numpy(rng.normal(size=(2, *tokens.shape))).float()
+    scores = once_each(span_scores(first, last, tokens >= 0, longest), tokens >= 0, windows, stride)
     left = (scores > MASKED / 2).nonzero().tolist()
-    found = {(int(starts[w, i]), int(ends[w, i + j])): float(scores[w, i, j]) for w, i, j in left}
-    assert len(left) == len(expected)
-    assert found == {span: torch.tensor(score).float().item() for span, score in expected.items()}
+    for row, own in enumerate(of_row):
+        expected = {}
+        for score, window, i, j in by_hand(first, last, tokens >= 0, windows[row], longest):
+            span = (int(tokens[window, i]), int(tokens[window, j]))
+            expected[span] = max(score, expected.get(span, score))
+        here = [(w, i, j) for w, i, j in left if w in own]
+        found = {(int(tokens[w, i]), int(tokens[w, i + j])): float(scores[w, i, j]) for w, i, j in here}
+        assert len(here) == len(expected)
+        assert found == {span: torch.tensor(score).float().item() for span, score in expected.items()}
 
 
 def test_a_sure_answer_in_two_windows_is_sure():
-    starts = torch.tensor([[-1, 0, 3, 6], [-1, 3, 6, 9]])
+    context = torch.tensor([[False, True, True, True], [False, True, True, True]])
     logits = torch.full((2, 4), -20.0)
     logits[0, 2] = logits[1, 1] = 20.0
     windows = torch.tensor([[0, 1]])
-    scores = once_each(span_scores(logits, logits, starts >= 0, 3), starts, starts + 2, windows)
-    best = best_spans(scores, windows)
+    best = best_spans(once_each(span_scores(logits, logits, context, 3), context, windows, 2), windows)
     assert best.probability.item() > 0.99
     assert best.margin.item() > 0.99
 

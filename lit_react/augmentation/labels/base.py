@@ -51,7 +51,13 @@ class GeneratedLabels:
 
 
 class LabelGenerator(ABC):
-    """Puts labels on rows that have none; once in a fit, see `Augmentation`."""
+    """Puts labels on rows that have none; once in a fit, see `Augmentation`.
+
+    Attributes:
+        gives_shares: whether targets tell how likely each class is; hard ones name one class and no more.
+    """
+
+    gives_shares: bool = True
 
     @abstractmethod
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:

@@ -34,6 +34,8 @@ class NeighbourVote(LabelGenerator):
             has all. (HAST's α is 10 times that, and its β a factor, here `augmentation.label_weight`.)
     """
 
+    gives_shares = False
+
     def __init__(
         self,
         l2: float = 0.05,

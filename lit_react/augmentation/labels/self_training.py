@@ -35,6 +35,7 @@ class SelfTraining(LabelGenerator):
         expect("augmentation.labels.l2", l2, above=0)
         expect("augmentation.labels.threshold", threshold, at_least=0, at_most=1)
         self.l2, self.threshold, self.targets, self.prior = l2, threshold, targets, prior
+        self.gives_shares = targets == "soft"
 
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
         """See `LabelGenerator`; reports the share of the rows that are `kept`, and their mean `confidence`."""
