@@ -224,7 +224,7 @@ def test_generated_labels_are_compared_with_gold_ones_where_there_are_some(data)
     ("options", "message"),
     [
         ({"consistency": Consistency()}, r"augmentation\.consistency: needs variants"),
-        ({"complementary": ComplementaryLabels(negatives_below=0.1)}, r"needs generated labels"),
+        ({"complementary": ComplementaryLabels(negatives_below=0.1)}, r"needs generated probabilities"),
         ({"unlabeled_size": 0}, r"augmentation\.unlabeled_size: 0"),
         ({"label_weight": -1.0}, r"augmentation\.label_weight: -1\.0"),
         ({"variants": 0}, r"augmentation\.variants: 0"),

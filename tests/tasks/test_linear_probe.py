@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from tiny import buy, documented_code
+from transformers import AutoModel
 
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import cache_folder
@@ -92,7 +93,7 @@ def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
     module = data.task.fresh()
     fit(module, data)
     module.export(tmp_path)
-    own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](data.row("pool", 7)["text"])
+    own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](data.row("pool", 7)["text"], 16)
     assert list(own) == NAMES
     assert np.allclose(list(own.values()), probabilities(module, data)[7], atol=1e-4)
     assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}

@@ -61,7 +61,7 @@ def test_the_documented_code_gives_the_same_probabilities(task, texts, tmp_path)
     with torch.no_grad():
         expected = task.outputs(task.encode(texts).batch([0, 1, 2]))["probabilities"]
     for row, text in enumerate(texts["text"]):
-        found = probabilities(text)
+        found = probabilities(text, 16)
         assert list(found) == ["calm", "loud"]
         torch.testing.assert_close(torch.tensor(list(found.values())), expected[row], atol=1e-5, rtol=1e-4)
 
