@@ -302,14 +302,14 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> No
         assert all(own[option] == value for option, value in special.items()), name
 
 
-def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does() -> None:
-    stretched = shipped("augmentation/stretched.yaml")["augmentation"]
+@pytest.mark.parametrize("name", ["random_stretched", "policy_stretched"])
+def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does(name) -> None:
+    stretched = dotted({"augmentation": shipped("augmentation/stretched.yaml")["augmentation"]})
+    stretched["augmentation.labels"] = stretched.pop("augmentation.labels.class_path")
     strategies = shipped("compare/stretching_and_acquisition.yaml")["strategies"]
-    options = {k: v for k, v in strategies["policy_stretched"].items() if k.startswith("augmentation.")}
-    assert options == {
-        "augmentation.labels": stretched["labels"]["class_path"],
-        **{f"augmentation.complementary.{k}": v for k, v in stretched["complementary"].items()},
-    }
+    assert {
+        option: value for option, value in strategies[name].items() if option.startswith("augmentation.")
+    } == stretched
     refit = shipped("augmentation/refit.yaml")["rounds"]["refit"]
     assert all(strategies[name]["rounds.refit"] == refit for name in ("random_refit", "policy_refit"))
 
