@@ -103,7 +103,7 @@ class FileOracle(Oracle):
         """
         asked = self._write(round, queries)
         answers = self._read(round, asked)
-        waiting = {_id(query): (query.split, query.row) for query in queries}
+        waiting = {_id(query.split, query.row): (query.split, query.row) for query in queries}
         return {waiting[name]: label for name, label in answers.items() if name in waiting}
 
     def changed(self, round: int, bought: Answers) -> str | None:
@@ -117,7 +117,7 @@ class FileOracle(Oracle):
             None where there are none. A line that was taken out is none: its answer is kept in the ledger.
         """
         path = self._round(round) / "labels.jsonl"
-        places = {f"{split}-{row}": (split, row) for split, row in bought}
+        places = {_id(*where): where for where in bought}
         try:
             given = {record["id"]: (line, record["label"]) for line, record in _records(path, ("id", "label"))}
         except UserError as error:
@@ -156,11 +156,10 @@ class FileOracle(Oracle):
         """Add new queries to the round's file and return all ids in it."""
         path = self._round(round) / "to_label.jsonl"
         records = {record["id"]: record for _, record in _records(path, ("id",))}
-        new = [query for query in queries if _id(query) not in records]
+        new = {name: query for query in queries if (name := _id(query.split, query.row)) not in records}
         if new:
-            for query in new:
-                asked = self.question(query.split, query.row)
-                records[_id(query)] = {"id": _id(query), "label": None, **asked}
+            for name, query in new.items():
+                records[name] = {"id": name, "label": None, **self.question(query.split, query.row)}
             write_lines(path, list(records.values()))
         return set(records)
 
@@ -188,8 +187,8 @@ class FileOracle(Oracle):
         return answers
 
 
-def _id(query: Query) -> str:
-    return f"{query.split}-{query.row}"
+def _id(split: str, row: int) -> str:
+    return f"{split}-{row}"
 
 
 def _records(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -29,8 +29,7 @@ class GanBert(FeatureAugmentation):
 
     In the published port for PyTorch both losses go backward through features that are not detached, so each network
     also gets the other's gradients. Here D sees made features detached (real ones are not: they train the encoder), and
-    G's step, an AdamW of its own within
-    `loss`, leaves D's parameters and their gradients alone.
+    G's step, an AdamW of its own within `loss`, leaves D's parameters and their gradients alone.
 
     Args:
         learning_rate: of G.
