@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -13,10 +12,9 @@ import pandas as pd
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.errors import UserError
 from lit_react.experiments import statistics
+from lit_react.experiments.points import tidy_points
 from lit_react.experiments.results import Cell
 
-OTHER_METRICS = ("macro_f1", "ece")
-"""Compared beside each task's own metric, where all cells have them."""
 CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
 ADAPTIVE = ("albl", "tailor", "static", "contextual")
 SEED = 20  # of the resamples
@@ -105,50 +103,16 @@ class Difference:
         )
 
 
-def tidy_points(cells: list[Cell]) -> tuple[pd.DataFrame, int]:
-    """Test metrics in points, a row per data set, strategy, seed and label count.
-
-    Most cells of a data set have the same label counts; those are taken. A cell with others is read off there,
-    linearly between its rounds and with its last value after them.
-
-    Returns:
-        the frame, and how many cells had to be read off.
-
-    Raises:
-        UserError: a cell has no test result.
-    """
-    counts = [tuple(round["labeled"] for round in cell.rounds) for cell in cells]
-    schedules = {
-        data: max(chosen.items(), key=lambda item: (item[1], len(item[0]), item[0]))[0]
-        for data in {cell.data for cell in cells}
-        if (chosen := Counter(count for cell, count in zip(cells, counts, strict=True) if cell.data == data))
-    }
-    frames, read_off = [], 0
-    for cell, count in zip(cells, counts, strict=True):
-        schedule = schedules[cell.data]
-        read_off += count != schedule
-        columns: dict[str, object] = {"labels": schedule}
-        metrics = {"score": cell.metric} | {name: name for name in OTHER_METRICS if name != cell.metric}
-        for name, metric in ((name, f"test/{metric}") for name, metric in metrics.items()):
-            if all(metric in round["metrics"] for round in cell.rounds):
-                values = [100 * round["metrics"][metric] for round in cell.rounds]
-                columns[name] = values if count == schedule else np.interp(schedule, count, values)
-            elif name == "score":
-                place = f"{cell.data}/{cell.strategy}/seed_{cell.seed:02d}"
-                raise UserError(f"{place}: a round without {metric}, expected runs with a test split")
-        frames.append(pd.DataFrame(columns).assign(data=cell.data, strategy=cell.strategy, seed=cell.seed))
-    return pd.concat(frames).set_index(["data", "strategy", "seed", "labels"]).sort_index(), read_off
-
-
 @dataclass(frozen=True)
 class Comparison:
     """What the tables and figures read.
 
     Args:
-        points: see `tidy_points`, without the strategy `full`.
+        points: the frame of `Points`, without the strategy `full`.
         roles: of the strategies.
         ceilings: per data set, the mean last score of `full` in points; empty where it did not run.
-        read_off: cells with label counts of their own.
+        read_off: see `Points`.
+        by_cost: see `Points`.
         apart: data sets that are left out, as no seed is common to all strategies there.
         metric: what the score is: the task's metric, by name where all data sets have the same.
     """
@@ -157,6 +121,7 @@ class Comparison:
     roles: Roles
     ceilings: dict[str, float]
     read_off: int
+    by_cost: list[str]
     apart: list[str]
     metric: str = "accuracy"
 
@@ -178,9 +143,15 @@ class Comparison:
         return metric in self.points and bool(self.points[metric].notna().all())
 
     def scores(self, metric: str = "score", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
-        """Area under the curve, the mean over the rounds within the label counts: (data, seed) × strategy."""
+        """Area under the curve, the mean over the rounds within the label counts: (data, seed) × strategy.
+
+        Sets that are compared by cost have no label counts: they are in the area of all rounds alone.
+        """
         labels = self.points.index.get_level_values("labels")
-        chosen = self.points.loc[(labels > above) & (labels <= up_to), metric]
+        within = (labels > above) & (labels <= up_to)
+        if above > 0 or up_to < np.inf:
+            within &= ~self.points.index.get_level_values("data").isin(self.by_cost)
+        chosen = self.points.loc[within, metric]
         return chosen.groupby(["data", "seed", "strategy"]).mean().unstack("strategy").sort_index()
 
     def paired(self, scores: pd.DataFrame) -> pd.DataFrame:
@@ -261,7 +232,7 @@ def compare_grid(
         raise UserError("no data set has a seed that all its strategies have finished, expected one at least")
     strategies = sorted({cell.strategy for cell in compared})
     roles = choose_roles(strategies, focus, reference, baseline, fixed)
-    points, read_off = tidy_points(compared)
+    points = tidy_points(compared)
     full = [cell for cell in cells if cell.strategy == CEILING]
     last: dict[str, list[float]] = {cell.data: [] for cell in full}
     for cell in full:
@@ -269,4 +240,4 @@ def compare_grid(
     ceilings = {data: float(np.mean(values)) for data, values in last.items()}
     metrics = {cell.metric for cell in compared}
     metric = metrics.pop() if len(metrics) == 1 else "score (each task's metric)"
-    return Comparison(points, roles, ceilings, read_off, apart, metric)
+    return Comparison(points.frame, roles, ceilings, points.read_off, points.by_cost, apart, metric)

@@ -35,10 +35,10 @@ def highlights(comparison: Comparison) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def style_axes(axes: Axes, labels: list[int]) -> None:
+def style_axes(axes: Axes, labels: list[float]) -> None:
     """Labels on a logarithmic axis, ticks at some of the counts; a light grid, no frame."""
     axes.set_xscale("log")
-    ticks: list[int] = []
+    ticks: list[float] = []
     for count in sorted(set(labels)):
         if not ticks or count >= 1.45 * ticks[-1]:
             ticks.append(count)
@@ -46,7 +46,7 @@ def style_axes(axes: Axes, labels: list[int]) -> None:
         ticks[-1] = labels[-1]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.set_xticks(ticks, [f"{count:.6g}" for count in ticks])
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -67,13 +67,21 @@ def learning_curves(comparison: Comparison, metric: str = "score") -> Figure:
         axes.set_title(data, fontsize=10, fontweight="bold", loc="left")
     for axes in panels[len(sets) :]:
         axes.remove()
-    figure.supxlabel("labels bought from the pool (logarithmic)", fontsize=9)
+    figure.supxlabel(f"{_unit(comparison)} (logarithmic)", fontsize=9)
     figure.supylabel(f"test {comparison.metric if metric == 'score' else 'macro-F1'}, %", fontsize=9)
     lines = {line.get_label(): line for axes in panels[: len(sets)] for line in axes.get_lines()}
     ordered = [name for name in [*styles, "other strategies"] if name in lines]
     handles = [lines[name] for name in ordered]
     figure.legend(handles, ordered, loc="outside upper center", ncols=5, frameon=False, fontsize=9, handlelength=3)
     return figure
+
+
+def _unit(comparison: Comparison) -> str:
+    """What the places of the curves count."""
+    if not comparison.by_cost:
+        return "labels bought from the pool"
+    others = set(comparison.data) - set(comparison.by_cost)
+    return "cost of all labels" + (f"; labels bought from the pool on {', '.join(sorted(others))}" if others else "")
 
 
 def _draw_curves(axes: Axes, curves: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> None:
@@ -97,10 +105,10 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, styles: dict[str, dict[str, A
 def gains(comparison: Comparison) -> pd.DataFrame | None:
     """Accuracy − that of the baseline, (data, labels) × strategies, at the label counts that all data sets have.
 
-    None without a baseline that has all data sets, or with fewer than two such counts.
+    None without a baseline that has all data sets, with fewer than two such counts, or with sets compared by cost.
     """
     complete = comparison.complete(comparison.means())
-    if comparison.roles.baseline not in complete:
+    if comparison.by_cost or comparison.roles.baseline not in complete:
         return None
     common = comparison.paired(comparison.scores()).index
     curves = comparison.points["score"].unstack("strategy")[complete]

@@ -14,7 +14,9 @@ ALPHA = 0.05
 
 
 def label_counts(comparison: Comparison) -> list[int]:
-    """The label counts that all data sets have; empty where they differ, or are more than `MOST`."""
+    """The label counts that all data sets have; empty where they differ, are more than `MOST`, or are costs."""
+    if comparison.by_cost:
+        return []
     by_set = {tuple(part.index.unique("labels")) for _, part in comparison.points.groupby("data")}
     counts = [int(count) for count in by_set.pop()] if len(by_set) == 1 else []
     return sorted(counts) if len(counts) <= MOST else []

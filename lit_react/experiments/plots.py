@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from lit_react.experiments.results import costs_one_each
+
 
 def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None:
     """The task's metrics over labels or their cost, validation dashed and test solid, rewards below; a PNG file.
@@ -44,6 +46,6 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
 
 def horizontal_axis(rounds: list[dict[str, Any]]) -> tuple[list[float], str]:
     """What each round had, and the name of the axis: labels where each costs 1, else cost units."""
-    if all(entry["cost"] == entry["labeled"] + entry["validation"] for entry in rounds):
+    if costs_one_each(rounds):
         return [entry["labeled"] for entry in rounds], "labels bought from the pool"
     return [entry["cost"] for entry in rounds], "cost of all labels, validation included"

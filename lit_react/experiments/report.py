@@ -121,6 +121,12 @@ def remarks(comparison: Comparison) -> list[str]:
             f"Runs with other label counts than most of their data set: {comparison.read_off}. They were read off at "
             "those counts, linearly between their rounds and with the last value after them."
         )
+    if comparison.by_cost:
+        lines.append(
+            f"Compared at equal cost, as not every label costs 1: {', '.join(comparison.by_cost)}. Read cost units for "
+            "labels there, those of validation labels included; runs are read off linearly between their rounds. These "
+            "sets have no part in tables by number of labels."
+        )
     return lines
 
 

@@ -20,6 +20,11 @@ def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def costs_one_each(rounds: list[dict[str, Any]]) -> bool:
+    """Whether each label cost 1, so that their number says what was spent."""
+    return all(entry["cost"] == entry["labeled"] + entry["validation"] for entry in rounds)
+
+
 def write_results(folder: Path, state: RunState) -> None:
     """Write `result.json`, whole, after each round."""
     metrics = sorted({name for round in state.rounds for name in round["metrics"]})

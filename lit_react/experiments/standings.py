@@ -189,7 +189,7 @@ def _counts(counts: pd.Series, first: int, last: int) -> dict[str, Entry]:
     best = counts.min() if counts.notna().sum() > 1 else np.nan
     entries = {}
     for name, count in counts.items():
-        text = "–" if np.isnan(count) else f"> {last}" if np.isinf(count) else f"{count:.0f}"
+        text = "–" if np.isnan(count) else f"> {last:.0f}" if np.isinf(count) else f"{count:.0f}"
         reached = np.isfinite(count) and np.isfinite(best) and round(count) == round(best)
         entries[str(name)] = Entry(f"≤ {text}" if count == first else text, bold=bool(reached))
     return entries

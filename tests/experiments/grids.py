@@ -7,15 +7,20 @@ import numpy as np
 LABELS = (20, 40, 60, 80, 100, 128, 160, 200, 260)
 
 
-def write_cell(folder, labels, accuracy, stopped="the budget is spent", metrics=("accuracy", "macro_f1", "ece")):
-    """`result.json` of one run; accuracy as shares, one per label count; stopped None for a run that goes on."""
+def write_cell(
+    folder, labels, accuracy, stopped="the budget is spent", metrics=("accuracy", "macro_f1", "ece"), costs=None
+):
+    """`result.json` of one run; accuracy as shares, one per label count; stopped None for a run that goes on.
+
+    A label costs 1 where `costs` does not say what was spent, 100 on validation included.
+    """
     others = {"macro_f1": lambda value: 0.97 * value, "ece": lambda value: 0.3 * (1 - value)}
     rounds = [
         {
             "round": number,
             "labeled": count,
             "validation": 100,
-            "cost": count + 100.0,
+            "cost": count + 100.0 if costs is None else costs[number],
             "metrics": {f"test/{name}": others.get(name, lambda value: value)(value) for name in metrics},
             "reward": None,
             "q": {},

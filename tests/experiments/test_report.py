@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from lit_react.errors import UserError
 from lit_react.experiments.comparison import Comparison, choose_roles, compare_grid
-from lit_react.experiments.curves import spread_out
+from lit_react.experiments.curves import gains, learning_curves, spread_out
+from lit_react.experiments.label_counts import label_counts
 from lit_react.experiments.pages import Picture, Section, as_html
 from lit_react.experiments.pairs import equivalence, focus_differences, lost_sets, penalty_table, sets_table
 from lit_react.experiments.report import make_sections, missing_runs, remarks, report
@@ -111,6 +112,51 @@ def test_scores_are_means_over_the_rounds_of_a_regime(tmp_path):
     assert comparison.scores().loc[("a", 0), "policy"] == pytest.approx(40)
     assert comparison.scores(up_to=128).loc[("a", 0), "policy"] == pytest.approx(20)
     assert comparison.scores(above=128).loc[("a", 0), "policy"] == pytest.approx(60)
+
+
+def by_length(folder, sets=("a",), steps=(20, 40)):
+    """`long` buys 20 labels a round for 300 tokens, `random` 40; at equal labels `long` is the better one."""
+    for data in sets:
+        for name, step, at in zip(("long", "random"), steps, (0.5, 0.45), strict=True):
+            labels = [10, 10 + step, 10 + 2 * step]
+            scores = [at + 0.1 * (count - 10) / 20 for count in labels]
+            write_cell(folder / data / name / "seed_00", labels, scores, costs=[1000.0, 1300.0, 1600.0 + step])
+    return read(folder, focus="long")
+
+
+def test_where_labels_cost_by_length_strategies_are_compared_for_the_same_money(tmp_path):
+    comparison = by_length(tmp_path)
+    assert comparison.by_cost == ["a"]
+    assert comparison.read_off == 0
+    curves = comparison.points["score"].unstack("strategy").droplevel(["data", "seed"])
+    assert curves.index.tolist() == [1000, 1315, 1630]
+    assert curves["long"].tolist() == pytest.approx([50, 60 + 10 * 15 / 320, 70])
+    assert curves["random"].iloc[-1] == pytest.approx(65 + 20 * 330 / 340)
+    assert comparison.means().loc["a", "random"] > comparison.means().loc["a", "long"]
+
+
+def test_a_set_that_is_compared_by_cost_has_no_part_in_tables_by_number_of_labels(tmp_path):
+    by_length(tmp_path)
+    for name in ("long", "random"):
+        write_cell(tmp_path / "b" / name / "seed_00", (100, 200), (0.4, 0.5))
+    comparison = read(tmp_path, focus="long")
+    assert comparison.data == ["a", "b"]
+    assert comparison.means(above=0, up_to=128).index.tolist() == ["b"]
+    assert label_counts(comparison) == []
+    assert gains(comparison) is None
+    assert any("Compared at equal cost" in line and ": a." in line for line in remarks(comparison))
+    text = learning_curves(comparison).get_supxlabel()
+    assert text == "cost of all labels; labels bought from the pool on b (logarithmic)"
+    report(tmp_path, focus="long")
+    assert "Compared at equal cost" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_runs_that_spent_the_same_in_each_round_are_compared_there(tmp_path):
+    for name, score in (("policy", 0.6), ("random", 0.5)):
+        write_cell(tmp_path / "a" / name / "seed_00", (10, 20), (score, score), costs=[220.0, 240.0])
+    comparison = read(tmp_path)
+    assert comparison.by_cost == ["a"]
+    assert comparison.points.index.unique("labels").tolist() == [220, 240]
 
 
 def test_other_label_counts_are_read_off_at_those_of_most_runs(tmp_path):
