@@ -74,7 +74,7 @@ table-fine-tuning: $(VENV)/dev  ## 6 strategies x 4 data sets x 3 seeds, all wei
 table-ablations: policy  ## what of the policy's training matters
 	$(BIN)/python scripts/tables/ablations.py
 
-table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 data sets x 4 strategies x 3 seeds (hours)
+table-tasks: model-multi30k  ## entities, relations, answers, translations: 5 data sets x 3 strategies x 3 seeds (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml
 	$(BIN)/python -m lit_react report runs/tasks
 

@@ -125,7 +125,7 @@ class ReactCLI(LightningCLI):
         check_same_run(plan.folder, config)
         first = self._prepare(plan, model, datamodule, seed)
         if is_first_process():
-            for line in doubts(datamodule.splits):
+            for line in [*doubts(datamodule.splits), *model.doubts(datamodule.pool.table)]:
                 log.warning("data: %s", line)
             write_atomically(plan.folder / "config.yaml", config.encode())
         pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")

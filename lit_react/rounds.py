@@ -140,6 +140,7 @@ def run_rounds(
         UserError: the state or the ledger is damaged, the ledger is of other data, …
     """
     folder, state = plan.folder, RunState.load(plan.folder)
+    people = FileOracle(folder, data.question, data.parse) if plan.oracle == "file" else None
     limits = {"budget": plan.budget, **vars(plan.stopping)}
     with _open_ledger(plan, data) as ledger, _short_collections():
         if is_first_process() and state.rounds:
@@ -148,14 +149,14 @@ def run_rounds(
         acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
         if state.acquisition is not None:
             acquisition.load_state_dict(state.acquisition)
-        if plan.oracle == "file" and is_first_process():
-            _tell_of_changes(FileOracle(plan.folder, data.question, data.parse), ledger)
+        if people is not None and is_first_process():
+            _tell_of_changes(people, ledger)
         if state.stopped:
             return state
         if is_first_process() and not ledger.asked(0):
             ledger.ask(0, first)
         for round in count(len(state.rounds)):
-            _buy(plan, ledger, data, round)
+            _buy(people, ledger, data, round)
             labels = len(data.pool.labeled_rows)
             if is_first_process():
                 log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent, plan.budget)
@@ -209,11 +210,11 @@ def _open_ledger(plan: Rounds, data: PoolDataModule) -> Ledger:
     return Ledger(path, budget=plan.budget, fingerprint=data.fingerprint(), read_only=not is_first_process())
 
 
-def _buy(plan: Rounds, ledger: Ledger, data: PoolDataModule, round: int) -> None:
+def _buy(people: FileOracle | None, ledger: Ledger, data: PoolDataModule, round: int) -> None:
     """Have the round's query answered, record the answers, then show the labels to the data module."""
     known = data.known_labels()
     gold = GoldOracle(known)
-    oracle = gold if plan.oracle == "gold" else FileOracle(plan.folder, data.question, data.parse)
+    oracle = people or gold
     pending = ledger.pending(round)
     if is_first_process():
         given = [query for query in pending if known[query.split][query.row] is not None]

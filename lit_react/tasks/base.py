@@ -171,6 +171,10 @@ class TaskModule(Optimised):
         """int64 [n], how much there is to read or to tag in each row, for `TokenCost`."""
         return encoded.lengths
 
+    def doubts(self, encoded: EncodedTable) -> list[str]:
+        """A line for each thing that encoding did to the pool and that is seldom meant."""
+        return []
+
     @abstractmethod
     def class_of(self, label: Label) -> int:
         """The class that stands for a label among the C classes of `signals`, in 0 … C-1."""

@@ -177,6 +177,10 @@ class QuestionAnswering(TransformerTask):
             cache=cache_folder(),
         )
 
+    def doubts(self, encoded: EncodedTable) -> list[str]:
+        """None: windows read all of a context."""
+        return []
+
     def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
         """int64 [n], tokens of each context: what people read."""
         assert isinstance(encoded, WindowTable)

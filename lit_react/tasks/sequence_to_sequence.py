@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForSeq2SeqLM, LogitsProcessorList, PreTrainedModel
@@ -133,6 +135,10 @@ class SequenceToSequence(TransformerTask):
             table = datasets.Dataset(pa.table({"text": prefixed}))
         tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
         return PairTable(tokens, self._encode_targets)
+
+    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
+        """int64 [n], tokens of each source, the prefix left out: nobody reads it."""
+        return encoded.lengths - len(self.tokenizer(self.prefix, add_special_tokens=False)["input_ids"])
 
     def _encode_targets(self, texts: list[str]) -> Tensor:
         encoded = self.tokenizer(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.bounds import expect
-from lit_react.data.encoding import cache_folder, embed, text_digest, tokenize
+from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize
 from lit_react.errors import UserError
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.fine_tuning import FineTuning
@@ -78,6 +78,12 @@ class PretrainedTask(TaskModule):
             return self.label_names
         config = load_config(self.pretrained)
         return [config.id2label[index] for index in range(config.num_labels)]
+
+    def doubts(self, encoded: EncodedTable) -> list[str]:
+        """How many rows are as long as the model reads."""
+        full = int((encoded.lengths >= self.max_length).sum())
+        rest = f"texts of the pool fill model.max_length, {self.max_length} tokens: the rest of longer ones is not read"
+        return [f"{full} of {len(encoded)} {rest}"] if full else []
 
     @abstractmethod
     def metrics(self) -> nn.Module:

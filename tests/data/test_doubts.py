@@ -4,6 +4,7 @@ import datasets
 
 from lit_react.data.doubts import doubts
 from lit_react.data.tables import Source
+from lit_react.tasks import QuestionAnswering, TextClassification
 
 
 def of(*texts: str) -> datasets.Dataset:
@@ -20,3 +21,15 @@ def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
     assert doubts(Source(of("a"), of("b"), None, ["0"])) == []
     words = datasets.Dataset.from_dict({"tokens": [["a"], ["a"]], "label": [None, None]})
     assert doubts(Source(words, words, words, ["0"])) == []
+
+
+def test_texts_that_fill_what_the_model_reads_are_counted(tiny_bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIT_REACT_CACHE", str(tmp_path))
+    texts = of("how", "how far is it " * 5, "who")
+    module = TextClassification(str(tiny_bert), max_length=8)
+    assert module.doubts(module.encode(of("how", "who"))) == []
+    [line] = module.doubts(module.encode(texts))
+    assert line.startswith("1 of 3 texts of the pool fill model.max_length, 8 tokens")
+    windows = QuestionAnswering(str(tiny_bert), max_length=20, max_question_length=4, stride=4)
+    questions = datasets.Dataset.from_dict({"text": ["who"], "context": ["how far is it " * 20]})
+    assert windows.doubts(windows.encode(questions)) == []

@@ -90,8 +90,11 @@ def test_a_batch_has_the_first_target_and_all_references(models) -> None:
     assert module.sizes(None, table).tolist() == [9, 7, 8]
 
 
-def test_a_prefix_is_encoded_with_each_source(models) -> None:
-    plain, prefixed = (table_of(make(models["t5"], prefix=prefix)) for prefix in ("", "every "))
+def test_a_prefix_is_encoded_with_each_source_and_nobody_pays_for_reading_it(models) -> None:
+    modules = [make(models["t5"], prefix=prefix) for prefix in ("", "every ")]
+    plain, prefixed = map(table_of, modules)
+    rows = datasets.Dataset.from_dict({"text": TEXTS})
+    assert modules[1].sizes(rows, prefixed).tolist() == modules[0].sizes(rows, plain).tolist() == plain.lengths.tolist()
     assert np.array_equal(prefixed.lengths, plain.lengths + 1)
     assert torch.equal(prefixed.batch([0])["input_ids"][:, 1:], plain.batch([0])["input_ids"])
 
