@@ -222,6 +222,7 @@ class ReactCLI(LightningCLI):
 
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
+        check_launch(self.trainer)
         self.datamodule.connect(self.model)
         given, newest = Path(self.model.pretrained), self._get(self.config_init, "rounds").folder / "model"
         if is_export(given):

@@ -26,7 +26,7 @@ def is_first_process() -> bool:
 
 
 def check_launch(trainer: L.Trainer) -> None:
-    """See that the Trainer starts the other processes itself: before the first fit one alone buys and writes.
+    """See that the Trainer starts the other processes itself: until it does, one alone buys and writes.
 
     Raises:
         UserError: another program (torchrun, SLURM, …) started several.
@@ -35,7 +35,7 @@ def check_launch(trainer: L.Trainer) -> None:
     if trainer.world_size > 1 and launcher is not None and not isinstance(launcher, LightningEnvironment):
         raise UserError(
             f"trainer: {trainer.world_size} processes were started from outside ({type(launcher).__name__}), expected "
-            "one, which starts the others: python -m lit_react fit --trainer.devices N --trainer.strategy ddp"
+            "one, which starts the others: python -m lit_react … --trainer.devices N --trainer.strategy ddp"
         )
 
 

@@ -22,10 +22,11 @@ def run(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_processes_started_from_outside_are_refused_before_anything_is_bought(tmp_path, news_csv, tiny_bert) -> None:
+@pytest.mark.parametrize("task", ["fit", "predict"])
+def test_processes_started_from_outside_are_refused(task, tmp_path, news_csv, tiny_bert) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
     options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    arguments = command(news_csv, tiny_bert, tmp_path / "run", *options)
+    arguments = [task, *command(news_csv, tiny_bert, tmp_path / "run", *options)[1:]]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *arguments], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode != 0
