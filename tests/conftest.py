@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import build_bert, write_news
+from tiny import build_bert, command, write_news
+
+from lit_react.cli import main
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,3 +50,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert: str) -> Path:
+    """Folder of a finished run of four rounds; read, and not gone on with."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    main(command(news_csv, tiny_bert, folder))
+    return folder

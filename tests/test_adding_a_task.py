@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_fit import purchases, rounds
+from runs import purchases, rounds
 from tiny import command
 
 from lit_react.cli import main

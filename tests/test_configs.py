@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_fit import rounds
+from runs import rounds
 from tiny import save_bert
 from transformers import BertForMaskedLM
 

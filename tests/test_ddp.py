@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from test_fit import bought, rounds
+from runs import bought, rounds
 from tiny import ACCELERATOR, FROZEN, command
 
 pytestmark = pytest.mark.skipif(

@@ -1,48 +1,17 @@
 """The main path, from the command line to the files, with a 2-layer BERT."""
 
 import json
-import logging
-import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 import pytest
+from runs import bought, purchases, rounds
 from tiny import command, random_policy
 
 from lit_react.cli import main
-from lit_react.data.ledger import Ledger
-
-
-def purchases(folder: Path) -> list[dict]:
-    fingerprint = ledger_fingerprint(folder)
-    with Ledger(folder / "ledger.sqlite", budget=1e9, fingerprint=fingerprint, read_only=True) as ledger:
-        return ledger.purchases()
-
-
-def ledger_fingerprint(folder: Path) -> str:
-    import sqlite3
-
-    with sqlite3.connect(folder / "ledger.sqlite") as db:
-        return db.execute("SELECT value FROM meta WHERE key = 'fingerprint'").fetchone()[0]
-
-
-def bought(folder: Path) -> list[tuple]:
-    return [(p["split"], p["row"], p["label"], p["round"], p["policy"]) for p in purchases(folder)]
-
-
-def rounds(folder: Path) -> list[dict]:
-    return json.loads((folder / "result.json").read_text())["rounds"]
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert: str) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    main(command(news_csv, tiny_bert, folder))
-    return folder
 
 
 def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: Path) -> None:
@@ -225,66 +194,6 @@ def test_a_crash_between_asking_and_saving_asks_people_for_nothing_too_early(
     assert len(rounds(tmp_path / "run")) == 1
 
 
-def test_the_exported_model_is_read_by_a_plain_pipeline(finished: Path) -> None:
-    from transformers import pipeline
-
-    answer = pipeline("text-classification", str(finished / "model"))("shares rose as profits grew")
-    assert answer[0]["label"] in {"business", "entertainment", "politics", "sports", "tech"}
-
-
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv, tiny_bert, suffix: str) -> None:
-    (tmp_path / "new.csv").write_text('text\n"the match ended in a draw"\n"shares fell"\n"a, quoted ""text"""\n')
-    out = tmp_path / f"predictions.{suffix}"
-    options = command(news_csv, tiny_bert, finished)[1:]
-    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
-    records = pq.read_table(out).to_pylist() if suffix == "parquet" else [json.loads(x) for x in out.open()]
-    assert [r["text"] for r in records] == ["the match ended in a draw", "shares fell", 'a, quoted "text"']
-    for record in records:
-        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
-
-
-def test_predict_with_an_exported_folder_needs_neither_run_nor_training_data(finished, tmp_path, news_csv) -> None:
-    shutil.copytree((finished / "model").resolve(), tmp_path / "exported")
-    (tmp_path / "new.csv").write_text("text,label\nthe match ended in a draw,no class of the model\n")
-    options = command(tmp_path / "gone.csv", tmp_path / "exported", tmp_path / "no-run")[1:]
-    out = tmp_path / "predictions.jsonl"
-    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
-    assert set(json.loads(out.read_text())["probabilities"]) == set(pd.read_csv(news_csv)["label"])
-
-
-def test_an_exported_folder_that_is_named_comes_before_the_runs_own(finished, tmp_path, news_csv, tiny_bert) -> None:
-    main(command(news_csv, tiny_bert, tmp_path / "other", "--rounds.stopping.max_rounds", "1"))
-    (tmp_path / "new.csv").write_text("text\nthe match ended in a draw\n")
-    found = []
-    for model in (tiny_bert, str(tmp_path / "other" / "model")):
-        options = command(news_csv, model, finished)[1:]
-        out = tmp_path / f"{len(found)}.jsonl"
-        main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
-        found.append(json.loads(out.read_text())["probabilities"])
-    assert found[0] != found[1]
-
-
-def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, news_csv, tiny_bert, capsys) -> None:
-    options = command(news_csv, tiny_bert, finished)[1:]
-    main(["validate", *options])
-    main(["test", *options])
-    printed = capsys.readouterr().out
-    last = rounds(finished)[-1]["metrics"]
-    for name in ("val/accuracy", "test/accuracy"):
-        assert name in printed
-        assert f"{last[name]:.6f}"[:6] in printed
-
-
-def test_rows_that_were_bought_are_not_tested_on(finished: Path, news_csv, tiny_bert, capsys) -> None:
-    options = command(news_csv, tiny_bert, finished, "--data.test_size", "40")[1:]
-    with pytest.raises(SystemExit) as stopped:
-        main(["test", *options])
-    assert stopped.value.code == 2
-    assert "ledger.sqlite" in capsys.readouterr().err
-
-
 def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tiny_bert, capsys, caplog) -> None:
     frame = pd.read_csv(news_csv)
     answers = dict(zip(frame["text"], frame["label"], strict=True))
@@ -399,51 +308,6 @@ def test_the_run_ends_when_every_row_is_labeled(tmp_path, news_csv, tiny_bert) -
     main(command(news_csv, tiny_bert, tmp_path / "run", *small))
     assert json.loads((tmp_path / "run" / "result.json").read_text())["stopped"] == "every row of the pool is labeled"
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 12]
-
-
-def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:
-    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
-    main([*options, "--trainer.logger.save_dir", str(tmp_path / "csv")])
-    frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
-    assert set(frame["pool/labeled"].dropna()) == {8, 14, 20, 26}
-    assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
-
-
-def test_the_trainers_default_logger_writes_into_the_runs_folder(tmp_path, news_csv, tiny_bert) -> None:
-    main(command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "true"))
-    assert set(pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")["pool/labeled"].dropna()) == {8, 14, 20, 26}
-
-
-def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:
-    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "2")
-    options[options.index("disabled")] = "offline"
-    main(options)
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
-
-
-def test_wandb_out_of_reach_costs_a_line_and_not_the_run(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
-    options[options.index("disabled")] = "online"
-    with caplog.at_level(logging.WARNING, logger="lit_react"):
-        main(options)
-    assert "kept offline" in caplog.text
-    assert len(rounds(tmp_path / "run")) == 1
-
-
-def test_a_tracker_that_fails_is_skipped_and_said(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
-    from lightning.pytorch.loggers import CSVLogger
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(CSVLogger, "log_hyperparams", full)
-    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
-    with caplog.at_level(logging.WARNING, logger="lit_react"):
-        main([*options, "--trainer.logger.save_dir", str(tmp_path), "--rounds.stopping.max_rounds", "1"])
-    assert "No space left on device" in caplog.text
-    assert len(rounds(tmp_path / "run")) == 1
 
 
 def test_bf16_mixed_precision_runs_on_the_cpu_and_keeps_float32_weights(tmp_path, news_csv, tiny_bert) -> None:

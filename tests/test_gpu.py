@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_fit import bought, purchases, rounds
+from runs import bought, purchases, rounds
 from tiny import command
 
 from lit_react.cli import main

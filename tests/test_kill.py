@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_fit import bought, purchases, rounds
+from runs import bought, purchases, rounds
 from tiny import FROZEN, command
 
 from lit_react.cli import main

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_fit import bought, rounds
+from runs import bought, rounds
 from tiny import command, make_signals
 
 from lit_react.acquisition.policies import ALBL, TAILOR, Schedule

@@ -4,30 +4,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from tiny import linear_policy, make_signals, random_policy
+from agents import KIND, SAMPLE, STATE, make_agent, make_options, observe_random
+from tiny import linear_policy, random_policy
 from torch import nn
 
-from lit_react.acquisition.agent import POINTS, Agent, Options
-from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES, FeatureMap, History
+from lit_react.acquisition.agent import POINTS, Agent
 from lit_react.acquisition.guard import Guard
-from lit_react.acquisition.policies import QProposals
 from lit_react.errors import UserError
-
-STATE, SAMPLE = len(STATE_FEATURES), len(SAMPLE_FEATURES)
-
-
-def make_agent(**options):
-    """An agent that learns from scratch."""
-    return Agent(**{"pretrained": None, "hidden": 8, "updates_per_round": 60, "learning_rate": 3e-3} | options)
-
-
-def make_options(kinds=(0.0, 1.0), k=3, prior=(0,), takes=1):
-    """Batches of k samples whose first feature tells the kind of the option."""
-    features = torch.zeros(len(kinds), k, SAMPLE)
-    features[:, :, 0] = torch.tensor(kinds)[:, None]
-    is_prior = torch.zeros(len(kinds), dtype=torch.bool)
-    is_prior[list(prior)] = True
-    return Options(features, torch.ones(len(kinds), k, dtype=torch.bool), is_prior, takes)
 
 
 class Values(nn.Module):
@@ -49,19 +32,6 @@ def random_agent(seed=0, **options):
         for parameter in network.parameters():
             parameter.data.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
     return agent
-
-
-def observe_random(agent, count, seed=0, ended=lambda i: i % 4 == 3):
-    """Transitions with different numbers of options and samples, some of them terminal."""
-    g = torch.Generator().manual_seed(seed)
-    for i in range(count):
-        k, a, width = 2 + i % 3, 1 + i % 4, 1 + i % 3
-        mask = torch.ones(a, width, dtype=torch.bool)
-        mask[-1, 1:] = False
-        options = Options(torch.randn(a, width, SAMPLE, generator=g), mask, torch.ones(a) > 0, 1 + i % 2)
-        step = (torch.randn(STATE, generator=g), torch.randn(k, SAMPLE, generator=g))
-        reward = float(torch.randn((), generator=g)) / POINTS
-        agent.observe(*step, reward, torch.randn(STATE, generator=g), None if ended(i) else options)
 
 
 # ---- acting
@@ -297,148 +267,6 @@ def test_each_member_learns_from_most_transitions_but_not_the_same():
     members = torch.stack([t.members for t in agent.replay_buffer.transitions]).float()
     assert torch.all((members.mean(0) - 0.8).abs() < 0.1)
     assert len(torch.unique(members, dim=0)) > 4
-
-
-# ---- a pretrained network
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """Saves a policy; the folder as text."""
-
-    def save(policy, name="policy"):
-        policy.save(tmp_path / name)
-        return str(tmp_path / name)
-
-    return save
-
-
-def parameters(network):
-    return [p.detach().clone() for p in [*network.parameters(), *network.buffers()]]
-
-
-def test_a_pretrained_network_comes_with_its_own_size_and_values(saved):
-    policy = random_policy(members=5, hidden=7)
-    agent = Agent(saved(policy), members=2, hidden=64)
-    assert agent.members == 5
-    assert agent.q_network.weights[1].shape == (5, 7, 7)
-    for network in (agent.q_network, agent.target_network):
-        assert all(map(torch.equal, parameters(network), parameters(policy.q_network)))
-    assert torch.equal(agent.expected_gain, policy.expected_gain)
-    observe_random(agent, 3)
-    assert {len(t.members) for t in agent.replay_buffer.transitions} == {5}
-    assert agent.learn() > 0
-
-
-def test_a_pretrained_network_may_leave_the_prior_at_once_and_one_from_scratch_may_not(saved):
-    folder = saved(linear_policy(KIND, slope=2.0))
-    assert (Agent(folder).deviation_starts, make_agent().deviation_starts) == (0, 20)
-    assert Agent(folder).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
-    assert Agent(folder, deviation_starts=1).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
-    scratch = make_agent(deviation_starts=0)
-    scratch.q_network = Agent(folder).q_network
-    assert scratch.decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
-
-
-def test_a_pretrained_network_learns_on_unless_it_is_told_not_to(saved):
-    folder = saved(random_policy())
-    for updates, changes in ((10, True), (0, False)):
-        agent = Agent(folder, updates_per_round=updates, learning_rate=1e-2)
-        observe_random(agent, 5)
-        before = parameters(agent.q_network)
-        if updates:
-            agent.learn()
-        assert all(map(torch.equal, before, parameters(agent.q_network))) != changes
-
-
-def test_values_are_those_of_the_network_that_was_saved(saved):
-    policy = random_policy(seed=3)
-    options = make_options(kinds=(0.0, 0.4, 0.8))
-    state = torch.linspace(0, 1, STATE)
-    decision = Agent(saved(policy)).decide(state, options, spent=0.0)
-    with torch.no_grad():
-        values = policy.q_network(state[None], options.features[None], options.mask[None])
-    assert torch.equal(decision.q, values[:, 0].mean(0))
-    assert len(set(decision.q.tolist())) == 3
-
-
-# ---- the guard, in a toy environment: each kind of option brings what the prior brings, and its effect
-
-KIND = SAMPLE_FEATURES[0]
-
-
-def sitting(folder, effects, noise, seed, rounds=20, expected=1.0):
-    """What was taken, and whether the guard was closed, in each round; rewards in points."""
-    agent, rng = Agent(folder, updates_per_round=2), np.random.default_rng(seed)
-    agent.generator.manual_seed(seed)
-    options = make_options(kinds=np.linspace(0, 1, len(effects)).tolist())
-    taken, closed = [], []
-    for round in range(rounds):
-        state = torch.from_numpy(rng.random(STATE)).float()
-        (choice,) = agent.decide(state, options, spent=round / rounds).taken
-        taken.append(choice)
-        closed.append(agent.guard.closed)
-        reward = (expected + effects[choice] + noise * rng.normal()) / POINTS
-        agent.observe(state, options.features[choice], reward, state, options, left_prior=choice != 0)
-        agent.learn()
-    return taken, closed
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_a_sabotaged_network_is_stopped_and_only_the_prior_is_taken_from_then_on(saved, seed):
-    """All members prefer the worst option, whose reward is 8 points below the prior's."""
-    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    taken, closed = sitting(folder, (0.0, -4.0, -8.0), noise=1.0, seed=seed)
-    assert taken[:3] == [2, 2, 2], "three rounds are the least evidence"
-    assert True in closed[:6]
-    after = closed.index(True)
-    assert closed[after:] == [True] * (20 - after)
-    assert taken[after:] == [0] * (20 - after)
-
-
-def test_against_much_noise_a_sabotaged_network_is_stopped_for_most_of_the_time(saved):
-    """A harm of 6 points in a metric with a noise of 2; the guard may open again and close again."""
-    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    runs = [sitting(folder, (0.0, -3.0, -6.0), noise=2.0, seed=seed) for seed in range(20)]
-    assert all(any(closed) for _, closed in runs)
-    assert np.mean([np.mean(np.array(taken) != 0) for taken, _ in runs]) < 0.3
-
-
-def test_a_good_network_is_rarely_stopped(saved):
-    """Two rounds of the prior are asked for, to have a comparison; from then on the network chooses."""
-    folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    runs = [sitting(folder, (0.0, 1.0, 2.0), noise=2.0, seed=seed) for seed in range(30)]
-    undisturbed = [2, 2, 2, 0, 0, *[2] * 15]
-    assert np.mean([taken == undisturbed for taken, _ in runs]) >= 0.9
-
-
-def random_states(count):
-    """Real states and options of random pools."""
-    policy, states = QProposals(), []
-    for seed in range(count):
-        signals, rng = (
-            make_signals(seed, unlabeled=100, labeled=20, classes=4, dimension=16),
-            np.random.default_rng(seed),
-        )
-        features = FeatureMap(signals, History([0.3, 0.5, 0.6]), np.ones(120), 0.3, rng)
-        options = policy.options(policy.proposals(signals, 10, rng), features, 10)
-        states.append((torch.from_numpy(features.state()), options))
-    return states
-
-
-def test_members_that_contradict_each_other_admit_next_to_nothing_beside_the_prior(saved):
-    """Random weights: all members like another batch better than the prior's only by chance."""
-    states = random_states(12)
-
-    def left(members, **options):
-        agents = [Agent(saved(random_policy(seed, members, hidden=16)), **options) for seed in range(15)]
-        return np.mean([agent.decide(*state, spent=0.5).taken != [0] for agent in agents for state in states])
-
-    assert left(8) < 0.02
-    assert left(4, doubt=1.0) > left(8, doubt=1.0) > left(16, doubt=1.0)
-    assert left(8, doubt=0.0) > 0.8, "their mean alone nearly always likes another batch better"
-    sure = Agent(saved(linear_policy("relative cost", slope=1.0)))
-    assert all(sure.decide(*state, spent=0.5).taken == [0] for state in states), "they agree that all is worth the same"
 
 
 # ---- state

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from runs import bought, rounds
 from safetensors.torch import load_file
-from test_fit import bought, rounds
 from tiny import command, connect
 from transformers import AutoModel
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import rounds
 from safetensors.torch import load_file
-from test_fit import rounds
 from tiny import as_words, bbc, command
 from transformers import (
     AutoModel,

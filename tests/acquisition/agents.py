@@ -1,0 +1,37 @@
+"""Agents and options for tests."""
+
+import torch
+
+from lit_react.acquisition.agent import POINTS, Agent, Options
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
+
+STATE, SAMPLE = len(STATE_FEATURES), len(SAMPLE_FEATURES)
+KIND = SAMPLE_FEATURES[0]
+"""The feature that tells the kind of an option of `make_options`."""
+
+
+def make_agent(**options):
+    """An agent that learns from scratch."""
+    return Agent(**{"pretrained": None, "hidden": 8, "updates_per_round": 60, "learning_rate": 3e-3} | options)
+
+
+def make_options(kinds=(0.0, 1.0), k=3, prior=(0,), takes=1):
+    """Batches of k samples whose first feature tells the kind of the option."""
+    features = torch.zeros(len(kinds), k, SAMPLE)
+    features[:, :, 0] = torch.tensor(kinds)[:, None]
+    is_prior = torch.zeros(len(kinds), dtype=torch.bool)
+    is_prior[list(prior)] = True
+    return Options(features, torch.ones(len(kinds), k, dtype=torch.bool), is_prior, takes)
+
+
+def observe_random(agent, count, seed=0, ended=lambda i: i % 4 == 3):
+    """Transitions with different numbers of options and samples, some of them terminal."""
+    g = torch.Generator().manual_seed(seed)
+    for i in range(count):
+        k, a, width = 2 + i % 3, 1 + i % 4, 1 + i % 3
+        mask = torch.ones(a, width, dtype=torch.bool)
+        mask[-1, 1:] = False
+        options = Options(torch.randn(a, width, SAMPLE, generator=g), mask, torch.ones(a) > 0, 1 + i % 2)
+        step = (torch.randn(STATE, generator=g), torch.randn(k, SAMPLE, generator=g))
+        reward = float(torch.randn((), generator=g)) / POINTS
+        agent.observe(*step, reward, torch.randn(STATE, generator=g), None if ended(i) else options)

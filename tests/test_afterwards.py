@@ -1,0 +1,73 @@
+"""What is done with a finished run: validate, test, predict, and transformers alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from runs import rounds
+from tiny import command
+
+from lit_react.cli import main
+
+
+def test_the_exported_model_is_read_by_a_plain_pipeline(finished: Path) -> None:
+    from transformers import pipeline
+
+    answer = pipeline("text-classification", str(finished / "model"))("shares rose as profits grew")
+    assert answer[0]["label"] in {"business", "entertainment", "politics", "sports", "tech"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv, tiny_bert, suffix: str) -> None:
+    (tmp_path / "new.csv").write_text('text\n"the match ended in a draw"\n"shares fell"\n"a, quoted ""text"""\n')
+    out = tmp_path / f"predictions.{suffix}"
+    options = command(news_csv, tiny_bert, finished)[1:]
+    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+    records = pq.read_table(out).to_pylist() if suffix == "parquet" else [json.loads(x) for x in out.open()]
+    assert [r["text"] for r in records] == ["the match ended in a draw", "shares fell", 'a, quoted "text"']
+    for record in records:
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+
+
+def test_predict_with_an_exported_folder_needs_neither_run_nor_training_data(finished, tmp_path, news_csv) -> None:
+    shutil.copytree((finished / "model").resolve(), tmp_path / "exported")
+    (tmp_path / "new.csv").write_text("text,label\nthe match ended in a draw,no class of the model\n")
+    options = command(tmp_path / "gone.csv", tmp_path / "exported", tmp_path / "no-run")[1:]
+    out = tmp_path / "predictions.jsonl"
+    main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+    assert set(json.loads(out.read_text())["probabilities"]) == set(pd.read_csv(news_csv)["label"])
+
+
+def test_an_exported_folder_that_is_named_comes_before_the_runs_own(finished, tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "other", "--rounds.stopping.max_rounds", "1"))
+    (tmp_path / "new.csv").write_text("text\nthe match ended in a draw\n")
+    found = []
+    for model in (tiny_bert, str(tmp_path / "other" / "model")):
+        options = command(news_csv, model, finished)[1:]
+        out = tmp_path / f"{len(found)}.jsonl"
+        main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
+        found.append(json.loads(out.read_text())["probabilities"])
+    assert found[0] != found[1]
+
+
+def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, news_csv, tiny_bert, capsys) -> None:
+    options = command(news_csv, tiny_bert, finished)[1:]
+    main(["validate", *options])
+    main(["test", *options])
+    printed = capsys.readouterr().out
+    last = rounds(finished)[-1]["metrics"]
+    for name in ("val/accuracy", "test/accuracy"):
+        assert name in printed
+        assert f"{last[name]:.6f}"[:6] in printed
+
+
+def test_rows_that_were_bought_are_not_tested_on(finished: Path, news_csv, tiny_bert, capsys) -> None:
+    options = command(news_csv, tiny_bert, finished, "--data.test_size", "40")[1:]
+    with pytest.raises(SystemExit) as stopped:
+        main(["test", *options])
+    assert stopped.value.code == 2
+    assert "ledger.sqlite" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Loggers beside a run: they get its numbers, and none of them can stop it."""
+
+import logging
+
+import pandas as pd
+from runs import rounds
+from tiny import command
+
+from lit_react.cli import main
+
+
+def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
+    main([*options, "--trainer.logger.save_dir", str(tmp_path / "csv")])
+    frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
+    assert set(frame["pool/labeled"].dropna()) == {8, 14, 20, 26}
+    assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
+
+
+def test_the_trainers_default_logger_writes_into_the_runs_folder(tmp_path, news_csv, tiny_bert) -> None:
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "true"))
+    assert set(pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")["pool/labeled"].dropna()) == {8, 14, 20, 26}
+
+
+def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "2")
+    options[options.index("disabled")] = "offline"
+    main(options)
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_wandb_out_of_reach_costs_a_line_and_not_the_run(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    options[options.index("disabled")] = "online"
+    with caplog.at_level(logging.WARNING, logger="lit_react"):
+        main(options)
+    assert "kept offline" in caplog.text
+    assert len(rounds(tmp_path / "run")) == 1
+
+
+def test_a_tracker_that_fails_is_skipped_and_said(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:
+    from lightning.pytorch.loggers import CSVLogger
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(CSVLogger, "log_hyperparams", full)
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger")
+    with caplog.at_level(logging.WARNING, logger="lit_react"):
+        main([*options, "--trainer.logger.save_dir", str(tmp_path), "--rounds.stopping.max_rounds", "1"])
+    assert "No space left on device" in caplog.text
+    assert len(rounds(tmp_path / "run")) == 1
