@@ -19,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def put_in_place(partial: Path, path: Path) -> None:
     """Rename a file or a folder of files, once all of it is on the disk."""
     for file in [partial] if partial.is_file() else [file for file in partial.rglob("*") if file.is_file()]:
-        with file.open("rb+") as opened:
+        with file.open("rb") as opened:
             os.fsync(opened.fileno())
     os.replace(partial, path)
     folder = os.open(path.parent, os.O_RDONLY)

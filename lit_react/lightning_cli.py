@@ -179,7 +179,7 @@ class ReactCLI(LightningCLI):
 
     def _loggers(self, folder: Path) -> list[Logger]:
         own = self._get(self.config_init, "trainer").get("logger")
-        own = CSVLogger(folder, name="logs", version="") if own is True else own
+        own = CSVLogger(folder, name="logs") if own is True else own
         loggers = list(own) if isinstance(own, list) else [own] if isinstance(own, Logger) else []
         wandb = wandb_logger(self._get(self.config_init, "wandb"), folder)
         return loggers + ([wandb] if wandb else [])

@@ -53,10 +53,6 @@ def refit(
         module.augmentation.trust.measured_as(trust)
     joined = with_validation_in_pool(data, unlabeled)
     joined.fit_rows = module.augmentation.begin(joined, seed) if module.augmentation is not None else None
-    if not data.task.shares_batches:  # one batch of the labeled rows means one of all rows
-        joined.batch_size = max(
-            data.batch_size, len(joined.fit_rows.labeled if joined.fit_rows else joined.pool.labels)
-        )
     L.seed_everything(seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(joined.pool.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=joined)

@@ -21,11 +21,11 @@ from lit_react.acquisition.stopping import Stopping
 from lit_react.bounds import expect
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import Label
-from lit_react.data.ledger import Ledger, Query
+from lit_react.data.ledger import SLACK, Ledger, Query
 from lit_react.data.oracles import Answers, FileOracle, GoldOracle
 from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.results import write_results
-from lit_react.files import read_lines, write_json, write_lines
+from lit_react.files import put_in_place, read_lines, write_json, write_lines
 from lit_react.processes import is_first_process, wait_for_all
 from lit_react.round_fit import fit_and_test
 from lit_react.state import RunState
@@ -92,7 +92,7 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
     queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
     price = sum(query.cost for query in queries)
-    if price > plan.budget * (1 + 1e-9):
+    if price > plan.budget * (1 + SLACK):
         raise UserError(
             f"rounds.budget: {plan.budget:g} does not pay for the first labels, which cost {price:g} "
             f"({len(costs)} validation, {len(rows)} initial); raise it, or lower data.validation_size or initial_size"
@@ -257,7 +257,7 @@ def _save(plan: Rounds, round: int, state: RunState, module: TaskModule, acquisi
     shutil.rmtree(partial_model, ignore_errors=True)
     module.export(partial_model)
     shutil.rmtree(here / "model", ignore_errors=True)
-    partial_model.rename(here / "model")
+    put_in_place(partial_model, here / "model")
     write_lines(here / "query.jsonl", acquisition.report.query)
     write_json(here / "test_report.json", module.test_report())
     state.save(plan.folder)

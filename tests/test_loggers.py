@@ -17,9 +17,13 @@ def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) ->
     assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
 
 
-def test_the_trainers_default_logger_writes_into_the_runs_folder(tmp_path, news_csv, tiny_bert) -> None:
-    main(command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "true"))
-    assert set(pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")["pool/labeled"].dropna()) == {8, 14, 20, 26}
+def test_the_trainers_default_logger_writes_into_the_runs_folder_and_keeps_what_it_wrote(
+    tmp_path, news_csv, tiny_bert
+) -> None:
+    for _ in ("run", "say that it is finished"):
+        main(command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "true"))
+    logged = pd.read_csv(tmp_path / "run" / "logs" / "version_0" / "metrics.csv")
+    assert set(logged["pool/labeled"].dropna()) == {8, 14, 20, 26}
 
 
 def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:

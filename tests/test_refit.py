@@ -151,7 +151,7 @@ def test_a_linear_head_on_frozen_embeddings_sees_all_labels_in_one_batch(parts, 
     probe = ("--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16")
     once = ("--trainer.max_epochs", "1", "--rounds.stopping.max_rounds", "1", "--data.batch_size")
     found = []
-    for size in ("16" if parts else "8", "1000"):  # the first: the labeled rows alone, with their variants
+    for size in ("8", "1000"):
         main(command(news_csv, tiny_bert, tmp_path / size, *probe, *REFIT, *parts, *once, size))
         found.append(rounds(tmp_path / size)[0]["metrics"]["test/loss"])
     assert found[0] == pytest.approx(found[1])

@@ -41,7 +41,7 @@ def documented_code(heading: str, folder: Path) -> dict[str, Any]:
 ACCELERATOR = os.environ.get("LIT_REACT_TEST_ACCELERATOR", "cpu")
 """Where the tests fit: `gpu` in `make test-gpu`."""
 
-FROZEN = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+FROZEN = ["--model", "LinearProbe", "--trainer.max_epochs", "1"]
 """Options of a run with a linear head on frozen embeddings."""
 
 QUIET = {"accelerator": ACCELERATOR, "logger": False, "enable_progress_bar": False, "enable_model_summary": False}

@@ -318,8 +318,11 @@ class AcquisitionCallback(L.Callback):
 
 
 def load_best_weights(trainer: L.Trainer, module: L.LightningModule) -> None:
-    """Put the best checkpoint of this fit into the module; the last weights stay where there is none."""
-    checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    """Put the best checkpoint of this fit into the module; the last weights stay where there is none.
+
+    The fit's own checkpoints are the last that the Trainer was given, after those of the user.
+    """
+    checkpoint = getattr(next(reversed(trainer.checkpoint_callbacks), None), "best_model_path", "")
     if checkpoint:
         weights = torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"]
         module.load_state_dict(weights)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lit_react.bounds import expect
+
 
 @dataclass
 class Stopping:
@@ -11,7 +13,7 @@ class Stopping:
 
     Args:
         max_rounds: fits, the one on the initial labels included.
-        target: stop once the validation metric is this or more.
+        target: stop once the validation metric is this or more, in 0 … 1.
         plateau_rounds: stop when the best metric of the last so many rounds does not exceed the best before them …
         plateau_delta: … by more than this.
         min_uncertainty: stop when the pool's mean normalised entropy falls below this share.
@@ -22,6 +24,16 @@ class Stopping:
     plateau_rounds: int | None = None
     plateau_delta: float = 0.0
     min_uncertainty: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("max_rounds", 1, None),
+            ("target", 0, 1),
+            ("plateau_rounds", 1, None),
+            ("min_uncertainty", 0, 1),
+        ):
+            if (value := getattr(self, name)) is not None:
+                expect(f"rounds.stopping.{name}", value, at_least=least, at_most=most)
 
     def by_metric(self, values: list[float]) -> str | None:
         """The reason to stop after these rounds' metrics, or None."""

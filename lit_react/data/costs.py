@@ -30,7 +30,8 @@ class Cost(ABC):
 
         Args:
             table: n rows of the pool or of the validation split.
-            num_tokens: int64 [n], tokens of each encoded text, special ones included; None unless `needs_tokens`.
+            num_tokens: int64 [n], how much there is to read in each row, see `TaskModule.sizes`; None unless
+                `needs_tokens`.
 
         Returns:
             float64 [n], finite and above 0, relative to `table`.
@@ -61,7 +62,10 @@ class ConstantCost(Cost):
 
 
 class TokenCost(Cost):
-    """A label costs by the length of its text as the model reads it (cut at `model.max_length`), at least one token.
+    """A label costs by what people read for it, at least one token: the task's `sizes`.
+
+    Those are the tokens that the model reads of a text (cut at `model.max_length`, without a prefix), the words of a
+    sentence whose entities are marked, or all tokens of the context of a question.
 
     Args:
         price: cost of one token.

@@ -281,11 +281,15 @@ class PoolDataModule(L.LightningDataModule):
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The labeled rows of the pool, or `fit_rows` where they are set; shuffled by `seed` and epoch."""
+        """The labeled rows of the pool, or `fit_rows` where they are set; shuffled by `seed` and epoch.
+
+        In batches of `batch_size`, or all at once for a task whose processes do not share them.
+        """
         rows = self.pool.labeled_rows
         fit_rows = self.fit_rows or FitRows(self.pool.table, rows, [self.pool.labels[row] for row in rows.tolist()])
-        shares = self._processes() if self.task.shares_batches else {}
-        return fit_rows.loader(self.batch_size, seed=self.seed, **shares)
+        if self.task.shares_batches:
+            return fit_rows.loader(self.batch_size, seed=self.seed, **self._processes())
+        return fit_rows.loader(max(len(fit_rows.labeled), 1), seed=self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows whose labels were bought."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sqlite3
@@ -36,7 +35,6 @@ CREATE = (
         PRIMARY KEY (split, row)
     )""",
 )
-TIMES = ("asked_at", "answered_at")
 
 
 @dataclass(frozen=True)
@@ -288,11 +286,6 @@ class Ledger:
         """Return the whole table, one dict a purchase, in the order of asking; `label` None where none is known."""
         found = [dict(row) for row in self._select("SELECT * FROM purchases ORDER BY round, position")]
         return [row | {"label": json.loads(row["label"] or "null")} for row in found]
-
-    def digest(self) -> str:
-        """Return the SHA-256 (hex) of all purchases without their times: equal runs have equal digests."""
-        content = [{key: value for key, value in row.items() if key not in TIMES} for row in self.purchases()]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _select(self, query: str, *values: str | int) -> list[sqlite3.Row]:
         with self._clear_errors():

@@ -17,17 +17,8 @@ from lit_react.errors import UserError
 from lit_react.files import write_json
 
 RECORD, LOG = "cell.json", "output.log"
-FREE = (
-    "acquisition.batch_size",
-    "data.eval_batch_size",
-    "rounds.folder",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.enable_",
-    "trainer.logger",
-    "wandb",
-)
-"""Options that may differ between the cells of a grid: where and how fast they compute, what they report."""
+OF_THE_GRID = ("rounds.budget", "rounds.stopping")
+"""Options that may change while a run goes on, but not between the cells of a grid: when they end."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +54,16 @@ class Job:
         """Compare what is asked for now with what the cell has results of.
 
         Raises:
-            UserError: something was changed that is not `FREE`.
+            UserError: something was changed that is not `FREE` (see `run_config`), or is `OF_THE_GRID`.
         """
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():
             return  # `fit` itself compares whatever lies there
+        from lit_react.run_config import FREE  # imports torch, for which a worker prepares first
+
         begun = json.loads(path.read_text())
         for name in sorted(begun.keys() | self.asked.keys()):
-            if begun.get(name) != self.asked.get(name) and not name.startswith(FREE):
+            if begun.get(name) != self.asked.get(name) and (not name.startswith(FREE) or name.startswith(OF_THE_GRID)):
                 raise UserError(
                     f"{self.folder}: this cell was run with {name} = {begun.get(name)!r}, "
                     f"now it is {self.asked.get(name)!r}; restore it, or choose another folder"
@@ -80,7 +73,7 @@ class Job:
         """The content of `result.json` if the cell is finished, else None."""
         if not (self.folder / RECORD).exists() or not (self.folder / "result.json").exists():
             return None
-        from lit_react.experiments.results import read_results  # imports torch, for which a worker prepares first
+        from lit_react.experiments.results import read_results  # imports torch too
 
         results = read_results(self.folder)
         return results if results["stopped"] is not None else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from lit_react.experiments.comparison import Comparison, Difference, adjust, difference
+from lit_react.experiments.pairs import ALPHA
 from lit_react.experiments.standings import bold_best
 from lit_react.experiments.tables import Entry, Table, number, probability
 
 MOST = 6
 """Label counts up to which there are tables."""
-ALPHA = 0.05
 
 
 def label_counts(comparison: Comparison) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lit_react.experiments.results import costs_one_each
+from lit_react.experiments.results import have_one_price
 
 
 def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None:
@@ -45,7 +45,7 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
 
 
 def horizontal_axis(rounds: list[dict[str, Any]]) -> tuple[list[float], str]:
-    """What each round had, and the name of the axis: labels where each costs 1, else cost units."""
-    if costs_one_each(rounds):
+    """What each round had, and the name of the axis: labels where they cost the same, else cost units."""
+    if have_one_price(rounds):
         return [entry["labeled"] for entry in rounds], "labels bought from the pool"
     return [entry["cost"] for entry in rounds], "cost of all labels, validation included"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lit_react.errors import UserError
-from lit_react.experiments.results import Cell, costs_one_each
+from lit_react.experiments.results import Cell, have_one_price
 
 OTHER_METRICS = ("macro_f1", "ece")
 """Compared beside each task's own metric, where all cells have them."""
@@ -24,9 +24,9 @@ class Points:
 
     Args:
         frame: test metrics in points, a row per data set, strategy, seed and place; the place is called `labels`. It
-            is the number of labels from the pool, or on the sets `by_cost` what all labels cost.
+            is the number of labels from the pool, or on the sets `by_cost` what all labels cost, validation included.
         read_off: cells of the other sets whose label counts are not those of most of the set.
-        by_cost: data sets of which some label does not cost 1: as many labels are not as much money there.
+        by_cost: data sets whose labels do not cost the same: as many of them are not as much money there.
     """
 
     frame: pd.DataFrame
@@ -37,8 +37,9 @@ class Points:
 def tidy_points(cells: list[Cell]) -> Points:
     """The curves of all cells, each read off where its data set is compared.
 
-    Where each label costs 1, that is at the label counts that most cells of the set have; elsewhere see `equal_costs`.
-    A cell with other places is read off linearly between its rounds, and with its last value after them.
+    Where labels cost the same, that is at the label counts that most cells of the set have; elsewhere see
+    `equal_costs`. A cell with other places is read off linearly between its rounds, and with its first value before
+    them and its last value after them.
 
     Raises:
         UserError: a cell has no test result.
@@ -46,7 +47,7 @@ def tidy_points(cells: list[Cell]) -> Points:
     frames, read_off, by_cost = [], 0, []
     for data in sorted({cell.data for cell in cells}):
         here = [cell for cell in cells if cell.data == data]
-        if all(costs_one_each(cell.rounds) for cell in here):
+        if have_one_price([round for cell in here for round in cell.rounds]):
             curves = [tuple(round["labeled"] for round in cell.rounds) for cell in here]
             places = most_common(curves)
             read_off += sum(curve != places for curve in curves)
@@ -74,7 +75,7 @@ def equal_costs(curves: list[Places]) -> Places:
         return curves[0]
     first, last = max(curve[0] for curve in curves), float(np.median([curve[-1] for curve in curves]))
     rounds = Counter(map(len, curves)).most_common(1)[0][0]
-    return tuple(np.unique(np.linspace(first, max(first, last), rounds).round(2)).tolist())
+    return tuple(np.unique(np.linspace(first, max(first, last), rounds)).tolist())
 
 
 def _read_off(cell: Cell, curve: Places, places: Places) -> pd.DataFrame:

@@ -123,9 +123,9 @@ def remarks(comparison: Comparison) -> list[str]:
         )
     if comparison.by_cost:
         lines.append(
-            f"Compared at equal cost, as not every label costs 1: {', '.join(comparison.by_cost)}. Read cost units for "
+            f"Compared at equal cost, as labels differ in theirs: {', '.join(comparison.by_cost)}. Read cost units for "
             "labels there, those of validation labels included; runs are read off linearly between their rounds. These "
-            "sets have no part in tables by number of labels."
+            "sets have no part in tables by number of labels, nor in labels relative to those of a baseline."
         )
     return lines
 
@@ -151,7 +151,7 @@ def curves_section(comparison: Comparison) -> Section:
         blocks.append(Picture("curves_macro_f1", f"Test macro-F1 over labels. {band}", figure))
     gained = gains(comparison)
     if gained is None:
-        blocks.append("No curve of gains: that needs a baseline on all data sets, and label counts they share.")
+        blocks.append("No curve of gains: that needs a baseline and label counts that all data sets have.")
     else:
         caption = (
             f"Test {comparison.metric} − that of {comparison.roles.baseline}, mean over data sets. "

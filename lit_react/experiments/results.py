@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def costs_one_each(rounds: list[dict[str, Any]]) -> bool:
-    """Whether each label cost 1, so that their number says what was spent."""
-    return all(entry["cost"] == entry["labeled"] + entry["validation"] for entry in rounds)
+def have_one_price(rounds: list[dict[str, Any]]) -> bool:
+    """Whether labels cost the same, so that their number says what was spent."""
+    prices = [entry["cost"] / (entry["labeled"] + entry["validation"]) for entry in rounds]
+    return all(math.isclose(price, prices[0], rel_tol=1e-6) for price in prices)
 
 
 def write_results(folder: Path, state: RunState) -> None:

@@ -164,7 +164,8 @@ def efficiency_table(comparison: Comparison) -> Table | None:
         labels = comparison.points.loc[data].index.unique("labels")
         columns[str(data)] = _counts(counts, labels.min(), labels.max())
     if baseline:
-        reached = needed.loc[:, np.isfinite(needed.loc[baseline])]
+        counted = needed.drop(columns=comparison.by_cost, errors="ignore")  # costs have validation labels in them
+        reached = counted.loc[:, np.isfinite(counted.loc[baseline])]
         ratios = (reached / reached.loc[baseline]).median(axis=1).replace(np.inf, np.nan)
         columns[f"/ {baseline}"] = bold_best(ratios, lambda value: number(value, digits=2), highest=False)
     goal: list[Entry | str] = ["target, %", *(number(wanted.get(name, np.nan)) for name in columns)]
@@ -189,10 +190,15 @@ def _counts(counts: pd.Series, first: int, last: int) -> dict[str, Entry]:
     best = counts.min() if counts.notna().sum() > 1 else np.nan
     entries = {}
     for name, count in counts.items():
-        text = "–" if np.isnan(count) else f"> {last:.0f}" if np.isinf(count) else f"{count:.0f}"
-        reached = np.isfinite(count) and np.isfinite(best) and round(count) == round(best)
+        text = "–" if np.isnan(count) else f"> {_amount(last)}" if np.isinf(count) else _amount(count)
+        reached = np.isfinite(count) and np.isfinite(best) and _amount(count) == _amount(best)
         entries[str(name)] = Entry(f"≤ {text}" if count == first else text, bold=bool(reached))
     return entries
+
+
+def _amount(value: float) -> str:
+    """Labels; or cost units, which may be small."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.3g}"
 
 
 def _reference(comparison: Comparison, wanted: pd.Series) -> str:

@@ -84,15 +84,12 @@ class TaskModule(Optimised):
     augmentable: ClassVar[frozenset[str]] = frozenset()
     """Names of the parts of `Augmentation` that the task has."""
 
-    default_cost: ClassVar[Cost] = ConstantCost()
-    """What a label costs where the user does not say."""
-
     val_metrics: Any
     test_metrics: Any
     """See `TaskMetrics`; made with the weights, in `configure_model`."""
 
     shares_batches = True
-    """Whether the processes of a distributed fit share each batch, or each fits all of it."""
+    """Whether a step reads `data.batch_size` rows, shared out among processes, or in each process all labeled rows."""
 
     shared_by_rounds: tuple[str, ...] = ("optimizer", "tokenizer")
     """Attributes that a round's copy has from the recipe: no fit changes them, and they are slow to copy."""
@@ -118,6 +115,11 @@ class TaskModule(Optimised):
         super().__init__(optimizer, lr_scheduler, warmup)
         self.label_names = label_names
         self._report: dict[str, Any] = {}
+
+    @property
+    def default_cost(self) -> Cost:
+        """What a label costs where the user does not say: 1."""
+        return ConstantCost()
 
     @property
     def monitor(self) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize
+from lit_react.tasks.encoder_classification import HEAD_FILE
 from lit_react.tasks.pretrained import load_config, load_model, weights_digest
 from lit_react.tasks.text_classification import Classifier
 from lit_react.tasks.transformer import MINILM, PretrainedTask
@@ -130,7 +131,7 @@ class LinearProbe(Classifier, PretrainedTask):
             _link_or_copy(file, encoder / file.name)
         self.tokenizer.save_pretrained(encoder)
         head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
-        save_file(head, folder / "head.safetensors")
+        save_file(head, folder / HEAD_FILE)
 
     def _cached_encoder(self) -> Path:
         """A folder in the cache with the encoder as `save_pretrained` writes it, its files read-only."""
@@ -155,7 +156,7 @@ class LinearProbe(Classifier, PretrainedTask):
     def _restore_weights(self, folder: Path) -> None:
         self.start_from(str(folder / "encoder"))
         self.configure_model()
-        self.head.load_state_dict(load_file(folder / "head.safetensors"))
+        self.head.load_state_dict(load_file(folder / HEAD_FILE))
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

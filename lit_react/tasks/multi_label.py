@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
-from lit_react.data.costs import TokenCost
+from lit_react.data.costs import ConstantCost
 from lit_react.data.encoding import Batch, EncodedTable, Label, TokenTable, cache_folder, tokenize
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
@@ -113,7 +113,6 @@ class MultiLabelClassification(TextClassification):
     label_column = "labels"
     shown = ("micro_f1", "macro_f1")
     augmentable = frozenset({"texts"})
-    default_cost = TokenCost()
 
     def __init__(
         self,
@@ -170,9 +169,10 @@ class MultiLabelClassification(TextClassification):
         encoded = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
         return LabelSetTable(encoded.tokens, pad_id=encoded.pad_id)
 
-    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
+    @property
+    def default_cost(self) -> ConstantCost:
         """L for each text: so many labels are judged."""
-        return np.full(len(table), len(self.names), dtype=np.int64)
+        return ConstantCost(len(self.names))
 
     def class_of(self, label: Label) -> int:
         """The lowest id of the set; L where it is empty."""

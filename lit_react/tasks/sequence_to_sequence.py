@@ -138,7 +138,7 @@ class SequenceToSequence(TransformerTask):
 
     def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
         """int64 [n], tokens of each source, the prefix left out: nobody reads it."""
-        return encoded.lengths - len(self.tokenizer(self.prefix, add_special_tokens=False)["input_ids"])
+        return encoded.lengths - len(self.tokenizer(self.prefix.rstrip(), add_special_tokens=False)["input_ids"])
 
     def _encode_targets(self, texts: list[str]) -> Tensor:
         encoded = self.tokenizer(

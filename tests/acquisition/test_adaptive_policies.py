@@ -82,6 +82,16 @@ def test_exp4p_weights_of_two_rounds_are_those_of_a_hand_computation():
     assert policy.log_weights == pytest.approx(np.add([0.161556, 0.041556, 0.041556], steps), abs=1e-6)
 
 
+@pytest.mark.parametrize("make", [ALBL, TAILOR])
+def test_a_query_of_another_policy_is_nothing_to_learn_from(make):
+    """A first fit that failed may go on with another policy, when the old one's query is in the ledger."""
+    policy = make(ARMS)
+    before = policy.state_dict()
+    policy.remember(np.array([3, 4]), ["facility_location"] * 2)
+    assert str(policy.state_dict()) == str(before)
+    policy.observe(make_signals())
+
+
 @given(
     steps=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), max_size=300), p_min=st.floats(0.001, 1 / 3 - 1e-6)
 )

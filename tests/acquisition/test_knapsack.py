@@ -157,7 +157,7 @@ def spend(costs, budget, policy, seed=0, **options) -> tuple[Pool, list[list[Que
     pool, rng = Pool(None, np.asarray(costs)), np.random.default_rng(seed)
     module = SimpleNamespace(monitor="val/accuracy", offers=frozenset({"head_inputs"}))
     trainer = SimpleNamespace(
-        checkpoint_callback=None, is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
+        checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
     )
     buyer, queries = AcquisitionCallback(policy, **options), []
     with (

@@ -1,6 +1,15 @@
 import pytest
 
 from lit_react.acquisition.stopping import Stopping
+from lit_react.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "option", [{"max_rounds": 0}, {"plateau_rounds": 0}, {"target": 90}, {"min_uncertainty": -0.1}]
+)
+def test_a_rule_that_could_not_work_is_refused(option):
+    with pytest.raises(UserError, match=f"rounds.stopping.{min(option)}"):
+        Stopping(**option)
 
 
 def test_no_rule_never_stops():

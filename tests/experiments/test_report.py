@@ -144,6 +144,7 @@ def test_a_set_that_is_compared_by_cost_has_no_part_in_tables_by_number_of_label
     assert comparison.means(above=0, up_to=128).index.tolist() == ["b"]
     assert label_counts(comparison) == []
     assert gains(comparison) is None
+    assert column(efficiency_table(comparison), "/ random")["long"] == "1.00", "of the set that is compared by labels"
     assert any("Compared at equal cost" in line and ": a." in line for line in remarks(comparison))
     text = learning_curves(comparison).get_supxlabel()
     assert text == "cost of all labels; labels bought from the pool on b (logarithmic)"
@@ -151,12 +152,22 @@ def test_a_set_that_is_compared_by_cost_has_no_part_in_tables_by_number_of_label
     assert "Compared at equal cost" in (tmp_path / "report" / "report.md").read_text()
 
 
-def test_runs_that_spent_the_same_in_each_round_are_compared_there(tmp_path):
+def test_cost_units_may_be_small(tmp_path):
+    for name in ("policy", "random"):
+        costs = [1e-5 * count for count in ((1000, 1330, 1600) if name == "random" else (1000, 1300, 1600))]
+        write_cell(tmp_path / "a" / name / "seed_00", (10, 30, 50), (0.5, 0.6, 0.7), costs=costs)
+    comparison = read(tmp_path)
+    assert comparison.points.index.unique("labels").tolist() == pytest.approx([0.01, 0.013, 0.016])
+    needed = column(efficiency_table(comparison), "a")
+    assert needed["policy"] == needed["random"] == "0.015", "0.01495 and 0.01504"
+
+
+def test_labels_that_all_cost_two_are_counted_as_labels(tmp_path):
     for name, score in (("policy", 0.6), ("random", 0.5)):
         write_cell(tmp_path / "a" / name / "seed_00", (10, 20), (score, score), costs=[220.0, 240.0])
     comparison = read(tmp_path)
-    assert comparison.by_cost == ["a"]
-    assert comparison.points.index.unique("labels").tolist() == [220, 240]
+    assert comparison.by_cost == []
+    assert comparison.points.index.unique("labels").tolist() == [10, 20]
 
 
 def test_other_label_counts_are_read_off_at_those_of_most_runs(tmp_path):

@@ -18,7 +18,7 @@ NAMES = ["business", "entertainment", "politics", "sports"]
 
 @pytest.fixture
 def data(news_csv, tiny_bert):
-    data = PoolDataModule(str(news_csv), validation_size=20, test_size=20, batch_size=256)
+    data = PoolDataModule(str(news_csv), validation_size=20, test_size=20, batch_size=8)
     data.connect(LinearProbe(tiny_bert, NAMES, max_length=16))
     buy(data, "pool", range(60))
     buy(data, "validation", range(20))
@@ -46,7 +46,7 @@ def probabilities(module, data):
 
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 @pytest.mark.parametrize("l2", [0.05, 1.0])
-def test_a_fit_is_scikit_learns_logistic_regression(data, tiny_bert, class_weights, l2):
+def test_a_fit_is_scikit_learns_logistic_regression_whatever_the_batch_size(data, tiny_bert, class_weights, l2):
     module = LinearProbe(tiny_bert, NAMES, max_length=16, l2=l2, class_weights=class_weights)
     trainer = fit(module, data)
     assert trainer.global_step == 1

@@ -147,6 +147,19 @@ def test_each_round_trains_and_uses_its_own_best_checkpoint(make, data, tmp_path
     assert not torch.equal(*best)
 
 
+def test_a_checkpoint_callback_of_the_user_does_not_decide_which_weights_are_kept(make, tmp_path):
+    module = ready(make())
+    own, rounds_own = (ModelCheckpoint(tmp_path, monitor=monitor) for monitor in ("val/loss", "val/accuracy"))
+    for checkpoint, value in ((own, 1.0), (rounds_own, 2.0)):
+        nn.init.constant_(module.model.classifier.weight, value)
+        checkpoint.best_model_path = str(tmp_path / f"{value}.ckpt")
+        torch.save({"state_dict": module.state_dict()}, checkpoint.best_model_path)
+    trainer = L.Trainer(callbacks=[own, rounds_own], **QUIET)
+    assert trainer.checkpoint_callback is own
+    load_best_weights(trainer, module)
+    assert module.model.classifier.weight.mean() == 2
+
+
 def test_a_fit_learns_its_labels(make, data, tiny_bert_without_dropout):
     module = make(tiny_bert_without_dropout, optimizer=adamw(3e-3), lr_scheduler="constant_with_warmup")
     fit(module, data, epochs=25, limit_val_batches=0)

@@ -61,10 +61,6 @@ class ALBL(Bandit):
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
-    def takes(self, k: int) -> int:
-        """One batch."""
-        return 1
-
     def probabilities(self) -> NDArray[np.float64]:
         """float64 [K], of drawing each arm; at least `p_min`."""
         weights = np.exp(self.log_weights - self.log_weights.max())
@@ -85,7 +81,12 @@ class ALBL(Bandit):
         return proposals
 
     def remember(self, rows: Rows, names: Sequence[str]) -> None:
-        """Keep the rows, the chance that each of them had, and the arm that bought them."""
+        """Keep the rows, the chance that each of them had, and the arm that bought them.
+
+        Nothing of a query of another policy, which the options named before a first fit was mended.
+        """
+        if names[0] not in self.arms:
+            return
         self.drawn = self.arms.index(names[0])
         self.rows = np.concatenate([self.rows, rows])
         self.chances = np.concatenate([self.chances, self._chances(rows, self.drawn)])

@@ -38,7 +38,7 @@ class Policy(ABC):
 
     Attributes:
         learns: whether there is a choice to learn.
-        whole_batches: whether a proposal is a whole query, and not a part of one.
+        whole_batches: whether a proposal is a whole query, and not one sample of it.
     """
 
     learns = True
@@ -52,9 +52,9 @@ class Policy(ABC):
         """Extra signals that its strategies read."""
         return frozenset().union(*(needs_of(name) for name in self.strategies()))
 
-    @abstractmethod
     def takes(self, k: int) -> int:
         """How many proposals make a query of k samples."""
+        return 1 if self.whole_batches else k
 
     @abstractmethod
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:

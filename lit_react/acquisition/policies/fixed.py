@@ -27,10 +27,6 @@ class Fixed(Policy):
         """The one rule."""
         return [self.strategy]
 
-    def takes(self, k: int) -> int:
-        """One batch."""
-        return 1
-
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The rule's batch."""
         return [Proposal(self.strategy, find_strategy(self.strategy)(signals, k, generator), prior=True)]

@@ -49,10 +49,6 @@ class QProposals(Policy):
         """Every rule that some proposal needs."""
         return {part for parts in self.mixtures.values() for part in parts}
 
-    def takes(self, k: int) -> int:
-        """One batch."""
-        return 1
-
     def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
         """The prior's batch alone, int64 [k]."""
         return _take_turns([find_strategy(part)(signals, k, generator) for part in self.mixtures[self.prior]], k)

@@ -36,10 +36,6 @@ class QSamples(Policy):
         """The prior rule."""
         return [self.prior]
 
-    def takes(self, k: int) -> int:
-        """All k of them."""
-        return k
-
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The prior's k picks, then other rows, each alone."""
         sound = find_strategy(self.prior)(signals, k, generator)

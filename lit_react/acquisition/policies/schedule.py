@@ -36,10 +36,6 @@ class Schedule(Policy):
         """Both rules."""
         return [self.first, self.then]
 
-    def takes(self, k: int) -> int:
-        """One batch."""
-        return 1
-
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """The batch of the rule whose time it is."""
         few = len(signals.labels) < self.until_labels_per_class * signals.num_classes

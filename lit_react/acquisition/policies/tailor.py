@@ -46,10 +46,6 @@ class TAILOR(Bandit):
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
-    def takes(self, k: int) -> int:
-        """All k rows."""
-        return k
-
     def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
         """K single rows, each from the arm that was drawn for it."""
         batches = [iter(batch.tolist()) for batch in self.batches(signals, k, generator)]
@@ -66,8 +62,12 @@ class TAILOR(Bandit):
         return np.argmax(values, axis=0)
 
     def remember(self, rows: Rows, names: Sequence[str]) -> None:
-        """Keep which arm bought which row until the labels are there."""
-        self.rows, self.arm_of_row = rows, np.asarray([self.arms.index(name) for name in names], dtype=np.int64)
+        """Keep which arm bought which row until the labels are there.
+
+        Nothing of a query of another policy, which the options named before a first fit was mended.
+        """
+        if set(names) <= set(self.arms):
+            self.rows, self.arm_of_row = rows, np.asarray([self.arms.index(name) for name in names], dtype=np.int64)
 
     # ---- learning -------------------------------------------------------------------------------------------
 

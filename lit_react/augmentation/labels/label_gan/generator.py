@@ -52,17 +52,6 @@ class TrainedGAN:
             noise = torch.randn(samples, 1, players.labels.noise, generator=generator)
             return players.labels(views, noise).softmax(-1).mean(0)
 
-    def made_features(self, per_class: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Labeled features that G_h makes; each call draws others.
-
-        Returns:
-            float32 [K · per_class, d], unit length, and int64 [K · per_class], their classes, ids of the pool.
-        """
-        own = torch.arange(len(self.classes)).repeat_interleave(per_class)
-        with torch.no_grad():
-            made = self.training.features_of(own)
-        return made.numpy(), self.classes[own.numpy()]
-
 
 class LabelGAN(LabelGenerator):
     """The label-generating GAN of seed 2 on embeddings of the pool, trained anew in each fit.
@@ -162,7 +151,7 @@ class LabelGAN(LabelGenerator):
         return self._score(gan, pool, rows)
 
     def train(self, pool: LabeledPool, seed: int) -> TrainedGAN:
-        """Both stages; `TrainedGAN.made_features` then gives labeled features that G_h makes.
+        """Both stages.
 
         Args:
             pool: at least one unlabeled row, and labels of at least two classes.
