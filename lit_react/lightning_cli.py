@@ -291,6 +291,7 @@ def run_lightning(args: ArgsType) -> None:
                 "description": __doc__,
                 "epilog": "commands beside these:\n" + "\n".join(f"  {n:<21} {c.summary}" for n, c in COMMANDS.items()),
                 "formatter_class": _Help,
+                "allow_abbrev": False,
             },
             save_config_callback=None,
             seed_everything_default=0,

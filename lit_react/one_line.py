@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn, TypeVar
 
@@ -19,6 +20,7 @@ NO_CLASS = re.compile(
     r"Expected a dot import path string: (?P<name>\S+)"
     r"|Problem with given class_path '(?P<path>[^']+)':\s+(?:No module named|module \S+ has no attribute)"
 )
+UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>--[^\s=]+)", re.IGNORECASE)
 TOLD = re.compile(r"- (\S+: no class .+)")
 """Parts of jsonargparse's messages; the last is what `unknown_class` told of a class's own argument."""
 
@@ -33,7 +35,16 @@ class OneLineParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
         told = unknown_class(str(message)) or no_text(str(message)) or " ".join(str(message).split())
-        raise UserError(told) from ex
+        raise UserError(told + self._nearest(told)) from ex
+
+    def _nearest(self, told: str) -> str:
+        """The option that was meant, most likely, by one that is not there."""
+        unknown = UNKNOWN.match(told)
+        commands = getattr(self, "_subcommands_action", None)
+        parsers = [self, *(commands.choices.values() if commands else [])]
+        known = [option for parser in parsers for option in parser._option_string_actions]
+        nearest = get_close_matches(unknown["option"], known, n=1, cutoff=0.8) if unknown else []
+        return f": did you mean {nearest[0]}?" if nearest else ""
 
 
 def unknown_class(message: str) -> str | None:

@@ -54,10 +54,9 @@ def test_an_exported_folder_that_is_named_comes_before_the_runs_own(finished, tm
     assert found[0] != found[1]
 
 
-def test_validate_and_test_give_the_numbers_of_the_last_round(finished: Path, news_csv, tiny_bert, capsys) -> None:
-    options = command(news_csv, tiny_bert, finished)[1:]
-    main(["validate", *options])
-    main(["test", *options])
+def test_validate_and_test_give_the_numbers_of_the_last_round_by_the_runs_own_config(finished: Path, capsys) -> None:
+    for task in ("validate", "test"):
+        main([task, "--config", str(finished / "config.yaml")])
     printed = capsys.readouterr().out
     last = rounds(finished)[-1]["metrics"]
     for name in ("val/accuracy", "test/accuracy"):

@@ -293,7 +293,7 @@ def test_token_costs_bind_the_budget(tmp_path, news_csv, tiny_bert) -> None:
         ("max_rounds", "2", "2 rounds are done"),
         ("target", "0.01", "reached the target"),
         ("plateau_rounds", "1", "did not rise"),
-        ("min_uncertainty", "1.1", "uncertainty"),
+        ("min_uncertainty", "1.0", "uncertainty"),
     ],
 )
 def test_stopping_rules_end_the_run_and_say_why(tmp_path, news_csv, tiny_bert, option, value, reason, capsys) -> None:

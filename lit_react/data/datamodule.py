@@ -164,8 +164,8 @@ class PoolDataModule(L.LightningDataModule):
         if self.task.has_classes and not source.label_names:
             column = self.label_column or self.task.label_column
             raise UserError(
-                f"data.label_column: {self.source} has no labels in a column {column!r}, "
-                "and nothing else names them; give data.label_names"
+                f"data.label_column: {self.source} has no labels in a column {column!r}: name the one that has them; "
+                "where none has, give data.label_names"
             )
 
     @cached_property

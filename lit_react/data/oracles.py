@@ -74,8 +74,8 @@ class FileOracle(Oracle):
     The oracle writes `to_label.jsonl`, a line a query: `{"id": "pool-17", "label": null, "text": …, "labels": […]}`
     with what the task shows of a row, such as the names to choose from. People copy it to `labels.jsonl` beside it
     and fill in `label`, in any order and in as many sittings as they like: `null` or a missing line is a query that
-    waits. Other keys are ignored. An answer that a run has read is bought: a later change of its line
-    has no effect but a warning.
+    waits. A `text` that is not the one that was asked is an error, for the label would go to another; other keys are
+    ignored. An answer that a run has read is bought: a later change of its line has no effect but a warning.
 
     Args:
         folder: holds the folders of the rounds.
@@ -152,8 +152,8 @@ class FileOracle(Oracle):
     def _round(self, round: int) -> Path:
         return self.folder / f"round_{round:02d}"
 
-    def _write(self, round: int, queries: Sequence[Query]) -> set[str]:
-        """Add new queries to the round's file and return all ids in it."""
+    def _write(self, round: int, queries: Sequence[Query]) -> dict[str, dict[str, Any]]:
+        """Add new queries to the round's file and return all that is in it, by id."""
         path = self._round(round) / "to_label.jsonl"
         records = {record["id"]: record for _, record in _records(path, ("id",))}
         new = {name: query for query in queries if (name := _id(query.split, query.row)) not in records}
@@ -161,34 +161,45 @@ class FileOracle(Oracle):
             for name, query in new.items():
                 records[name] = {"id": name, "label": None, **self.question(query.split, query.row)}
             write_lines(path, list(records.values()))
-        return set(records)
+        return records
 
-    def _read(self, round: int, asked: set[str]) -> dict[str, Label]:
+    def _read(self, round: int, asked: Mapping[str, dict[str, Any]]) -> dict[str, Label]:
         path = self._round(round) / "labels.jsonl"
         answers: dict[str, Label] = {}
         lines: dict[str, int] = {}
+        wrong: list[str] = []
         for line, record in _records(path, ("id", "label")):
             name, label = record["id"], record["label"]
             if name not in asked:
                 raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
             if label in (None, ""):
                 continue
+            if "text" in record and _words(record["text"]) != _words(asked[name]["text"]):
+                raise UserError(f"{path}:{line}: another text than that of {name} in to_label.jsonl: expected the same")
             split, _, row = name.rpartition("-")
             try:
                 parsed = self.parse(label, split, int(row))
             except (TypeError, ValueError) as error:
-                raise UserError(f"{path}:{line}: {error}") from error
+                wrong.append(f"{path}:{line}: {error}")
+                continue
             if answers.get(name, parsed) != parsed:
                 raise UserError(f"{path}:{line}: {name} has another label in line {lines[name]}: expected one")
             if name in answers:
                 log.warning("%s:%d: %s is answered twice, in line %d too", path, line, name, lines[name])
             answers[name] = parsed
             lines.setdefault(name, line)
+        if wrong:
+            raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more lines are wrong)" if wrong[1:] else ""))
         return answers
 
 
 def _id(split: str, row: int) -> str:
     return f"{split}-{row}"
+
+
+def _words(text: object) -> list[str]:
+    """What an editor or a spreadsheet leaves as it is."""
+    return str(text).split()
 
 
 def _records(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:

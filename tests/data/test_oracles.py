@@ -197,6 +197,7 @@ def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
         ({"id": ["pool-2"], "label": "sports"}, 'expected {"id": …, "label": …}'),
         ({"id": "pool-77", "label": "sports"}, "id 'pool-77' was not asked"),
         ({"id": "pool-2", "label": "Sport"}, "unknown label 'Sport': expected one of sports, politik, 经济"),
+        ({"id": "pool-2", "label": "sports", "text": "pool text “1”"}, "another text than that of pool-2 in to_label"),
         ({"id": "pool-2", "label": ["sports"]}, "unknown label"),
         ({"id": "pool-1", "label": "politik"}, "pool-1 has another label in line 1"),
     ],
@@ -209,6 +210,19 @@ def test_a_wrong_answer_is_named_by_its_line_and_no_answer_counts(oracle, tmp_pa
     assert str(caught.value).startswith(f"{tmp_path / 'round_00' / 'labels.jsonl'}:3: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_all_wrong_labels_are_counted_at_once(oracle, tmp_path):
+    oracle.label(0, queries(1, 2, 3))
+    answer(tmp_path, *({"id": f"pool-{row}", "label": "Sport"} for row in (1, 2, 3)))
+    with pytest.raises(UserError, match=r":1: unknown label 'Sport'.* \(and 2 more lines are wrong\)"):
+        oracle.label(0, queries(1, 2, 3))
+
+
+def test_a_text_may_come_back_with_other_white_space(oracle, tmp_path):
+    oracle.label(0, queries(1))
+    answer(tmp_path, {"id": "pool-1", "label": "sports", "text": " pool  text “1” "})
+    assert oracle.label(0, queries(1)) == {("pool", 1): 0}
 
 
 def test_bytes_that_are_no_text_are_named_by_their_line(oracle, tmp_path):
