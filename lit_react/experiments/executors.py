@@ -23,6 +23,10 @@ Outcomes: TypeAlias = Generator[tuple[Job, str | None], None, None]
 DIED = "the process that ran this cell died; was it killed for memory?"
 
 
+CELLS = 25
+"""After so many a worker makes way for a fresh one: a fine-tuned cell leaves some 90 MB that no one gives back."""
+
+
 class Executor(ABC):
     """Runs jobs side by side."""
 
@@ -32,7 +36,7 @@ class Executor(ABC):
 
 
 class LocalExecutor(Executor):
-    """Worker processes that stay: torch is imported once for each of them, not once for each cell.
+    """Worker processes that stay: torch is imported once for each of them, not once for each cell; see `CELLS`.
 
     Args:
         workers: how many; None: one for each core. Cores and GPUs are shared out among them.
@@ -85,7 +89,13 @@ class _Worker:
 
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(self.threads, self.gpu))
+        return ProcessPoolExecutor(
+            1,
+            mp_context=context,
+            initializer=begin_worker,
+            initargs=(self.threads, self.gpu),
+            max_tasks_per_child=CELLS,
+        )
 
     def begin(self, job: Job) -> Future[str | None]:
         return self.pool.submit(run_job, job)
