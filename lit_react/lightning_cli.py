@@ -173,8 +173,8 @@ class ReactCLI(LightningCLI):
             pretraining.check(model, datamodule.splits.pool)
         first = first_queries(plan, datamodule, seed)
         if plan.steps is None:
-            labels = sum(query.split == "pool" for query in first)
-            check_validations(self.trainer, augmentation.rows_of(labels), datamodule.batch_size)
+            rows = augmentation.rows_of(sum(query.split == "pool" for query in first))
+            check_validations(self.trainer, rows, datamodule.batch_size if model.shares_batches else rows)
         return first
 
     def _loggers(self, folder: Path) -> list[Logger]:
@@ -291,7 +291,6 @@ def run_lightning(args: ArgsType) -> None:
                 "description": __doc__,
                 "epilog": "commands beside these:\n" + "\n".join(f"  {n:<21} {c.summary}" for n, c in COMMANDS.items()),
                 "formatter_class": _Help,
-                "allow_abbrev": False,
             },
             save_config_callback=None,
             seed_everything_default=0,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser
 
@@ -30,7 +30,10 @@ NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|Fal
 
 
 class OneLineParser(ArgumentParser):
-    """Wrong options are a `UserError` of one line."""
+    """Wrong options are a `UserError` of one line, and so are options that are cut short."""
+
+    def __init__(self, *args: Any, allow_abbrev: bool = False, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=allow_abbrev, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""

@@ -138,6 +138,10 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--data.source", csv(p, '{"text": "a b", "label": [0, 1]}\n' * 80, "tags.jsonl")],
         "column 'label' holds list<item: int64>: expected strings or integers; the task is TextClassification",
     ),
+    "fewer batches of all labels at once": (
+        lambda p: ["--model", "LinearProbe", "--trainer.val_check_interval", "2", "--data.initial_size", "20"],
+        "trainer.val_check_interval: 2 is too large, expected at most 1",
+    ),
     "query of no samples": (lambda p: ["--acquisition.query_size", "0"], "query_size"),
     "unknown metric": (lambda p: ["--acquisition.metric", "val/accurracy"], "val/accurracy"),
     "unknown option": (lambda p: ["--data.sauce", "x"], "--data.sauce x: did you mean --data.source?"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,8 @@ class FileOracle(Oracle):
         `labels.jsonl` stay known.
         """
         asked = self._write(round, queries)
-        answers = self._read(round, asked)
         waiting = {_id(query.split, query.row): (query.split, query.row) for query in queries}
-        return {waiting[name]: label for name, label in answers.items() if name in waiting}
+        return {waiting[name]: label for name, label in self._read(round, asked, waiting.keys()).items()}
 
     def changed(self, round: int, bought: Answers) -> str | None:
         """Tell in one line of answers that are not in `labels.jsonl` as they were bought.
@@ -163,7 +162,8 @@ class FileOracle(Oracle):
             write_lines(path, list(records.values()))
         return records
 
-    def _read(self, round: int, asked: Mapping[str, dict[str, Any]]) -> dict[str, Label]:
+    def _read(self, round: int, asked: Mapping[str, dict[str, Any]], waiting: Set[str]) -> dict[str, Label]:
+        """Answers of those that wait, by id; what was bought before is no longer looked at."""
         path = self._round(round) / "labels.jsonl"
         answers: dict[str, Label] = {}
         lines: dict[str, int] = {}
@@ -172,7 +172,7 @@ class FileOracle(Oracle):
             name, label = record["id"], record["label"]
             if name not in asked:
                 raise UserError(f"{path}:{line}: id {name!r} was not asked: expected an id of to_label.jsonl")
-            if label in (None, ""):
+            if label in (None, "") or name not in waiting:
                 continue
             if "text" in record and _words(record["text"]) != _words(asked[name]["text"]):
                 raise UserError(f"{path}:{line}: another text than that of {name} in to_label.jsonl: expected the same")

@@ -124,8 +124,9 @@ def remarks(comparison: Comparison) -> list[str]:
     if comparison.by_cost:
         lines.append(
             f"Compared at equal cost, as labels differ in theirs: {', '.join(comparison.by_cost)}. Read cost units for "
-            "labels there, those of validation labels included; runs are read off linearly between their rounds. These "
-            "sets have no part in tables by number of labels, nor in labels relative to those of a baseline."
+            "labels there, those of validation labels included. Runs are read off from the dearest first round to the "
+            "median of the last, linearly between their rounds and with their last value after them. These sets have "
+            "no part in tables by number of labels, nor in labels relative to those of a baseline."
         )
     return lines
 

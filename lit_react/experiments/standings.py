@@ -163,8 +163,8 @@ def efficiency_table(comparison: Comparison) -> Table | None:
     for data, counts in needed.items():
         labels = comparison.points.loc[data].index.unique("labels")
         columns[str(data)] = _counts(counts, labels.min(), labels.max())
-    if baseline:
-        counted = needed.drop(columns=comparison.by_cost, errors="ignore")  # costs have validation labels in them
+    counted = needed.drop(columns=comparison.by_cost, errors="ignore")  # costs have validation labels in them
+    if baseline and len(counted.columns):
         reached = counted.loc[:, np.isfinite(counted.loc[baseline])]
         ratios = (reached / reached.loc[baseline]).median(axis=1).replace(np.inf, np.nan)
         columns[f"/ {baseline}"] = bold_best(ratios, lambda value: number(value, digits=2), highest=False)
@@ -179,7 +179,7 @@ def efficiency_table(comparison: Comparison) -> Table | None:
         "where it first reaches the target. “> n”: not reached with n labels; “≤ n”: reached in the first round."
         + (
             f" Last column: labels relative to those of {baseline}, median over data sets; “–” if mostly not reached."
-            if baseline
+            if baseline and len(counted.columns)
             else ""
         ),
         focus=comparison.roles.focus,

@@ -27,8 +27,9 @@ from lit_react.tasks.transformer import MINILM, PretrainedTask
 class LinearProbe(Classifier, PretrainedTask):
     """Multinomial logistic regression on frozen, cached sentence embeddings, fitted by L-BFGS in one step.
 
-    Set `trainer.max_epochs: 1` and a `data.batch_size` that holds all labels. With the default `l2` and unit-length
-    embeddings it is scikit-learn's `LogisticRegression(C=20)`: mean cross-entropy + l2 / (2 n) · ‖W‖², l2 = 1 / C.
+    Set `trainer.max_epochs: 1`; a step reads all labels, whatever `data.batch_size`. With the default `l2` and
+    unit-length embeddings it is scikit-learn's `LogisticRegression(C=20)`: mean cross-entropy + l2 / (2 n) · ‖W‖²,
+    l2 = 1 / C.
 
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.

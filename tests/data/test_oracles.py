@@ -225,6 +225,13 @@ def test_a_text_may_come_back_with_other_white_space(oracle, tmp_path):
     assert oracle.label(0, queries(1)) == {("pool", 1): 0}
 
 
+def test_what_becomes_of_a_bought_line_stops_no_later_sitting(oracle, tmp_path):
+    oracle.label(0, queries(1, 2))
+    changed = {"id": "pool-1", "label": "Sport", "text": "another"}
+    answer(tmp_path, changed, {"id": "pool-2", "label": "sports"})
+    assert oracle.label(0, queries(2)) == {("pool", 2): 0}
+
+
 def test_bytes_that_are_no_text_are_named_by_their_line(oracle, tmp_path):
     oracle.label(0, queries(1))
     (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\n{"id": "pool-1", "label": "\xff"}\n')

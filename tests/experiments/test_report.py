@@ -133,6 +133,8 @@ def test_where_labels_cost_by_length_strategies_are_compared_for_the_same_money(
     assert curves["long"].tolist() == pytest.approx([50, 60 + 10 * 15 / 320, 70])
     assert curves["random"].iloc[-1] == pytest.approx(65 + 20 * 330 / 340)
     assert comparison.means().loc["a", "random"] > comparison.means().loc["a", "long"]
+    assert "/ random" not in efficiency_table(comparison).header
+    report(tmp_path, focus="long")
 
 
 def test_a_set_that_is_compared_by_cost_has_no_part_in_tables_by_number_of_labels(tmp_path):
