@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import purchases, rounds
+from run_folders import purchases, rounds
 from tiny import command
 
 from lit_react.cli import main

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from runs import rounds
+from run_folders import rounds
 from tiny import command
 
 from lit_react.cli import main

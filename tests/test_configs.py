@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from runs import rounds
+from run_folders import rounds
 from tiny import save_bert
 from transformers import BertForMaskedLM
 

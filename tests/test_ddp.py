@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from runs import bought, rounds
+from run_folders import bought, rounds
 from tiny import ACCELERATOR, FROZEN, command
 
 pytestmark = pytest.mark.skipif(

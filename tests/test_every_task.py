@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from runs import bought, purchases, rounds
+from run_folders import bought, purchases, rounds
 from test_kill import start
 from tiny import ACCELERATOR
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.csv as pa_csv
 import pytest
-from runs import bought, purchases, rounds
+from run_folders import bought, purchases, rounds
 from tiny import command, random_policy
 
 from lit_react.cli import main

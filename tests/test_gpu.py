@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import bought, purchases, rounds
+from run_folders import bought, purchases, rounds
 from tiny import command
 
 from lit_react.cli import main

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import bought, purchases, rounds
+from run_folders import bought, purchases, rounds
 from tiny import FROZEN, command
 
 from lit_react.cli import main

@@ -3,7 +3,7 @@
 import logging
 
 import pandas as pd
-from runs import rounds
+from run_folders import rounds
 from tiny import command
 
 from lit_react.cli import main

@@ -6,7 +6,7 @@ import lightning as L
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import bought, rounds
+from run_folders import bought, rounds
 from tiny import QUIET, command
 
 from lit_react.augmentation.augmentation import Augmentation

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import bought, rounds
+from run_folders import bought, rounds
 from tiny import command, make_signals
 
 from lit_react.acquisition.policies import ALBL, TAILOR, Schedule

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import bought, rounds
+from run_folders import bought, rounds
 from safetensors.torch import load_file
 from tiny import command, connect
 from transformers import AutoModel

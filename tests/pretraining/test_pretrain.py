@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import rounds
+from run_folders import rounds
 from safetensors.torch import load_file
 from tiny import as_words, bbc, command
 from transformers import (
