@@ -174,7 +174,7 @@ class ReactCLI(LightningCLI):
         first = first_queries(plan, datamodule, seed)
         if plan.steps is None:
             rows = augmentation.rows_of(sum(query.split == "pool" for query in first))
-            check_validations(self.trainer, rows, datamodule.batch_size if model.shares_batches else rows)
+            check_validations(self.trainer, rows, datamodule.rows_per_step(rows))
         return first
 
     def _loggers(self, folder: Path) -> list[Logger]:

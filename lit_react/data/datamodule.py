@@ -281,15 +281,15 @@ class PoolDataModule(L.LightningDataModule):
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The labeled rows of the pool, or `fit_rows` where they are set; shuffled by `seed` and epoch.
-
-        In batches of `batch_size`, or all at once for a task whose processes do not share them.
-        """
+        """The labeled rows of the pool, or `fit_rows` where they are set; shuffled by `seed` and epoch."""
         rows = self.pool.labeled_rows
         fit_rows = self.fit_rows or FitRows(self.pool.table, rows, [self.pool.labels[row] for row in rows.tolist()])
-        if self.task.shares_batches:
-            return fit_rows.loader(self.batch_size, seed=self.seed, **self._processes())
-        return fit_rows.loader(max(len(fit_rows.labeled), 1), seed=self.seed)
+        shares = self._processes() if self.task.shares_batches else {}
+        return fit_rows.loader(self.rows_per_step(len(fit_rows.labeled)), seed=self.seed, **shares)
+
+    def rows_per_step(self, labeled: int) -> int:
+        """Of so many labeled rows, those that a step reads: `batch_size`, or all where the task does not share them."""
+        return self.batch_size if self.task.shares_batches else max(labeled, 1)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows whose labels were bought."""

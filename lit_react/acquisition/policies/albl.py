@@ -80,14 +80,9 @@ class ALBL(Bandit):
         self._advice = [select(rows) for rows in self._advice]
         return proposals
 
-    def remember(self, rows: Rows, names: Sequence[str]) -> None:
-        """Keep the rows, the chance that each of them had, and the arm that bought them.
-
-        Nothing of a query of another policy, which the options named before a first fit was mended.
-        """
-        if names[0] not in self.arms:
-            return
-        self.drawn = self.arms.index(names[0])
+    def keep(self, rows: Rows, arms: Rows) -> None:
+        """Keep the rows, the chance that each of them had, and the arm that bought them."""
+        self.drawn = int(arms[0])
         self.rows = np.concatenate([self.rows, rows])
         self.chances = np.concatenate([self.chances, self._chances(rows, self.drawn)])
 

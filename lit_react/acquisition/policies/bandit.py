@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -39,3 +40,20 @@ class Bandit(Policy):
     def batches(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Rows]:
         """Each arm's k rows, best first."""
         return [find_strategy(name)(signals, k, generator) for name in self.arms]
+
+    def remember(self, rows: Rows, names: Sequence[str]) -> None:
+        """Keep what the arms asked for.
+
+        Nothing of a query of another policy, which the options named before a first fit was mended.
+        """
+        if set(names) <= set(self.arms):
+            self.keep(rows, np.asarray([self.arms.index(name) for name in names], dtype=np.int64))
+
+    @abstractmethod
+    def keep(self, rows: Rows, arms: Rows) -> None:
+        """Keep what was asked for.
+
+        Args:
+            rows: int64 [k], pool rows, in the order of asking.
+            arms: int64 [k], of each row, the one that chose it.
+        """

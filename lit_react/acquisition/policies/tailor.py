@@ -61,13 +61,9 @@ class TAILOR(Bandit):
         values = [generator.dirichlet(a + 1, size=k) @ worth for a in self._counts(signals.num_classes)]
         return np.argmax(values, axis=0)
 
-    def remember(self, rows: Rows, names: Sequence[str]) -> None:
-        """Keep which arm bought which row until the labels are there.
-
-        Nothing of a query of another policy, which the options named before a first fit was mended.
-        """
-        if set(names) <= set(self.arms):
-            self.rows, self.arm_of_row = rows, np.asarray([self.arms.index(name) for name in names], dtype=np.int64)
+    def keep(self, rows: Rows, arms: Rows) -> None:
+        """Keep which arm bought which row until the labels are there."""
+        self.rows, self.arm_of_row = rows, arms
 
     # ---- learning -------------------------------------------------------------------------------------------
 
