@@ -189,12 +189,23 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
+    _check_delimiter(path)
     parse = _csv_format(path)
     blocks = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
     with pa.csv.open_csv(path, read_options=blocks, parse_options=parse) as reader:
         strings = dict.fromkeys(reader.schema.names, pa.string())
     convert = pa.csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
     return pa.csv.read_csv(path, read_options=blocks, parse_options=parse, convert_options=convert)
+
+
+def _check_delimiter(path: Path) -> None:
+    """Refuse a file whose header has one column and a mark that other programs write between columns."""
+    mark = DELIMITERS[path.suffix.lower()]
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as handle:
+        header = handle.readline()
+    other = next((found for found in header if found in ";|,\t"), mark)
+    if mark not in header and other != mark:
+        raise UserError(f"{path}:1: columns end with {other!r}, expected {mark!r} in a {path.suffix} file")
 
 
 def _csv_format(path: Path) -> pa.csv.ParseOptions:
