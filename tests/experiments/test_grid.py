@@ -248,8 +248,11 @@ def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, new
     assert "2 of 2 cells finished, 1 of them now" in capfd.readouterr().out
     assert (first / "state.pt").stat().st_mtime_ns == before
     for cell in (first, second):
-        twin = finished / cell.relative_to(tmp_path)
-        assert [r["metrics"] for r in result(cell)["rounds"]] == [r["metrics"] for r in result(twin)["rounds"]]
+        rounds, unbroken = result(cell)["rounds"], result(finished / cell.relative_to(tmp_path))["rounds"]
+        for found, expected in zip(
+            rounds, unbroken, strict=True
+        ):  # a single worker has all cores, and sums in its order
+            assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-5)
 
 
 def test_ray_runs_a_cell(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
