@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 
+import datasets
 import transformers
 
 
@@ -17,5 +19,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
     warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row
+    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # `compare` runs cells by it
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    if not sys.stderr.isatty():  # as the Trainer's bars: in a file they are one long line
+        datasets.disable_progress_bars()
