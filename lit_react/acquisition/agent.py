@@ -102,7 +102,7 @@ class Agent:
         members: size of the ensemble; a pretrained network has its own.
         hidden: width of the hidden layers; a pretrained network has its own.
         capacity: transitions kept.
-        seed: of the network's weights and of the bootstrap.
+        seed: of the weights of a network that knows nothing; what is drawn during a run is the run's own seed's.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ class Guard:
     """Compares the rewards of the rounds that left the prior with those that kept to it.
 
     Each reward is taken relative to what the prior brings on average in such a state; then early rounds, in which
-    every label helps, and late ones can be compared, whatever the reward's unit and offset. The guard closes when the
+    every label helps, and late ones can be compared; an offset of the reward cancels, too. The guard closes when the
     mean of the rounds that left the prior lies more than `doubt` standard errors below that of the others; and for
     want of others to compare with, it asks for two. With a few noisy rewards that sees gross failure only; small errors
     are the ensemble's matter.

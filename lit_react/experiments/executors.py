@@ -117,7 +117,7 @@ class _Worker:
 
 
 class RayExecutor(Executor):
-    """Tasks of one core on a Ray cluster (`pip install "lit-react[ray]"`), all of whose machines see the folders.
+    """Tasks of one core on a Ray cluster (`pip install -e ".[ray]"`), all of whose machines see the folders.
 
     Args:
         address: of the cluster, or `auto`; None: a cluster of this machine, for as long as the command runs.
@@ -131,7 +131,7 @@ class RayExecutor(Executor):
         try:
             import ray
         except ImportError as error:
-            raise UserError('executor: Ray is not installed: expected `pip install "lit-react[ray]"`') from error
+            raise UserError('executor: Ray is not installed: expected `pip install -e ".[ray]"`') from error
 
         passed = ("LIT_REACT_DATA", "LIT_REACT_CACHE", "HF_HOME", "HF_HUB_OFFLINE")  # no secrets: Ray shows them
         variables = {name: os.environ[name] for name in passed if name in os.environ}

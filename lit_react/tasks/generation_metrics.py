@@ -15,7 +15,7 @@ from torchmetrics import Metric
 from lit_react.errors import UserError
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
-_INSTALL = 'expected `pip install "lit-react[generation]"`'
+_INSTALL = 'expected `pip install -e ".[generation]"`'
 
 
 class TranslationScores(Metric):

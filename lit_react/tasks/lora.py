@@ -193,4 +193,4 @@ def _check_installed(package: str, option: str, extra: str) -> None:
     try:
         import_module(package)
     except ImportError as error:
-        raise UserError(f"{option}: {package} is not installed (pip install 'lit-react[{extra}]')") from error
+        raise UserError(f"{option}: {package} is not installed (pip install -e '.[{extra}]')") from error

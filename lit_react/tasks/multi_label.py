@@ -105,7 +105,7 @@ class MultiLabelClassification(TextClassification):
             label, among the texts bought so far.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
         fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
         separator: between the names where a set is one string, as in CSV files and in people's answers.
     """

@@ -81,7 +81,7 @@ class TokenClassification(TransformerTask):
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
         fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
     """
 

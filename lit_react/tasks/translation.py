@@ -38,7 +38,7 @@ class Translation(SequenceToSequence):
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
         mc_samples: passes with dropout, where a strategy asks for a score that needs them.
-        lora: train low-rank adapters and the head instead of all weights (`pip install "lit-react[lora]"`).
+        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
     """
 
     text_column = "source"

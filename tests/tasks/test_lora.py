@@ -288,7 +288,7 @@ def test_wrong_options_are_one_line_before_anything_is_bought(case, extra, expec
 def test_a_missing_peft_is_one_line(case, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     line = told(["fit", *case[1], "--rounds.folder", str(tmp_path / "run")], capsys)
-    assert "model.lora: peft is not installed (pip install 'lit-react[lora]')" in line
+    assert "model.lora: peft is not installed (pip install -e '.[lora]')" in line
 
 
 @pytest.mark.parametrize("start", ["cold", "warm"])

@@ -19,8 +19,9 @@ class QSamples(Policy):
     """Every candidate sample is an option of its own; k are drawn without replacement from softmax(α Q(s, x)).
 
     Candidates are the prior rule's picks and a uniform sample of the pool. Nothing tells the network that two of its
-    picks are alike; `QProposals` is the default for that reason. The shipped network was trained on batches: give
-    `acquisition.agent.pretrained null` to learn this from scratch.
+    picks are alike; `QProposals` is the default for that reason. The shipped network was trained on batches. To learn
+    this from scratch give `acquisition.agent.pretrained null`, and with it `deviation_starts 0` and `doubt 0`: by their
+    defaults a run of ordinary length takes the prior rule's picks throughout.
 
     Args:
         candidates: options per decision.
