@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lit_react.data.encoding import Label
-from lit_react.data.tables import Source, Split, is_string
+from lit_react.data.tables import Source, Split, is_list, is_string
 from lit_react.errors import UserError, WrongColumn
 
 log = logging.getLogger("lit_react")
@@ -96,7 +96,7 @@ def _flat_references(split: Split, column: str) -> References:
     count = split.table.num_rows
 
     def values(name: str, lists: bool) -> list[Any]:
-        known = name in split.table.column_names and pa.types.is_list(split.table.schema.field(name).type) == lists
+        known = name in split.table.column_names and is_list(split.table.schema.field(name).type) == lists
         return split.table[name].to_pylist() if known else [None] * count
 
     texts, starts = values(column, False), values(FLAT_START, False)

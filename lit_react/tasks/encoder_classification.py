@@ -63,7 +63,8 @@ class EncoderClassification(TextClassification):
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
-        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
+            augmentation adds to it.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
         fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
 from lit_react.tasks.encoder_classification import HEAD_FILE
 from lit_react.tasks.pretrained import load_config, load_model, weights_digest
 from lit_react.tasks.text_classification import Classifier
@@ -71,7 +71,7 @@ class LinearProbe(Classifier, PretrainedTask):
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Embeddings, in a memory-mapped file named after weights and texts; the same as `embed` gives."""
         tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, self.encoder_digest, str(self.max_length))
+        key = text_digest(table, self.encoder_digest, tokenizer_digest(self.tokenizer), str(self.max_length))
         return embed(load_model(AutoModel, self.pretrained), tokens, cache=cache_folder(), key=key)
 
     @cached_property

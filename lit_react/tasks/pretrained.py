@@ -53,6 +53,12 @@ def load_config(pretrained: str) -> Any:
         raise _not_loadable(pretrained, error) from error
 
 
+def output_names(pretrained: str) -> list[str]:
+    """What a checkpoint's outputs stand for, in their order; errors as `load_config`."""
+    config = load_config(pretrained)
+    return [config.id2label[index] for index in range(config.num_labels)]
+
+
 def load_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
     """The tokenizer of a name that `resolve` understands.
 

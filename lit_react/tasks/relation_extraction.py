@@ -23,6 +23,7 @@ from lit_react.data.encoding import (
     mean_embedding,
     text_digest,
     tokenize,
+    tokenizer_digest,
 )
 from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions
 from lit_react.data.tables import Source, Split
@@ -98,7 +99,8 @@ class RelationExtraction(EncoderClassification):
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
-        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
+            augmentation adds to it.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
         fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.
@@ -225,7 +227,8 @@ class RelationExtraction(EncoderClassification):
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """`mention_embedding` under the pretrained weights, float32 [n, 2 · h], kept on disk by weights and texts."""
         encoder = self._encoder()
-        key = text_digest(table, weights_digest(encoder), str(self.max_length), "mentions")
+        digests = weights_digest(encoder), tokenizer_digest(self.tokenizer)
+        key = text_digest(table, *digests, str(self.max_length), "mentions")
         tokens, width = self.encode(table), 2 * encoder.config.hidden_size
         return embed(encoder, tokens, cache=cache_folder(), key=key, embedding=mention_embedding, width=width).features
 

@@ -28,7 +28,7 @@ from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
 from lit_react.tasks.lora import LoRA
 from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.pretrained import load_model
+from lit_react.tasks.pretrained import load_model, most_tokens, skeleton
 from lit_react.tasks.transformer import TransformerTask
 
 IGNORED = -100
@@ -158,6 +158,13 @@ class SequenceToSequence(TransformerTask):
         super().configure_model()
         self.model.generation_config.update(**self._generation())
 
+    def check(self) -> None:
+        """As above, and whether the decoder has a place for `max_target_length` tokens."""
+        super().check()
+        most = most_tokens(skeleton(self.auto_class, self.pretrained).get_decoder())
+        if most is not None:
+            expect("model.max_target_length", self.max_target_length, at_most=most)
+
     def _generation(self) -> dict[str, Any]:
         """How texts are generated, where it differs from what the checkpoint says (`GenerationConfig`)."""
         return {
@@ -227,9 +234,11 @@ class SequenceToSequence(TransformerTask):
         return 1 - torch.stack(samples).mean(0)
 
     def _bleu_variance(self, batch: Batch) -> Tensor:
+        cached = self.lora is None or not self.lora.gradient_checkpointing  # which drops what a cache holds
         with self._dropout():
             samples = [
-                self._texts(self._generate(batch, self._encode(batch), num_beams=1)) for _ in range(self.mc_samples)
+                self._texts(self._generate(batch, self._encode(batch), num_beams=1, use_cache=cached))
+                for _ in range(self.mc_samples)
             ]
         variances = [bleu_variance(texts, self.bleu_tokenizer) for texts in zip(*samples, strict=True)]
         return torch.tensor(variances, dtype=torch.float32, device=self.device)

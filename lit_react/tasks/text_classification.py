@@ -37,7 +37,8 @@ class Classifier(TaskModule):
     augmentable = frozenset({"texts"})
 
     class_weights: Literal["none", "balanced"]
-    """`balanced` weighs each class's loss by 1 / its frequency among the labels bought so far."""
+    """`balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
+    augmentation adds."""
 
     _weight: Tensor | None = None
 
@@ -134,7 +135,8 @@ class TextClassification(Classifier, TransformerTask):
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
         warmup: share of the steps in which the learning rate rises from 0.
-        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
+        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
+            augmentation adds to it.
         mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
         compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
         lora: train low-rank adapters and the head; None: all weights.
@@ -217,7 +219,7 @@ class TextClassification(Classifier, TransformerTask):
     def _view(self, batch: Batch) -> View:
         with self._recording() as seen:
             logits = self.logits(batch).float()
-        return View(_last_token(seen["head_inputs"], batch["attention_mask"]), logits)
+        return View(self._read_by_head(seen["head_inputs"], batch), logits)
 
     def certainty(self, logits: Tensor) -> dict[str, Tensor]:
         """The signals that logits, float32 [b, C], tell by themselves."""
@@ -233,15 +235,15 @@ class TextClassification(Classifier, TransformerTask):
             found = self.certainty(self.logits(batch).float())
         found["embeddings"] = self.embedding(seen["hidden"], batch).half()
         if "head_inputs" in needs:
-            found["head_inputs"] = _last_token(seen["head_inputs"], batch["attention_mask"]).half()
+            found["head_inputs"] = self._read_by_head(seen["head_inputs"], batch).half()
         if "mutual_information" in needs:
             found["mutual_information"] = self._mutual_information(lambda: self.logits(batch))
         return found
 
-
-def _last_token(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """[b, h] of each text's last token, where a decoder's head reads [b, t, h]; [b, h] stays."""
-    if states.ndim == 2:
-        return states
-    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return states[torch.arange(len(states), device=states.device), (attention_mask * places).argmax(1)]
+    def _read_by_head(self, states: Tensor, batch: Batch) -> Tensor:
+        """[b, h]; of a decoder's [b, t, h] those of the last token that is none of padding, as transformers has it."""
+        if states.ndim == 2:
+            return states
+        written = (batch["input_ids"] != self.tokenizer.pad_token_id).int()
+        places = torch.arange(written.shape[1], device=written.device)
+        return states[torch.arange(len(states), device=states.device), (written * places).argmax(1)]

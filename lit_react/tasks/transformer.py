@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.bounds import expect
-from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize
+from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
 from lit_react.errors import UserError
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import ADAPTERS, LoRA
 from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import (
-    load_config,
     load_model,
     load_tokenizer,
     most_tokens,
+    output_names,
     skeleton,
     weights_digest,
 )
@@ -76,8 +76,7 @@ class PretrainedTask(TaskModule):
         """Name of each class id, from the data or else from the checkpoint."""
         if self.label_names is not None:
             return self.label_names
-        config = load_config(self.pretrained)
-        return [config.id2label[index] for index in range(config.num_labels)]
+        return output_names(self.pretrained)
 
     def doubts(self, encoded: EncodedTable) -> list[str]:
         """How many rows are as long as the model reads."""
@@ -107,7 +106,7 @@ class PretrainedTask(TaskModule):
         """Masked-mean embeddings of the `text` column, float32 [n, d], kept on disk by weights and texts."""
         encoder = self._encoder()
         tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, weights_digest(encoder), str(self.max_length))
+        key = text_digest(table, weights_digest(encoder), tokenizer_digest(self.tokenizer), str(self.max_length))
         return embed(encoder, tokens, cache=cache_folder(), key=key).features
 
 
@@ -159,11 +158,17 @@ class TransformerTask(PretrainedTask):
         self._build_metrics()
 
     def _loaded(self) -> PreTrainedModel:
+        options = self._config()
         if self.lora is None:
-            return load_model(self.auto_class, self.pretrained, **self._config())
-        model = self.lora.apply(self.lora.load(self.auto_class, self.pretrained, **self._config()))
-        if self._adapters is not None:
-            self.lora.restore(model, self._adapters)
+            model = load_model(self.auto_class, self.pretrained, **options)
+        else:
+            model = self.lora.load(self.auto_class, self.pretrained, **options)
+        if "id2label" in options:
+            match_outputs(model, output_names(self.pretrained), list(options["id2label"].values()))
+        if self.lora is not None:
+            model = self.lora.apply(model)
+            if self._adapters is not None:
+                self.lora.restore(model, self._adapters)
         return model
 
     @property
@@ -194,8 +199,7 @@ class TransformerTask(PretrainedTask):
 
     def _head(self) -> nn.Linear:
         """The last linear layer: what `_recording` calls `head_inputs` goes into it."""
-        outputs = self.model.config.num_labels
-        return [m for m in self.model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs][-1]
+        return last_layer(self.model)
 
     @contextmanager
     def _recording(self) -> Iterator[dict[str, Tensor]]:
@@ -270,6 +274,36 @@ class TransformerTask(PretrainedTask):
         if self.lora is None or not self.lora.quantize:
             raise UserError(f"{folder}: adapters of a 4-bit model lie there, expected the model.lora of their fit")
         self.pretrained, self._adapters = json.loads((folder / CARD).read_text())["checkpoint"], folder
+
+
+def last_layer(model: PreTrainedModel) -> nn.Linear:
+    """The last linear layer with an output for each of the model's classes."""
+    outputs = model.config.num_labels
+    return [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == outputs][-1]
+
+
+def match_outputs(model: PreTrainedModel, trained: list[str], names: list[str]) -> None:
+    """See that no class inherits what a checkpoint learned for another: `from_pretrained` goes by position alone.
+
+    Where the checkpoint knew the same names in another order, its last layer follows them; where it knew as many
+    others, that layer is new.
+
+    Args:
+        model: as it was loaded.
+        trained: the checkpoint's own names of its outputs. `LABEL_0` … are none: of those the order is believed.
+        names: those of the data.
+    """
+    if trained == names or len(trained) != len(names) or trained == [f"LABEL_{i}" for i in range(len(trained))]:
+        return
+    head = last_layer(model)
+    if set(trained) == set(names):
+        order = [trained.index(name) for name in names]
+        for parameter in head.parameters():
+            parameter.data = parameter.data[order]
+    else:
+        for parameter in head.parameters():
+            parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # else it is taken for loaded
+        head.apply(model._init_weights)
 
 
 def named_outputs(names: list[str]) -> dict[str, Any]:

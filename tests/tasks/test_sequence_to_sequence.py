@@ -15,6 +15,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.errors import UserError
 from lit_react.tasks import Translation
+from lit_react.tasks.lora import LoRA
 
 NEEDS = frozenset({"expected_sequence_probability", "bleu_variance"})
 TEXTS = ["the old dog sees a green house .", "a cat leaves every tree .", "every small boat seeks the dog ."]
@@ -104,7 +105,7 @@ def test_a_prefix_is_encoded_with_each_source_and_nobody_pays_for_reading_it(mod
 
 def test_a_fit_learns_to_translate(folder, models) -> None:
     data = PoolDataModule(str(folder / "sentences.jsonl"), validation_size=16, test_size=20, batch_size=8)
-    module = make(models["t5"], optimizer=lambda p: torch.optim.AdamW(p, lr=0.02), max_target_length=16)
+    module = make(models["t5"], optimizer=lambda p: torch.optim.AdamW(p, lr=0.01), max_target_length=16)
     data.connect(module)
     known = data.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"])))
@@ -118,7 +119,7 @@ def test_a_fit_learns_to_translate(folder, models) -> None:
     L.seed_everything(0, verbose=False)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     once = {"check_val_every_n_epoch": 15, "num_sanity_val_steps": 0, "enable_checkpointing": False}
-    trainer = L.Trainer(max_epochs=15, accelerator="cpu", callbacks=[Watch()], **quiet, **once)
+    trainer = L.Trainer(max_epochs=15, accelerator="cpu", gradient_clip_val=1.0, callbacks=[Watch()], **quiet, **once)
     trainer.fit(module, datamodule=data)
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     test = data.splits.test
@@ -202,6 +203,29 @@ def test_scores_on_demand_come_from_dropout(models, name) -> None:
     assert float(uncertain["bleu_variance"].max()) > 0
     assert torch.equal(again["max_probability"], uncertain["max_probability"])
     assert not any(part.training for part in moving.modules())
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_what_is_written_under_dropout_is_sound_where_a_fit_saves_memory(models, name, monkeypatch) -> None:
+    pytest.importorskip("peft")
+    written = []
+    monkeypatch.setattr(
+        "lit_react.tasks.sequence_to_sequence.bleu_variance", lambda texts, _: written.append(texts) or 0.0
+    )
+    lora = LoRA(rank=2, dropout=0.0, gradient_checkpointing=True)
+    module = ready(make(models[f"{name} without dropout"], lora=lora, mc_samples=2))
+    batch = table_of(module).batch([0, 1, 2])
+    with torch.no_grad():
+        module.signals(batch, NEEDS)
+        greedy = module.outputs(batch)["hypothesis"]
+    assert written == [(text, text) for text in greedy]
+
+
+def test_a_target_longer_than_the_decoder_has_places_for_is_told(models) -> None:
+    make(models["bart"], max_target_length=64).check()
+    with pytest.raises(UserError, match=r"model\.max_target_length: 65"):
+        make(models["bart"], max_target_length=65).check()
+    make(models["t5"], max_target_length=5000).check()  # positions relative to each other
 
 
 def test_signals_are_float32_under_bf16(models) -> None:
