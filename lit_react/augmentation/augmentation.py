@@ -54,7 +54,8 @@ class Augmentation:
         embeddings: what `labels` reads of the rows: `fitted`, by the model itself when `trust.start` of the steps are
             done; or `pretrained`, before the fit, for which the whole pool is embedded once in a run.
         most_unlabeled: unlabeled rows that a fit reads at most; where the pool has more, they are drawn anew for each.
-        variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given.
+        variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given; 0 where
+            they serve `consistency` alone.
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class Augmentation:
     ) -> None:
         expect("augmentation.unlabeled_size", unlabeled_size, at_least=1)
         expect("augmentation.most_unlabeled", most_unlabeled, at_least=1)
-        expect("augmentation.variants", variants, at_least=1)
+        expect("augmentation.variants", variants, at_least=0)
         expect("augmentation.label_weight", label_weight, at_least=0)
         if consistency is not None and texts is None:
             raise UserError("augmentation.consistency: needs variants of texts, expected augmentation.texts as well")
+        if texts is not None and consistency is None and variants == 0:
+            raise UserError("augmentation.variants: 0 leaves augmentation.texts nothing to do, expected 1 or more")
         if complementary is not None and complementary.negatives_below > 0 and not (labels and labels.gives_shares):
             raise UserError(
                 "augmentation.complementary.negatives_below: needs generated probabilities of the classes, expected "
@@ -207,7 +210,7 @@ class Augmentation:
 
         Args:
             view: the pass over the batch: labeled rows, unlabeled rows, variants of these; see `FitRows.loader`.
-            batch: with `labels`, and maybe `targets` and `weights`.
+            batch: with `row` and `labels`, and maybe `targets` and `weights`.
             head: see `Step`.
             progress: see `Step`.
         """
@@ -224,7 +227,8 @@ class Augmentation:
         if self.consistency is not None:
             total = total + self.consistency.loss(unlabeled.logits, varied.logits)
         if self.features is not None:
-            step = Step(labeled, labels, unlabeled if count else None, head, progress)
+            rows = batch["row"][: len(labels)]
+            step = Step(labeled, labels, rows, unlabeled if count else None, head, progress)
             total = total + self.features.loss(step)
         return total
 

@@ -109,18 +109,18 @@ def with_variants(
         rows: relative to the pool.
         data: knows the texts and the task.
         texts: makes variants.
-        count: of each labeled row; they join the labeled rows.
-        of_unlabeled: whether each unlabeled row has one too.
+        count: of each labeled row; they join the labeled rows. 0: none, of unlabeled ones only.
+        of_unlabeled: whether each unlabeled row has one.
         seed: of the round.
     """
     task, originals = data.task, data.splits.pool.select(rows.labeled)
     variants = [task.varied(originals, rows.labels, texts, seed + place) for place in range(count)]
     labels = [*rows.labels, *(label for _, part in variants for label in part)]
     unlabeled = data.splits.pool.select(rows.unlabeled)
-    parts = [originals, *(table for table, _ in variants), unlabeled]
-    if of_unlabeled:
-        parts.append(task.varied(unlabeled, [None] * len(unlabeled), texts, seed)[0])
-    columns = parts[1].column_names
+    beside = [task.varied(unlabeled, [None] * len(unlabeled), texts, seed)[0]] if of_unlabeled else []
+    made = [table for table, _ in variants]
+    columns = [*made, *beside][0].column_names
+    parts = [originals, *made, unlabeled, *beside]
     whole = datasets.concatenate_datasets([part.select_columns(columns) for part in parts])
     places = np.arange(len(whole), dtype=np.int64)
     ends = np.cumsum([len(labels), len(unlabeled)])

@@ -21,9 +21,14 @@ def clusters(
 
 
 def make_step(
-    labels: list[int], head: nn.Linear, unlabeled: int = 0, seed: int = 0, dtype: torch.dtype = torch.float32
+    labels: list[int],
+    head: nn.Linear,
+    unlabeled: int = 0,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    first_row: int | None = None,
 ) -> Step:
-    """A step whose features are leaves with gradients, around 2 · e_y for the labeled rows."""
+    """A step whose features are leaves with gradients, around 2 · e_y for the labeled rows; other rows by each seed."""
     generator = torch.Generator().manual_seed(seed)
     width, classes = head.in_features, torch.tensor(labels)
 
@@ -34,6 +39,7 @@ def make_step(
     return Step(
         labeled=view(2 * torch.eye(width)[classes]),
         labels=classes,
+        rows=torch.arange(len(labels)) + (1000 * seed if first_row is None else first_row),
         unlabeled=view(2 * torch.eye(width)[torch.arange(unlabeled) % head.out_features]) if unlabeled else None,
         head=lambda features: head(features).float(),
         progress=0.5,

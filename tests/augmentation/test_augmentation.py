@@ -227,7 +227,8 @@ def test_generated_labels_are_compared_with_gold_ones_where_there_are_some(data)
         ({"complementary": ComplementaryLabels(negatives_below=0.1)}, r"needs generated probabilities"),
         ({"unlabeled_size": 0}, r"augmentation\.unlabeled_size: 0"),
         ({"label_weight": -1.0}, r"augmentation\.label_weight: -1\.0"),
-        ({"variants": 0}, r"augmentation\.variants: 0"),
+        ({"variants": -1}, r"augmentation\.variants: -1"),
+        ({"texts": WordDropout(0.5), "variants": 0}, r"augmentation\.variants: 0"),
         ({"most_unlabeled": 0}, r"augmentation\.most_unlabeled: 0"),
     ],
 )

@@ -33,7 +33,7 @@ def watched(step: Step) -> tuple[Step, list[Tensor]]:
         seen.append(features.detach())
         return step.head(features)
 
-    return Step(step.labeled, step.labels, step.unlabeled, head, step.progress), seen
+    return Step(step.labeled, step.labels, step.rows, step.unlabeled, head, step.progress), seen
 
 
 @settings(max_examples=40, deadline=None)
@@ -41,17 +41,19 @@ def watched(step: Step) -> tuple[Step, list[Tensor]]:
 def test_the_memory_holds_the_last_rows(sizes: list[int], size: int) -> None:
     memory, rows = FeatureMemory(size, 2, CPU), list(range(sum(sizes)))
     for part in torch.tensor(rows).split(sizes):
-        memory.add(torch.stack([part, part], 1).float().requires_grad_(), part)
-    assert sorted(memory.labels.tolist()) == rows[-size:]
+        memory.add(part, torch.stack([part, part], 1).float().requires_grad_(), part)
+    assert memory.rows.tolist() == memory.labels.tolist() == rows[-size:]
     assert torch.equal(memory.features[:, 1], memory.labels.float())
     assert not memory.features.requires_grad
 
 
-def test_the_oldest_rows_make_way_again_and_again() -> None:
+def test_a_row_that_comes_again_is_kept_as_it_was_last_seen() -> None:
     memory = FeatureMemory(3, 1, CPU)
-    for row in range(8):
-        memory.add(torch.tensor([[float(row)]]), torch.tensor([row]))
-    assert sorted(memory.labels.tolist()) == [5, 6, 7]
+    for time, row in enumerate([4, 5, 4, 6, 4, 5]):
+        memory.forget(torch.tensor([row]))
+        memory.add(torch.tensor([row]), torch.tensor([[float(time)]]), torch.tensor([0]))
+    assert memory.rows.tolist() == [6, 4, 5]
+    assert memory.features[:, 0].tolist() == [3, 4, 5]
 
 
 def test_mixup_mixes_rows_and_labels_by_the_same_share() -> None:
@@ -105,7 +107,7 @@ def test_a_class_seen_in_a_recent_step_is_made_again(part: Smote | Gaussians) ->
     head = make_head()
     part = begun(copy.deepcopy(part), head)
     part.loss(make_step([2, 2, 2], head))
-    step, seen = watched(make_step([0] * 40, head))
+    step, seen = watched(make_step([0] * 40, head, seed=1))
     part.loss(step)
     assert 8 < (seen[0].argmax(1) == 2).sum() < 32
 
@@ -114,8 +116,26 @@ def test_smote_takes_the_nearest_rows_and_repeats_a_row_alone_in_its_class() -> 
     part = begun(Smote(neighbors=2), make_head(1))
     points = torch.tensor([[0.0], [1.0], [2.0], [10.0], [0.5]])
     labels, ends = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 3, 4])
-    drawn = torch.stack([part._near(points, labels, ends) for _ in range(100)])
+    drawn = torch.stack([part._near(points, labels, torch.arange(5), ends) for _ in range(100)])
     assert [set(column.tolist()) for column in drawn.T] == [{1, 2}, {1, 2}, {4}]
+
+
+def test_smote_never_goes_from_a_row_to_what_it_was_before() -> None:
+    head = make_head()
+    part = begun(Smote(neighbors=5), head)
+    for seed in range(4):  # the same three rows, each alone in its class, moved a little by each step
+        step, seen = watched(make_step([0, 1, 2], head, seed=seed, first_row=0))
+        part.loss(step)
+        assert torch.cdist(seen[0], step.labeled.features.detach()).min(1).values.max() < 1e-5
+
+
+def test_gaussians_know_no_variance_from_a_row_that_is_seen_again() -> None:
+    head = make_head()
+    part = begun(Gaussians(), head)
+    for seed in range(4):
+        step, seen = watched(make_step([0, 1, 2], head, seed=seed, first_row=0))
+        part.loss(step)
+        assert torch.cdist(seen[0], step.labeled.features.detach()).min(1).values.max() < 1e-5
 
 
 def test_classes_are_drawn_equally_often_however_many_rows_they_have() -> None:

@@ -41,7 +41,7 @@ def test_the_loss_is_that_of_a_softmax_with_one_more_class() -> None:
         seen.append(features.detach().clone())
         return step.head(features)
 
-    loss = begun(head, weight=0.5).loss(Step(step.labeled, step.labels, step.unlabeled, watching, 0.0))
+    loss = begun(head, weight=0.5).loss(Step(step.labeled, step.labels, step.rows, step.unlabeled, watching, 0.0))
     assert torch.equal(seen[0], seen[1]), "both players see the same fakes"
     real = log_softmax_of_one_more(torch.cat([step.labeled.logits, step.unlabeled.logits]))
     fake = log_softmax_of_one_more(head(seen[0]))

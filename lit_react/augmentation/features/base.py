@@ -31,6 +31,7 @@ class Step:
     Attributes:
         labeled: the pass over the labeled rows of the batch.
         labels: int64 [b], their classes.
+        rows: int64 [b], which rows of the fit they are.
         unlabeled: the pass over the unlabeled rows of the batch, [u]; None where no part asked for them.
         head: the last linear layer, features [m, h] → logits float32 [m, C].
         progress: share of the fit's steps that are done, in [0, 1].
@@ -38,6 +39,7 @@ class Step:
 
     labeled: View
     labels: Tensor
+    rows: Tensor
     unlabeled: View | None
     head: Callable[[Tensor], Tensor]
     progress: float

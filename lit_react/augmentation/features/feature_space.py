@@ -36,20 +36,21 @@ class Smote(FeatureAugmentation):
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy of the made features."""
+        self._memory.forget(step.rows)
         points = torch.cat([step.labeled.features.float(), self._memory.features])
-        labels = torch.cat([step.labels, self._memory.labels])
+        labels, rows = torch.cat([step.labels, self._memory.labels]), torch.cat([step.rows, self._memory.rows])
         ends = class_balanced(labels, len(step.labels), self.generator)
-        others = self._near(points.detach(), labels, ends)
+        others = self._near(points.detach(), labels, rows, ends)
         share = torch.rand(len(ends), 1, generator=self.generator, device=labels.device)
         made = torch.lerp(points[ends], points[others], share)
-        self._memory.add(step.labeled.features, step.labels)
+        self._memory.add(step.rows, step.labeled.features, step.labels)
         logits = step.head(made.to(step.labeled.features.dtype))
         return self.weight * F.cross_entropy(logits.float(), labels[ends])
 
-    def _near(self, points: Tensor, labels: Tensor, ends: Tensor) -> Tensor:
+    def _near(self, points: Tensor, labels: Tensor, rows: Tensor, ends: Tensor) -> Tensor:
         """int64 [b], for each of `ends` one of its nearest of the same class; itself where there is none."""
         distances = torch.cdist(points[ends], points)
-        itself = torch.arange(len(points), device=ends.device) == ends[:, None]
+        itself = rows == rows[ends][:, None]
         distances = distances.masked_fill(itself | (labels != labels[ends][:, None]), float("inf"))
         found = distances.topk(min(self.neighbors, len(points)), largest=False)
         counts = found.values.isfinite().sum(1)
@@ -86,13 +87,14 @@ class Gaussians(FeatureAugmentation):
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy of the drawn features."""
+        self._memory.forget(step.rows)
         points = torch.cat([step.labeled.features.detach().float(), self._memory.features])
         labels = torch.cat([step.labels, self._memory.labels])
         means, variances = class_gaussians(points, labels, self._num_classes, self.shrinkage)
         classes = labels[class_balanced(labels, len(step.labels), self.generator)]
         noise = torch.randn(len(classes), points.shape[1], generator=self.generator, device=points.device)
         drawn = means[classes] + variances.sqrt() * noise
-        self._memory.add(step.labeled.features, step.labels)
+        self._memory.add(step.rows, step.labeled.features, step.labels)
         logits = step.head(drawn.to(step.labeled.features.dtype))
         return self.weight * F.cross_entropy(logits.float(), classes)
 
