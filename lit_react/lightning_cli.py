@@ -175,6 +175,8 @@ class ReactCLI(LightningCLI):
         if plan.steps is None:
             rows = augmentation.rows_of(sum(query.split == "pool" for query in first))
             check_validations(self.trainer, rows, datamodule.rows_per_step(rows))
+        else:
+            plan.steps.check(self.trainer.accumulate_grad_batches)
         return first
 
     def _loggers(self, folder: Path) -> list[Logger]:

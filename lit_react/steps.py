@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,31 @@ class Steps:
         """Steps from one validation of a fit to the next."""
         return int(min(max(self.per_label * labels, self.least), self.most)) // self.validations
 
-    def of_trainer(self, labels: int, batches_per_step: int) -> dict[str, Any]:
+    def of_trainer(self, labels: int) -> dict[str, Any]:
         """The Trainer's options for a fit.
 
         Args:
             labels: labeled rows of the pool.
-            batches_per_step: the Trainer's `accumulate_grad_batches`; it counts validations in batches.
         """
         interval = self.between_validations(labels)
         return {
             "max_steps": interval * self.validations,
             "max_epochs": -1,
             "check_val_every_n_epoch": None,
-            "val_check_interval": interval * batches_per_step,
+            "val_check_interval": interval,
         }
+
+    def check(self, accumulate_grad_batches: int) -> None:
+        """See that a step is a batch: the Trainer counts the former to its end and the latter to a validation.
+
+        Raises:
+            UserError: it is not; and how many batches a step has depends on where in an epoch it is.
+        """
+        if accumulate_grad_batches != 1:
+            raise UserError(
+                f"rounds.steps: expected trainer.accumulate_grad_batches 1, got {accumulate_grad_batches}; "
+                "give rounds.steps null, trainer.max_steps and trainer.val_check_interval"
+            )
 
 
 def check_validations(trainer: L.Trainer, rows: int, batch_size: int) -> None:
@@ -70,16 +82,35 @@ def check_validations(trainer: L.Trainer, rows: int, batch_size: int) -> None:
         batch_size: of them.
 
     Raises:
-        UserError: `val_check_interval` is more batches than an epoch has.
+        UserError: a first fit would end without a validation, or `val_check_interval` is more than an epoch has.
     """
+    if trainer.limit_val_batches == 0:
+        raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
     batches, limit = -(-rows // batch_size), trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    interval = trainer.val_check_interval
-    if trainer.check_val_every_n_epoch is None or trainer.limit_val_batches == 0 or isinstance(interval, float):
+    interval, epochs = trainer.val_check_interval, trainer.check_val_every_n_epoch
+    if not isinstance(interval, int | float):  # a time
         return
-    if interval > batches:
+    where = f"of the first fit ({rows} rows, data.batch_size {batch_size})"
+    if isinstance(interval, int) and epochs is not None and interval > batches:
         raise UserError(
             f"trainer.val_check_interval: {interval} is too large, expected at most {batches}, the batches of an epoch "
-            f"of the first fit ({rows} rows, data.batch_size {batch_size}), or trainer.check_val_every_n_epoch null, "
-            "which counts the batches of all epochs"
+            f"{where}, or trainer.check_val_every_n_epoch null, which counts the batches of all epochs"
         )
+    within = interval if isinstance(interval, int) else max(1, int(batches * interval))
+    first, last = within + batches * ((epochs or 1) - 1), _last_batch(trainer, batches)
+    if first > last:
+        raise UserError(
+            f"trainer: the first validation {where} would come after {first} batches, but max_steps "
+            f"{trainer.max_steps} and max_epochs {trainer.max_epochs} end it after {last:g}: expected at least as many"
+        )
+
+
+def _last_batch(trainer: L.Trainer, batches: int) -> float:
+    """How many batches a fit has, of so many an epoch; an epoch's last step may have fewer than the others."""
+    of_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * batches
+    if trainer.max_steps == -1:
+        return of_epochs
+    steps = -(-batches // trainer.accumulate_grad_batches)
+    epochs, rest = divmod(trainer.max_steps, max(steps, 1))
+    return min(of_epochs, epochs * batches + rest * trainer.accumulate_grad_batches)

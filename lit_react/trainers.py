@@ -80,7 +80,7 @@ class RoundTrainers:
         checkpoint = ModelCheckpoint(
             folder / "checkpoint", "best", monitor=self.monitor, mode="max", save_weights_only=True
         )
-        length = self.steps.of_trainer(labels, self.options["accumulate_grad_batches"]) if self.steps else {}
+        length = self.steps.of_trainer(labels) if self.steps else {}
         return new_trainer(self.options, acquisition, stopping, checkpoint, logger=self.loggers, **length)
 
     def of_refit(self, steps: int) -> L.Trainer:

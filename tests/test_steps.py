@@ -25,20 +25,20 @@ def plans(draw) -> Steps:
     return Steps(least, draw(st.floats(0, 100)), most, validations)
 
 
-@given(plans(), st.integers(0, 10**6), st.integers(0, 1000), st.integers(1, 8))
-def test_steps_stay_within_their_bounds_and_end_with_a_validation(plan, labels, more, batches) -> None:
-    options = plan.of_trainer(labels, batches)
+@given(plans(), st.integers(0, 10**6), st.integers(0, 1000))
+def test_steps_stay_within_their_bounds_and_end_with_a_validation(plan, labels, more) -> None:
+    options = plan.of_trainer(labels)
     steps, wanted = options["max_steps"], plan.per_label * labels
     assert plan.least - plan.validations < steps <= plan.most
     if plan.least <= wanted <= plan.most:
         assert wanted - plan.validations - 1 < steps <= wanted
-    assert steps * batches == options["val_check_interval"] * plan.validations
-    assert plan.of_trainer(labels + more, batches)["max_steps"] >= steps
+    assert steps == options["val_check_interval"] * plan.validations
+    assert plan.of_trainer(labels + more)["max_steps"] >= steps
 
 
 def test_twenty_epochs_of_batches_of_eight() -> None:
     plan = Steps(least=150, per_label=20 / 8, most=1000, validations=10)
-    assert [plan.of_trainer(n, 1)["max_steps"] for n in (20, 60, 100, 204, 400, 5000)] == [
+    assert [plan.of_trainer(n)["max_steps"] for n in (20, 60, 100, 204, 400, 5000)] == [
         150,
         150,
         250,
@@ -94,7 +94,6 @@ def test_bounds_that_contradict_each_other_are_told(options) -> None:
         ({"val_check_interval": 4, "check_val_every_n_epoch": None}, True),
         ({"val_check_interval": 0.25}, True),
         ({"val_check_interval": None}, True),
-        ({"val_check_interval": 4, "limit_val_batches": 0}, True),
         ({"val_check_interval": 3, "limit_train_batches": 2}, False),
         ({"val_check_interval": 2, "limit_train_batches": 0.5}, False),
     ],
@@ -107,6 +106,42 @@ def test_a_validation_after_more_batches_than_an_epoch_has_is_told_before_a_fit(
     else:
         with pytest.raises(UserError, match=r"trainer\.val_check_interval: \d is too large, expected at most \d"):
             check_validations(trainer, 17, 8)
+
+
+ALL_EPOCHS = {"check_val_every_n_epoch": None, "max_epochs": -1}
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"max_steps": 2, "max_epochs": -1}, False),
+        ({"max_steps": 3, "max_epochs": -1}, True),
+        ({"max_steps": 2, "max_epochs": -1, "val_check_interval": 2}, True),
+        ({"max_steps": 9, "val_check_interval": 10} | ALL_EPOCHS, False),
+        ({"max_steps": 10, "val_check_interval": 10} | ALL_EPOCHS, True),
+        ({"max_epochs": 2, "check_val_every_n_epoch": 3}, False),
+        ({"max_epochs": 3, "check_val_every_n_epoch": 3}, True),
+        ({"max_steps": 3, "accumulate_grad_batches": 2, "val_check_interval": 6} | ALL_EPOCHS, False),  # 2 + 1 + 2
+        ({"max_steps": 4, "accumulate_grad_batches": 2, "val_check_interval": 6} | ALL_EPOCHS, True),
+        ({"limit_val_batches": 0}, False),
+    ],
+    ids=str,
+)
+def test_a_fit_that_would_end_before_its_first_validation_is_told_before_anything_is_bought(options, fits) -> None:
+    if fits:
+        check_validations(L.Trainer(**QUIET | options), 17, 8)
+        return
+    with pytest.raises(UserError, match=r"trainer"):
+        check_validations(L.Trainer(**QUIET | options), 17, 8)
+
+
+def test_steps_in_proportion_are_steps_of_one_batch(news_csv, tiny_bert, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(
+            [*command(news_csv, tiny_bert, tmp_path), "--rounds.steps.least=150", "--trainer.accumulate_grad_batches=2"]
+        )
+    assert "rounds.steps: expected trainer.accumulate_grad_batches 1, got 2" in capsys.readouterr().err
+    assert not (tmp_path / "ledger.sqlite").exists() or not bought(tmp_path)
 
 
 def test_variants_are_among_the_rows_of_a_fit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning as L
@@ -26,7 +27,7 @@ class Pretraining(L.LightningModule):
         seed: of dropout, together with the step.
 
     Attributes:
-        losses: of each step so far, `(mlm, pairs)`.
+        losses: of each step so far, `(mlm, pairs)`; nan for a batch without pairs.
         validations: of each validation so far, `step` and what `validation_step` measures.
     """
 
@@ -68,9 +69,9 @@ class Pretraining(L.LightningModule):
         """Loss of tokens and pairs together."""
         sums = self._measure(batch)
         losses = sums[[0, 3]] / sums[[2, 5]].clamp(min=1)
-        self._recent.append(losses.detach())
+        self._recent.append(torch.cat([losses, sums[5:]]).detach())
         self.log("train/mlm_loss", losses[0], batch_size=len(batch["labels"]), prog_bar=True)
-        if "pair_labels" in batch:
+        if "pair_labels" in batch and (batch["pair_labels"] != IGNORED).any():
             self.log("train/pair_loss", losses[1], batch_size=len(batch["labels"]))
         return losses.sum()
 
@@ -85,7 +86,7 @@ class Pretraining(L.LightningModule):
             UserError: a loss is no number any more.
         """
         recent = torch.stack(self._recent).tolist() if self._recent else []
-        self.losses += [(mlm, nsp) for mlm, nsp in recent]
+        self.losses += [(mlm, nsp if pairs else math.nan) for mlm, nsp, pairs in recent]
         self._recent = []
         if recent and not torch.isfinite(torch.tensor(recent)).all():
             raise UserError(

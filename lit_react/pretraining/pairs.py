@@ -28,7 +28,7 @@ class Pairs:
         heads: int64 [n], tokens of A; 0 for a passage of one sentence, which is all tail.
         partners: int64 [n], the passage whose tail is B, relative to the passages; its own where B is the next.
         labels: int64 [n], `NEXT`, `RANDOM`, or `IGNORED` for a passage of one sentence: it has no pair and serves
-            masked language modelling, and others as a random B.
+            masked language modelling alone.
     """
 
     heads: Ints
@@ -39,8 +39,9 @@ class Pairs:
     def draw(cls, passages: Passages, room: int, generator: np.random.Generator) -> Self:
         """Split each passage between two sentences; half of them get another tail, of another text and about as long.
 
-        Whole tails are exchanged and the length is alike, so that neither a cut sentence nor the length tells which
-        pairs are true. A pair stays true where no other tail is found (a corpus of one text).
+        Whole tails of passages that have a head are exchanged, and the length is alike, so that neither a cut sentence
+        nor the length nor the way that texts begin tells which pairs are true. A pair stays true where no other tail is
+        found (a corpus of one text).
 
         Args:
             passages: all of them, n.
@@ -53,9 +54,9 @@ class Pairs:
         heads = np.zeros(len(passages), dtype=np.int64)
         heads[pairs] = passages.end(pairs, sentences)
         tails = passages.lengths - heads
-        order = np.argsort(tails + generator.random(len(tails)))  # ties in random order
-        rank = np.empty_like(order)
-        rank[order] = rows
+        order = pairs[np.argsort(tails[pairs] + generator.random(len(pairs)))]  # ties in random order
+        rank = np.zeros_like(rows)
+        rank[order] = np.arange(len(order))
         partners = rows.copy()
         open_ = generator.permutation(pairs)[: len(pairs) // 2]
         for _ in range(ATTEMPTS):

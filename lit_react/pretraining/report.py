@@ -30,7 +30,8 @@ def loss_curves(losses: list[tuple[float, float]], validations: list[Measured], 
     """Losses over steps, training thin and held-out bold; of masked tokens, below it of pairs; a PNG file.
 
     Args:
-        losses: of each step, masked tokens and pairs; drawn as means over at most 100 equal parts of the steps.
+        losses: of each step, masked tokens and pairs (nan: it had none); drawn as means over at most 100 equal parts of
+            the steps.
         validations: `step`, `mlm_loss` and, with pairs, `pair_loss` and `pair_accuracy`.
         path: of the picture.
         title: above it.
@@ -39,9 +40,10 @@ def loss_curves(losses: list[tuple[float, float]], validations: list[Measured], 
     figure = Figure(figsize=(7, 6 if pairs else 4), layout="constrained")
     axes = figure.subplots(2 if pairs else 1, 1, sharex=True, squeeze=False)[:, 0]
     steps = np.array_split(np.arange(1, len(losses) + 1), min(BINS, len(losses)))
-    means = np.array([np.mean([losses[step - 1] for step in part], axis=0) for part in steps])
+    masked, paired = np.array(losses).T
+    means = [np.mean(masked[part - 1]) for part in steps]
     centres = [part.mean() for part in steps]
-    axes[0].plot(centres, means[:, 0], color="tab:blue", alpha=0.5, label="training")
+    axes[0].plot(centres, means, color="tab:blue", alpha=0.5, label="training")
     axes[0].plot(
         [row["step"] for row in validations],
         [row["mlm_loss"] for row in validations],
@@ -52,7 +54,9 @@ def loss_curves(losses: list[tuple[float, float]], validations: list[Measured], 
     )
     axes[0].set(ylabel="masked tokens: loss (nats)", title=title)
     if pairs:
-        axes[1].plot(centres, means[:, 1], color="tab:orange", alpha=0.5, label="training")
+        known = [values[~np.isnan(values)] for values in (paired[part - 1] for part in steps)]
+        means = [np.mean(values) if len(values) else np.nan for values in known]
+        axes[1].plot(centres, means, color="tab:orange", alpha=0.5, label="training")
         axes[1].plot(
             [row["step"] for row in pairs],
             [row["pair_loss"] for row in pairs],

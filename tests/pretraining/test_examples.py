@@ -33,6 +33,15 @@ def examples(found: Passages, tokenizer, **options) -> Examples:
     return Examples(found, tokenizer, masking, **settings | options)
 
 
+def test_the_way_that_texts_begin_does_not_tell_which_pairs_are_true(tokenizer, tmp_path) -> None:
+    texts = [f"Only sentence number {n}." if n % 4 else f"First {n}. Second {n}. Third {n}." for n in range(80)]
+    rows = datasets.Dataset.from_dict({"text": texts})
+    mixed = passages(rows, tokenizer, room=ROOM, longest=ROOM // 2, cache=tmp_path)
+    pairs = Pairs.draw(mixed, ROOM, np.random.default_rng(0))
+    assert (pairs.labels == RANDOM).any()
+    assert (mixed.counts[pairs.partners[pairs.labels == RANDOM]] > 1).all()
+
+
 def test_half_of_the_pairs_are_true_and_false_ones_are_of_another_text(found) -> None:
     pairs = Pairs.draw(found, ROOM, np.random.default_rng(0))
     many = found.counts > 1
@@ -64,7 +73,7 @@ def test_true_pairs_are_neighbours_in_one_text_and_false_ones_are_not(found, tok
             if label == NEXT:
                 assert any(pair in text for text in whole.values())
             elif label == RANDOM:
-                assert not any(pair in text for text in whole.values())
+                assert len(b) < 4 or not any(pair in text for text in whole.values())  # "[UNK] )." ends many
             else:
                 assert not len(b)
     assert len(seen) == len(found)
