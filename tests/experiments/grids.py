@@ -4,6 +4,11 @@ import json
 
 import numpy as np
 
+from lit_react.experiments.comparison import Comparison, compare_grid
+from lit_react.experiments.results import load_grid
+
+FOUR = {"policy": 3.0, "facility_location": 3.0, "badge": 1.0, "random": 0.0}
+FLAT = {"policy": 0.5, "badge": 0.6, "random": 0.4}
 LABELS = (20, 40, 60, 80, 100, 128, 160, 200, 260)
 
 
@@ -71,3 +76,22 @@ FOURTEEN = {
     "albl": 1.0,
     "random": 0.0,
 }
+
+
+def write_flat(folder, means, sets=("a",), seeds=2):
+    """A grid of level curves, the value of each strategy given."""
+    for data in sets:
+        for name, value in means.items():
+            for seed in range(seeds):
+                write_cell(folder / data / name / f"seed_{seed:02d}", (100, 200), (value, value))
+    return folder
+
+
+def read(folder, **roles) -> Comparison:
+    options = {"focus": "policy", "reference": "facility_location", "baseline": "random"} | roles
+    return compare_grid(load_grid(folder).cells, **options)
+
+
+def bold(table, name):
+    place = list(table.header).index(name)
+    return {row[0].text for row in table.entries() if row[place].bold}
