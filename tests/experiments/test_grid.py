@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,19 @@ def test_where_and_how_fast_cells_compute_may_change(finished: Path) -> None:
     grid["options"]["data.eval_batch_size"] = 7
     (finished / "slower.yaml").write_text(yaml.safe_dump(grid))
     assert compare("--config", str(finished / "slower.yaml")) == 0
+
+
+def test_a_grid_goes_on_from_the_cells_of_its_archive(finished: Path, tmp_path, capsys) -> None:
+    script = [sys.executable, str(CONFIGS.parent / "scripts" / "tables" / "archive.py"), str(finished / "grid")]
+    for into in ("first", "second"):
+        subprocess.run([*script, "--into", str(tmp_path / into)], check=True, capture_output=True)
+    archives = [tmp_path / into / "grid.zip" for into in ("first", "second")]
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    zipfile.ZipFile(archives[0]).extractall(tmp_path)
+    grid = yaml.safe_load((finished / "grid.yaml").read_text()) | {"folder": str(tmp_path / "grid")}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+    assert compare("--config", str(tmp_path / "grid.yaml")) == 0
+    assert "2 of 2 cells finished, 0 of them now" in capsys.readouterr().out
 
 
 def test_a_cell_that_fails_does_not_stop_the_others_and_can_be_mended(tmp_path, news_csv, tiny_bert, capfd) -> None:
