@@ -38,7 +38,7 @@ from lit_react.prediction import PredictionWriter
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.processes import check_launch, is_first_process
 from lit_react.quiet import quiet
-from lit_react.rounds import Rounds, first_queries, run_rounds
+from lit_react.rounds import Rounds, first_queries, label_counts, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
 from lit_react.steps import check_validations
@@ -172,9 +172,11 @@ class ReactCLI(LightningCLI):
         if pretraining is not None:
             pretraining.check(model, datamodule.splits.pool)
         first = first_queries(plan, datamodule, seed)
+        if self.trainer.limit_val_batches == 0:
+            raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
         if plan.steps is None:
-            rows = augmentation.rows_of(sum(query.split == "pool" for query in first))
-            check_validations(self.trainer, rows, datamodule.rows_per_step(rows))
+            rows = (augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first))
+            check_validations(self.trainer, *(-(-count // datamodule.rows_per_step(count)) for count in rows))
         else:
             plan.steps.check(self.trainer.accumulate_grad_batches)
         return first

@@ -100,6 +100,20 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     return queries
 
 
+def label_counts(plan: Rounds, data: PoolDataModule, first: list[Query]) -> tuple[int, int]:
+    """Labeled rows of the pool in the first fit, and in the largest that the budget pays for.
+
+    Args:
+        plan: see `Rounds`.
+        data: connected to the task.
+        first: what is asked for first.
+    """
+    least = sum(query.split == "pool" for query in first)
+    left, cheapest = plan.budget - sum(query.cost for query in first), float(data.pool.costs.min())
+    more = len(data.pool) if cheapest <= 0 else int(left * (1 + SLACK) / cheapest)
+    return least, min(least + more, len(data.pool))
+
+
 def _check_gold(data: PoolDataModule, known: dict[str, list[Label | None]]) -> None:
     for split, labels in known.items():
         if None in labels:

@@ -73,37 +73,35 @@ class Steps:
             )
 
 
-def check_validations(trainer: L.Trainer, rows: int, batch_size: int) -> None:
-    """See that the Trainer's own options lead to a validation, before anything is bought.
+def check_validations(trainer: L.Trainer, *epochs: int) -> None:
+    """See that the Trainer's own options lead each fit to a validation, before anything is bought.
 
     Args:
         trainer: as all rounds have it.
-        rows: labeled rows of the first fit, no later one has fewer.
-        batch_size: of them.
+        *epochs: batches of an epoch, of the smallest fit and of the largest.
 
     Raises:
-        UserError: a first fit would end without a validation, or `val_check_interval` is more than an epoch has.
+        UserError: a fit would end without a validation, or `val_check_interval` is more than an epoch has.
     """
-    if trainer.limit_val_batches == 0:
-        raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
-    batches, limit = -(-rows // batch_size), trainer.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    interval, epochs = trainer.val_check_interval, trainer.check_val_every_n_epoch
-    if not isinstance(interval, int | float):  # a time
+    interval: int | float | None = getattr(trainer, "val_check_interval", None)
+    if interval is None:  # a time
         return
-    where = f"of the first fit ({rows} rows, data.batch_size {batch_size})"
-    if isinstance(interval, int) and epochs is not None and interval > batches:
-        raise UserError(
-            f"trainer.val_check_interval: {interval} is too large, expected at most {batches}, the batches of an epoch "
-            f"{where}, or trainer.check_val_every_n_epoch null, which counts the batches of all epochs"
-        )
-    within = interval if isinstance(interval, int) else max(1, int(batches * interval))
-    first, last = within + batches * ((epochs or 1) - 1), _last_batch(trainer, batches)
-    if first > last:
-        raise UserError(
-            f"trainer: the first validation {where} would come after {first} batches, but max_steps "
-            f"{trainer.max_steps} and max_epochs {trainer.max_epochs} end it after {last:g}: expected at least as many"
-        )
+    limit, every = trainer.limit_train_batches, trainer.check_val_every_n_epoch
+    for given in epochs:
+        batches = min(given, limit) if isinstance(limit, int) else int(given * limit)
+        if isinstance(interval, int) and every is not None and interval > batches:
+            raise UserError(
+                f"trainer.val_check_interval: {interval} is too large, expected at most {batches}, the batches of an "
+                "epoch of the first fit, or trainer.check_val_every_n_epoch null, which counts those of all epochs"
+            )
+        within = interval if isinstance(interval, int) else max(1, int(batches * interval))
+        first, last = within + batches * ((every or 1) - 1), _last_batch(trainer, batches)
+        if first > last:
+            raise UserError(
+                f"trainer: with {batches} batches an epoch, which a fit of this run may have, the first validation "
+                f"would come after {first} batches, but max_steps {trainer.max_steps} and max_epochs "
+                f"{trainer.max_epochs} end the fit after {last:g}: expected at least as many, or an earlier validation"
+            )
 
 
 def _last_batch(trainer: L.Trainer, batches: int) -> float:

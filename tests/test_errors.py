@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "fewer batches in an epoch than from one validation to the next": (
         lambda p: ["--trainer.val_check_interval", "2", "--trainer.check_val_every_n_epoch", "1"],
-        "trainer.val_check_interval: 2 is too large, expected at most 1, the batches of an epoch of the first fit (8 ",
+        "trainer.val_check_interval: 2 is too large, expected at most 1, the batches of an epoch of the first fit",
     ),
     "columns of another task": (
         lambda p: ["--data.source", csv(p, '{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n' * 80, "tags.jsonl")],

