@@ -250,7 +250,12 @@ def test_the_death_of_a_worker_is_the_end_of_one_cell(tmp_path) -> None:
 def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, news_csv, tiny_bert, capfd) -> None:
     config = write(tmp_path, news_csv, tiny_bert, executor={"class_path": "LocalExecutor", "init_args": {"workers": 1}})
     words = [sys.executable, "-m", "lit_react", "compare", "--config", config]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
     first, second = (tmp_path / "grid" / "news" / name / "seed_00" for name in ("margin", "either"))
     while not (second / "ledger.sqlite").exists():
         assert process.poll() is None, (first / "output.log").read_text()
@@ -278,7 +283,7 @@ def test_ray_runs_a_cell(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install \"lit-react\[ray\]\""):
+    with pytest.raises(UserError, match=r"pip install -e \"\.\[ray\]\""):
         next(RayExecutor().run([Job(tmp_path, (), {}, {})]))
 
 

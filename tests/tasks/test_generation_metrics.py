@@ -143,7 +143,7 @@ def test_a_prediction_without_references_is_refused(create, references):
 )
 def test_a_missing_library_is_named_with_its_extra(create, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=r"lit-react\[generation\]"):
+    with pytest.raises(UserError, match=r"pip install -e \"\.\[generation\]\""):
         create()
 
 
