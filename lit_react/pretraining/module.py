@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,12 +12,13 @@ from transformers import PreTrainedModel, get_scheduler
 
 from lit_react.data.encoding import Batch
 from lit_react.errors import UserError
+from lit_react.fused_clipping import FusedClipping
 from lit_react.pretraining.encoders import head_sees
 from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.options import Training
 
 
-class Pretraining(L.LightningModule):
+class Pretraining(FusedClipping):
     """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
 
     Args:
@@ -75,10 +75,6 @@ class Pretraining(L.LightningModule):
             self.log("train/pair_loss", losses[1], batch_size=len(batch["labels"]))
         return losses.sum()
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient's norm at 1; Lightning's own clipping refuses a fused optimiser."""
-        torch.nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-
     def on_train_epoch_end(self) -> None:
         """Before the checkpoint: one transfer for the losses of a stretch.
 
@@ -102,8 +98,7 @@ class Pretraining(L.LightningModule):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        fused = options.precision != "16-mixed"  # a fused step would be unscaled after it is clipped
-        optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, fused=fused)
+        optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
         warmup = int(options.warmup * options.steps)
         schedule = get_scheduler("linear", optimizer, num_warmup_steps=warmup, num_training_steps=options.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

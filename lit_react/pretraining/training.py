@@ -83,6 +83,7 @@ def _trainer(folder: Path, training: Training, logger: Logger | None) -> L.Train
             max_steps=training.steps,
             max_epochs=-1,
             precision=training.precision,
+            gradient_clip_val=1.0,
             accelerator=training.accelerator,
             devices=1,
             logger=logger or False,
