@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_react.augmentation.complementary import ComplementaryLabels
 from lit_react.augmentation.consistency import Consistency
+from lit_react.augmentation.contrastive import Contrastive
 from lit_react.augmentation.features import FeatureAugmentation, Step, View
 from lit_react.augmentation.labels import GeneratedLabels, LabelGenerator
 from lit_react.augmentation.preparation import (
@@ -45,6 +46,7 @@ class Augmentation:
     Args:
         labels: puts labels on rows that have none, once per round: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
         complementary: what a row is not: `ComplementaryLabels`.
+        contrastive: rows of a class near one another, in what the head reads: `Contrastive`.
         features: made features for the head: `Mixup`, `Smote`, `Gaussians`, `GanBert`.
         texts: varied texts: `WordDropout`, `WordSwap`, `Infilling`, or `Several` of them.
         consistency: the same prediction for a text and for its variant, which `texts` makes: `Consistency`.
@@ -62,6 +64,7 @@ class Augmentation:
         self,
         labels: LabelGenerator | None = None,
         complementary: ComplementaryLabels | None = None,
+        contrastive: Contrastive | None = None,
         features: FeatureAugmentation | None = None,
         texts: TextAugmentation | None = None,
         consistency: Consistency | None = None,
@@ -85,8 +88,8 @@ class Augmentation:
                 "augmentation.complementary.negatives_below: needs generated probabilities of the classes, expected "
                 "augmentation.labels LabelGAN, or SelfTraining with soft targets"
             )
-        self.labels, self.complementary, self.features = labels, complementary, features
-        self.texts, self.consistency = texts, consistency
+        self.labels, self.complementary, self.contrastive = labels, complementary, contrastive
+        self.features, self.texts, self.consistency = features, texts, consistency
         self.unlabeled_size, self.most_unlabeled, self.variants = unlabeled_size, most_unlabeled, variants
         self.label_weight, self.trust, self.embeddings = label_weight, trust or Trust(), embeddings
         self.generated: GeneratedLabels | None = None
@@ -94,7 +97,7 @@ class Augmentation:
     @property
     def parts(self) -> dict[str, object]:
         """The parts that are on, by the name of their option."""
-        names = ("labels", "complementary", "features", "texts", "consistency")
+        names = ("labels", "complementary", "contrastive", "features", "texts", "consistency")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
     def rows_of(self, labels: int) -> int:
@@ -224,6 +227,8 @@ class Augmentation:
             total = total + self.complementary.factor(progress) * self._of_complements(
                 self.complementary, labeled.logits, unlabeled.logits, batch
             )
+        if self.contrastive is not None:
+            total = total + self.contrastive.loss(labeled.features, labels)
         if self.consistency is not None:
             total = total + self.consistency.loss(unlabeled.logits, varied.logits)
         if self.features is not None:

@@ -144,7 +144,7 @@ class TextClassification(Classifier, TransformerTask):
     """
 
     auto_class = AutoModelForSequenceClassification
-    augmentable = frozenset({"labels", "complementary", "features", "texts", "consistency"})
+    augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts", "consistency"})
 
     def __init__(
         self,

@@ -1,0 +1,49 @@
+"""Labeled texts of a class near one another, those of others far away: each pair of bought labels says something."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_react.bounds import expect
+
+
+class Contrastive:
+    """Supervised contrastive learning on what the head reads (Khosla et al. 2020; for fine-tuning: Gunel et al. 2021).
+
+    n labels make n (n - 1) / 2 pairs, and each says something about the space that the head reads. There are no views
+    and no projection: as in the latter paper, a text is compared with the others of its batch.
+
+    Args:
+        weight: of the loss beside the task's own, which keeps weight 1.
+        temperature: τ, cosines are divided by it; Gunel et al. have 0.3.
+    """
+
+    def __init__(self, weight: float = 1.0, temperature: float = 0.3) -> None:
+        expect("augmentation.contrastive.weight", weight, above=0)
+        expect("augmentation.contrastive.temperature", temperature, above=0)
+        self.weight, self.temperature = weight, temperature
+
+    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Times `weight`: mean over rows i of −1/|P(i)| Σ_{p ∈ P(i)} log (exp(z_i·z_p/τ) / Σ_{a ≠ i} exp(z_i·z_a/τ)).
+
+        z are the features at unit length, P(i) the other rows of i's class; rows without any are left out (Khosla et
+        al., equation 2).
+
+        Args:
+            features: [b, h].
+            labels: int64 [b].
+
+        Returns:
+            A float32 scalar; 0 where no two rows are of a class.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            points = F.normalize(features.float(), dim=1)
+            similarity = points @ points.T / self.temperature
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        shares = similarity.masked_fill(itself, torch.finfo(torch.float32).min).log_softmax(1)
+        alike = (labels[:, None] == labels) & ~itself
+        counts = alike.sum(1)
+        of_rows = -shares.masked_fill(~alike, 0.0).sum(1) / counts.clamp(min=1)
+        return self.weight * of_rows.sum() / (counts > 0).sum().clamp(min=1)
