@@ -5,11 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
+# On Linux: memory that a step frees is kept for the next one, else the kernel clears it anew (make bench-allocator).
+export MALLOC_MMAP_THRESHOLD_ := 1000000000
+export MALLOC_TRIM_THRESHOLD_ := 1000000000
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-and-acquisition \
-	bench-label-gan model-multi30k model-scitldr clean
+	bench-label-gan bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -53,6 +57,9 @@ bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive lo
 bench-label-gan: $(VENV)/dev  ## a round with the label-generating GAN against one without
 	$(BIN)/python scripts/benchmarks/label_gan.py
 
+bench-allocator: $(VENV)/dev  ## a fit with the setting of memory that this file exports against one without
+	$(BIN)/python scripts/benchmarks/allocator.py
+
 policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (half an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
 
@@ -82,7 +89,7 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 17 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 19 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus refit --baseline plain
 
@@ -91,10 +98,10 @@ table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (mi
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus refit --baseline plain
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and with a refit or generated labels (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, contrastive and stretched (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/stretching_and_acquisition.yaml
-	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_refit
+	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \
