@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lit_react.augmentation.complementary import ComplementaryLabels
 from lit_react.augmentation.consistency import Consistency
@@ -207,6 +208,23 @@ class Augmentation:
         self.trust.progress = progress
         if self.generated is None and progress >= self.trust.start:
             self._generate(lambda: under_present_weights(task, self._data, self._unlabeled))
+
+    def of_bought(self, logits: Tensor, labels: Tensor, weight: Tensor | None, progress: float) -> Tensor:
+        """Cross-entropy of the labeled rows, a float32 scalar: of all, unless `consistency` anneals it.
+
+        Args:
+            logits: float32 [b, C].
+            labels: int64 [b].
+            weight: float32 [C], of each class's rows in the mean; None: all alike.
+            progress: see `Step`.
+        """
+        if self.consistency is None:
+            return F.cross_entropy(logits, labels, weight)
+        counts = self.consistency.learned(logits, labels, progress).float()
+        if weight is not None:
+            counts = counts * weight[labels]
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return (counts * losses).sum() / counts.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
     def loss(self, view: View, batch: Batch, head: Callable[[Tensor], Tensor], progress: float) -> Tensor:
         """What the parts add to the cross-entropy of the labeled rows, a float32 scalar.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,13 +20,22 @@ class Consistency:
         temperature: the prediction of the original is sharpened by it, τ; 1 leaves it as it is.
         confidence: rows whose likeliest class has no more probability than this do not count, β; the probability is
             that before sharpening, as in the authors' code. 0: all rows count.
+        annealing: a labeled row counts in a step only while its class has no more than a probability that rises from
+            1 / C to 1 over the fit, so that few labels are not learned by heart before the others are understood (TSA);
+            `exp` rises late, for very few labels, `linear`, `log` early. `none`: all labeled rows count.
     """
 
-    def __init__(self, weight: float = 1.0, temperature: float = 0.4, confidence: float = 0.5) -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        temperature: float = 0.4,
+        confidence: float = 0.5,
+        annealing: Literal["none", "log", "linear", "exp"] = "none",
+    ) -> None:
         expect("augmentation.consistency.weight", weight, above=0)
         expect("augmentation.consistency.temperature", temperature, above=0)
         expect("augmentation.consistency.confidence", confidence, at_least=0, below=1)
-        self.weight, self.temperature, self.confidence = weight, temperature, confidence
+        self.weight, self.temperature, self.confidence, self.annealing = weight, temperature, confidence, annealing
 
     def loss(self, original: Tensor, varied: Tensor) -> Tensor:
         """KL(sharpened original ‖ variant) in nats, times `weight`; the mean over all rows, those left out count as 0.
@@ -40,3 +52,18 @@ class Consistency:
         divergence = F.kl_div(varied.float().log_softmax(-1), target, reduction="none", log_target=True).sum(-1)
         counted = original.softmax(-1).amax(-1) > self.confidence
         return self.weight * torch.where(counted, divergence, 0.0).sum() / max(len(original), 1)
+
+    def learned(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
+        """Which labeled rows a step learns from, bool [b]: those whose class has at most η = α (1 − 1/C) + 1/C.
+
+        Args:
+            logits: float32 [b, C].
+            labels: int64 [b].
+            progress: share of the fit's steps that are done, t/T; α is it, or 1 − exp(−5 t/T), or exp(5 (t/T − 1)).
+        """
+        if self.annealing == "none":
+            return torch.ones_like(labels, dtype=torch.bool)
+        share = {"log": 1 - math.exp(-5 * progress), "linear": progress, "exp": math.exp(5 * (progress - 1))}
+        least = 1 / logits.shape[1]
+        most = share[self.annealing] * (1 - least) + least
+        return logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0] <= most

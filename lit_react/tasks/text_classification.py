@@ -197,7 +197,7 @@ class TextClassification(Classifier, TransformerTask):
             return super().loss(batch)
         view = self._view(batch)
         labels = batch["labels"]
-        bought = F.cross_entropy(view.logits[: len(labels)], labels, self._weight)
+        bought = self.augmentation.of_bought(view.logits[: len(labels)], labels, self._weight, self._progress)
         return bought + self.augmentation.loss(view, batch, lambda made: self._head()(made).float(), self._progress)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -76,6 +76,18 @@ def test_without_unlabeled_parts_a_fit_reads_the_labeled_rows_of_the_pool(data):
     assert len(rows.unlabeled) == 0
 
 
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 2.0, 1.0])], ids=["alike", "class weights"])
+def test_the_loss_of_bought_labels_is_that_of_the_rows_that_annealing_leaves(weight) -> None:
+    logits, labels = torch.tensor([[3.0, 0.0, 0.0], [0.5, 0.4, 0.1], [0.2, 0.9, 0.3]]), torch.tensor([0, 1, 2])
+    plain, annealed = Augmentation(), Augmentation(texts=WordDropout(), consistency=Consistency(annealing="linear"))
+    whole = torch.nn.functional.cross_entropy(logits, labels, weight)
+    assert plain.of_bought(logits, labels, weight, 0.5) == whole
+    torch.testing.assert_close(annealed.of_bought(logits, labels, weight, 1.0), whole)
+    rest = torch.nn.functional.cross_entropy(logits[1:], labels[1:], weight)  # the first is at 0.91 > 2/3
+    torch.testing.assert_close(annealed.of_bought(logits, labels, weight, 0.5), rest)
+    assert annealed.of_bought(logits[:1], labels[:1], weight, 0.5) == 0
+
+
 def before_the_fit(**options) -> Augmentation:
     return Augmentation(labels=Certain(), embeddings="pretrained", **options)
 

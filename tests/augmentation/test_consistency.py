@@ -59,6 +59,19 @@ def test_no_rows_cost_nothing_and_half_precision_gives_float32() -> None:
 
 
 @pytest.mark.parametrize(
+    ("annealing", "highest"),  # of two classes, when half of the steps are done: α / 2 + 1 / 2
+    [("log", 0.959), ("linear", 0.75), ("exp", 0.541), ("none", 1.0)],
+)
+def test_labeled_rows_that_are_known_well_enough_wait(annealing, highest) -> None:
+    sure = torch.tensor([0.3, 0.6, highest - 0.001, min(highest + 0.001, 1 - 1e-6)])
+    part, labels = Consistency(annealing=annealing), torch.tensor([1, 0, 1, 0])
+    logits = torch.where(labels[:, None] == torch.arange(2), sure[:, None], 1 - sure[:, None]).log()
+    expected = [value <= highest for value in sure.tolist()]
+    assert part.learned(logits, labels, progress=0.5).tolist() == expected
+    assert part.learned(logits, labels, progress=1.0).all()
+
+
+@pytest.mark.parametrize(
     ("options", "named"),
     [
         ({"weight": 0.0}, "weight: 0.0"),
