@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 # On Linux: memory that a step frees is kept for the next one, else the kernel clears it anew (make bench-allocator).
-export MALLOC_MMAP_THRESHOLD_ := 1000000000
+export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
@@ -98,7 +98,7 @@ table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (mi
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus refit --baseline plain
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, contrastive and stretched (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, with a refit, and stretched (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/stretching_and_acquisition.yaml
 	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched

@@ -46,7 +46,14 @@ STRETCHED = [
 ]
 
 
-@pytest.mark.parametrize("task", [FINE_TUNING, FROZEN, STRETCHED], ids=["fine-tuning", "frozen", "generated labels"])
+CONTRASTIVE = ["--augmentation.contrastive.weight=1", "--data.batch_size=4"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [FINE_TUNING, FROZEN, STRETCHED, CONTRASTIVE],
+    ids=["fine-tuning", "frozen", "generated labels", "contrastive"],
+)
 def test_two_processes_buy_the_same_rows_as_one(task, tmp_path, news_csv, tiny_bert_without_dropout) -> None:
     even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
     encoder = ["--model.pretrained", tiny_bert_without_dropout, "--model.max_length", "16"] if task else []

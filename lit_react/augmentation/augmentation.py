@@ -185,14 +185,18 @@ class Augmentation:
 
     # ---- in a fit -------------------------------------------------------------------------------------------
 
-    def begin_steps(self, num_features: int, num_classes: int, device: torch.device) -> None:
+    def begin_steps(
+        self, num_features: int, num_classes: int, device: torch.device, gather: Callable[[Tensor], Tensor]
+    ) -> None:
         """The model is where it will be fitted.
 
         Args:
             num_features: what the head reads.
             num_classes: C.
             device: of the fit.
+            gather: rows of this process [b, …] → those of all processes, with gradients into each.
         """
+        self._gather = gather
         if self.features is not None:
             self.features.begin(num_features, num_classes, device, self.seed)
         if self.complementary is not None:
@@ -209,7 +213,7 @@ class Augmentation:
         if self.generated is None and progress >= self.trust.start:
             self._generate(lambda: under_present_weights(task, self._data, self._unlabeled))
 
-    def of_bought(self, logits: Tensor, labels: Tensor, weight: Tensor | None, progress: float) -> Tensor:
+    def labeled_loss(self, logits: Tensor, labels: Tensor, weight: Tensor | None, progress: float) -> Tensor:
         """Cross-entropy of the labeled rows, a float32 scalar: of all, unless `consistency` anneals it.
 
         Args:
@@ -218,13 +222,10 @@ class Augmentation:
             weight: float32 [C], of each class's rows in the mean; None: all alike.
             progress: see `Step`.
         """
-        if self.consistency is None:
-            return F.cross_entropy(logits, labels, weight)
-        counts = self.consistency.learned(logits, labels, progress).float()
-        if weight is not None:
-            counts = counts * weight[labels]
-        losses = F.cross_entropy(logits, labels, reduction="none")
-        return (counts * losses).sum() / counts.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        if self.consistency is not None:
+            counts = self.consistency.still_counts(logits, labels, progress)
+            logits, labels = logits[counts], labels[counts]
+        return F.cross_entropy(logits, labels, weight) if len(labels) else logits.sum()
 
     def loss(self, view: View, batch: Batch, head: Callable[[Tensor], Tensor], progress: float) -> Tensor:
         """What the parts add to the cross-entropy of the labeled rows, a float32 scalar.
@@ -246,7 +247,7 @@ class Augmentation:
                 self.complementary, labeled.logits, unlabeled.logits, batch
             )
         if self.contrastive is not None:
-            total = total + self.contrastive.loss(labeled.features, labels)
+            total = total + self.contrastive.loss(self._gather(labeled.features), self._gather(labels))
         if self.consistency is not None:
             total = total + self.consistency.loss(unlabeled.logits, varied.logits)
         if self.features is not None:

@@ -11,6 +11,13 @@ from torch.nn import functional as F
 
 from lit_react.bounds import expect
 
+SHARES = {
+    "log": lambda progress: 1 - math.exp(-5 * progress),
+    "linear": lambda progress: progress,
+    "exp": lambda progress: math.exp(5 * (progress - 1)),
+}
+"""α of t/T, by the name of `annealing`; "log" ends at 0.993, "exp" begins at 0.007."""
+
 
 class Consistency:
     """Unsupervised data augmentation (Xie et al. 2020, section 2.2 and "training techniques" of 2.3).
@@ -22,7 +29,8 @@ class Consistency:
             that before sharpening, as in the authors' code. 0: all rows count.
         annealing: a labeled row counts in a step only while its class has no more than a probability that rises from
             1 / C to 1 over the fit, so that few labels are not learned by heart before the others are understood (TSA);
-            `exp` rises late, for very few labels, `linear`, `log` early. `none`: all labeled rows count.
+            `exp` rises late, for very few labels, `log` early. `none`: all labeled rows count. Of several processes,
+            each has the mean over its own rows that count.
     """
 
     def __init__(
@@ -53,17 +61,16 @@ class Consistency:
         counted = original.softmax(-1).amax(-1) > self.confidence
         return self.weight * torch.where(counted, divergence, 0.0).sum() / max(len(original), 1)
 
-    def learned(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
+    def still_counts(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
         """Which labeled rows a step learns from, bool [b]: those whose class has at most η = α (1 − 1/C) + 1/C.
 
         Args:
             logits: float32 [b, C].
             labels: int64 [b].
-            progress: share of the fit's steps that are done, t/T; α is it, or 1 − exp(−5 t/T), or exp(5 (t/T − 1)).
+            progress: share of the fit's steps that are done, t/T; for α see `SHARES`.
         """
         if self.annealing == "none":
             return torch.ones_like(labels, dtype=torch.bool)
-        share = {"log": 1 - math.exp(-5 * progress), "linear": progress, "exp": math.exp(5 * (progress - 1))}
-        least = 1 / logits.shape[1]
-        most = share[self.annealing] * (1 - least) + least
+        share, least = SHARES[self.annealing](progress), 1 / logits.shape[1]
+        most = share * (1 - least) + least
         return logits.detach().softmax(-1).gather(1, labels[:, None])[:, 0] <= most

@@ -12,12 +12,12 @@ from lit_react.bounds import expect
 class Contrastive:
     """Supervised contrastive learning on what the head reads (Khosla et al. 2020; for fine-tuning: Gunel et al. 2021).
 
-    n labels make n (n - 1) / 2 pairs, and each says something about the space that the head reads. There are no views
-    and no projection: as in the latter paper, a text is compared with the others of its batch.
+    n labels make n (n - 1) / 2 pairs, of which a step sees those in its batch, that of all processes together. As in the
+    latter paper no views are made and nothing is projected; where there are variants of texts, they are texts too.
 
     Args:
-        weight: of the loss beside the task's own, which keeps weight 1.
-        temperature: τ, cosines are divided by it; Gunel et al. have 0.3.
+        weight: of the loss beside the task's own, which keeps weight 1; λ / (1 − λ) of Gunel et al., whose best is 9.
+        temperature: τ, cosines are divided by it; theirs is 0.3.
     """
 
     def __init__(self, weight: float = 1.0, temperature: float = 0.3) -> None:
@@ -42,8 +42,8 @@ class Contrastive:
             points = F.normalize(features.float(), dim=1)
             similarity = points @ points.T / self.temperature
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        shares = similarity.masked_fill(itself, torch.finfo(torch.float32).min).log_softmax(1)
+        log_shares = similarity.masked_fill(itself, torch.finfo(torch.float32).min).log_softmax(1)
         alike = (labels[:, None] == labels) & ~itself
         counts = alike.sum(1)
-        of_rows = -shares.masked_fill(~alike, 0.0).sum(1) / counts.clamp(min=1)
+        of_rows = -log_shares.masked_fill(~alike, 0.0).sum(1) / counts.clamp(min=1)
         return self.weight * of_rows.sum() / (counts > 0).sum().clamp(min=1)

@@ -48,7 +48,7 @@ class PoolDataModule(L.LightningDataModule):
             split. Where the task has groups of rows (questions about one context), what is carved takes whole ones, so
             that no two splits share any; the last one's rows beyond the size are left out.
         test_size: rows of the test split; None: all of a given split, none where there is no such split.
-        split_seed: draws the splits; leave it while `seed_everything` varies, so that all seeds share a test set.
+        split_seed: draws the splits. Runs that have the same one share a test set; independent repeats have others.
         cost: annotation cost of a row; None: the task's (1 for each text; tokens where people read or tag each).
         initial: how the first labels are chosen: at random; `stratified` by the known labels (simulation only),
             at least one for each class; `representative`: the texts nearest to k-means centres.

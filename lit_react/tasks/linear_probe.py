@@ -108,6 +108,9 @@ class LinearProbe(Classifier, PretrainedTask):
         assert optimizer_closure is not None, "Lightning gives one"
         optimizer_closure()
 
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """None, whatever the Trainer says: the line search needs the gradients of its loss."""
+
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """The head's view; without dropout `mutual_information` is 0."""
         found = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import datasets
 import torch
@@ -189,7 +189,13 @@ class TextClassification(Classifier, TransformerTask):
         """Class weights, and a new beginning of the augmentation."""
         super().on_train_start()
         if self.augmentation is not None:
-            self.augmentation.begin_steps(self._head().in_features, len(self.names), self.device)
+            self.augmentation.begin_steps(self._head().in_features, len(self.names), self.device, self._gathered)
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        """Of all processes, [world_size · b, …], with gradients into each."""
+        if self.trainer.world_size == 1:
+            return rows
+        return cast(Tensor, self.all_gather(rows, sync_grads=rows.is_floating_point())).flatten(0, 1)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the labeled rows in float32, and what the augmentation adds; one pass of the encoder."""
@@ -197,7 +203,7 @@ class TextClassification(Classifier, TransformerTask):
             return super().loss(batch)
         view = self._view(batch)
         labels = batch["labels"]
-        bought = self.augmentation.of_bought(view.logits[: len(labels)], labels, self._weight, self._progress)
+        bought = self.augmentation.labeled_loss(view.logits[: len(labels)], labels, self._weight, self._progress)
         return bought + self.augmentation.loss(view, batch, lambda made: self._head()(made).float(), self._progress)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -8,12 +8,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny import command, save_bert
 from transformers import BertForMaskedLM
 
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.complementary import ComplementaryLabels
 from lit_react.augmentation.consistency import Consistency
+from lit_react.augmentation.contrastive import Contrastive
 from lit_react.augmentation.features.base import View
 from lit_react.augmentation.features.gan_bert import GanBert
 from lit_react.augmentation.features.mixup import Mixup
@@ -77,15 +79,19 @@ def test_without_unlabeled_parts_a_fit_reads_the_labeled_rows_of_the_pool(data):
 
 
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 2.0, 1.0])], ids=["alike", "class weights"])
-def test_the_loss_of_bought_labels_is_that_of_the_rows_that_annealing_leaves(weight) -> None:
-    logits, labels = torch.tensor([[3.0, 0.0, 0.0], [0.5, 0.4, 0.1], [0.2, 0.9, 0.3]]), torch.tensor([0, 1, 2])
+def test_the_loss_of_labeled_rows_is_that_of_those_that_annealing_leaves(weight) -> None:
+    logits = torch.tensor([[3.0, 0.0, 0.0], [0.5, 0.4, 0.1], [0.2, 0.9, 0.3]], requires_grad=True)
+    labels = torch.tensor([0, 1, 2])
     plain, annealed = Augmentation(), Augmentation(texts=WordDropout(), consistency=Consistency(annealing="linear"))
     whole = torch.nn.functional.cross_entropy(logits, labels, weight)
-    assert plain.of_bought(logits, labels, weight, 0.5) == whole
-    torch.testing.assert_close(annealed.of_bought(logits, labels, weight, 1.0), whole)
+    assert plain.labeled_loss(logits, labels, weight, 0.5) == whole
+    torch.testing.assert_close(annealed.labeled_loss(logits, labels, weight, 1.0), whole)
     rest = torch.nn.functional.cross_entropy(logits[1:], labels[1:], weight)  # the first is at 0.91 > 2/3
-    torch.testing.assert_close(annealed.of_bought(logits, labels, weight, 0.5), rest)
-    assert annealed.of_bought(logits[:1], labels[:1], weight, 0.5) == 0
+    torch.testing.assert_close(annealed.labeled_loss(logits, labels, weight, 0.5), rest)
+    nothing = annealed.labeled_loss(logits[:1], labels[:1], weight, 0.5)
+    assert nothing == 0
+    (65536 * nothing).backward()  # as scaled for float16
+    assert torch.equal(logits.grad, torch.zeros(3, 3))
 
 
 def before_the_fit(**options) -> Augmentation:
@@ -200,6 +206,17 @@ def test_the_loss_of_generated_labels_by_hand(data):
     torch.testing.assert_close(found, by_hand)
 
 
+def test_the_contrastive_loss_is_of_the_labeled_rows_of_all_processes() -> None:
+    features, logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(5, 2)
+    labels, part = torch.tensor([0, 1, 0]), Contrastive(weight=2.0)
+    augmentation = Augmentation(contrastive=part)  # two unlabeled rows follow the labeled ones
+    for gather in (lambda rows: rows, lambda rows: torch.cat([rows, rows.flip(0)])):
+        augmentation.begin_steps(4, 2, torch.device("cpu"), gather)
+        found = augmentation.loss(View(features, logits), {"labels": labels}, lambda made: made, progress=0.4)
+        torch.testing.assert_close(found, part.loss(gather(features[:3]), gather(labels)))
+        assert found > 0
+
+
 def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data):
     augmentation = before_the_fit()
     rows = augmentation.begin(data, seed=0)  # its generator is right on half of the validation rows
@@ -297,6 +314,24 @@ def test_a_run_with_each_part_and_with_all_of_them(name, news_csv, tiny_bert, tm
         assert measured["trust"] == 1
     if name == "gan_bert":
         assert {"d_real", "d_fake"} <= measured.keys()
+
+
+def test_annealing_changes_what_a_fit_learns_from_its_labels(news_csv, tiny_bert, tmp_path):
+    options = ["--augmentation.texts=WordDropout", "--augmentation.variants=0", "--augmentation.consistency.weight=1"]
+    found = []
+    for annealing in ("none", "exp"):
+        folder = tmp_path / annealing
+        annealed = f"--augmentation.consistency.annealing={annealing}"
+        main(command(news_csv, tiny_bert, folder, *options, annealed, "--rounds.budget=28"))
+        found.append(losses(folder))
+    assert found[0] != found[1]
+
+
+def test_plain_resets_every_part_and_the_refit():
+    fragment = Path(__file__).parents[2] / "configs" / "augmentation" / "plain.yaml"
+    plain = yaml.safe_load(fragment.read_text())
+    assert plain["augmentation"] == dict.fromkeys(TextClassification.augmentable)
+    assert plain["rounds"]["refit"] is False
 
 
 def test_trust_compares_on_the_same_rows_whatever_the_gate(data):

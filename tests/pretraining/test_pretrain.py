@@ -123,6 +123,22 @@ def test_the_loss_falls_on_a_tiny_corpus(tmp_path, articles, tiny_bert_without_d
     assert card["after"]["mlm_accuracy"] > card["before"]["mlm_accuracy"]
 
 
+def test_gradients_are_clipped(tmp_path, articles, tiny_bert, monkeypatch) -> None:
+    norms = []
+    clip = Pretraining.configure_gradient_clipping
+
+    def watched(module, *args, **options) -> None:
+        clip(module, *args, **options)
+        gradients = [parameter.grad.norm() for parameter in module.parameters() if parameter.grad is not None]
+        norms.append(float(torch.stack(gradients).norm()))
+
+    monkeypatch.setattr(Pretraining, "configure_gradient_clipping", watched)
+    for precision in ("32-true", "bf16-mixed"):
+        main(words(tmp_path / precision, articles, tiny_bert, "--training.steps=3", "--training.precision", precision))
+    assert len(norms) == 6
+    assert max(norms) == pytest.approx(1, rel=0.01), "what was longer is 1 long"
+
+
 @pytest.mark.parametrize("step", [2, 6, 11])
 def test_a_broken_run_goes_on_and_equals_an_unbroken_one(
     step, unbroken, tmp_path, articles, tiny_bert, monkeypatch
