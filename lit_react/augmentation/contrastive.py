@@ -12,7 +12,7 @@ from lit_react.bounds import expect
 class Contrastive:
     """Supervised contrastive learning on what the head reads (Khosla et al. 2020; for fine-tuning: Gunel et al. 2021).
 
-    n labels make n (n - 1) / 2 pairs, of which a step sees those in its batch, that of all processes together. As in the
+    n labels make n (n - 1) / 2 pairs; a step sees those within its batch, that of all processes together. As in the
     latter paper no views are made and nothing is projected; where there are variants of texts, they are texts too.
 
     Args:
