@@ -67,8 +67,8 @@ def test_labeled_rows_that_are_known_well_enough_wait(annealing, highest) -> Non
     part, labels = Consistency(annealing=annealing), torch.tensor([1, 0, 1, 0])
     logits = torch.where(labels[:, None] == torch.arange(2), sure[:, None], 1 - sure[:, None]).log()
     expected = [value <= highest for value in sure.tolist()]
-    assert part.learned(logits, labels, progress=0.5).tolist() == expected
-    assert part.learned(logits, labels, progress=1.0).all()
+    assert part.still_counts(logits, labels, progress=0.5).tolist() == expected
+    assert part.still_counts(logits, labels, progress=1.0).all()
 
 
 @pytest.mark.parametrize(
