@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import PreTrainedModel, get_scheduler
+from transformers import PreTrainedModel
 
 from lit_react.data.encoding import Batch
 from lit_react.errors import UserError
-from lit_react.fused_clipping import FusedClipping
 from lit_react.pretraining.encoders import head_sees
 from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.options import Training
+from lit_react.tasks.optimisation import Optimised
 
 
-class Pretraining(FusedClipping):
+class Pretraining(Optimised):
     """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
 
     Args:
@@ -32,7 +32,13 @@ class Pretraining(FusedClipping):
     """
 
     def __init__(self, model: PreTrainedModel, options: Training, seed: int) -> None:
-        super().__init__()
+        super().__init__(
+            lambda groups: torch.optim.AdamW(
+                groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+            ),
+            "linear",
+            options.warmup,
+        )
         self.model, self.training_options, self.seed = model, options, seed
         self.losses: list[tuple[float, float]] = []
         self.validations: list[dict[str, float]] = []
@@ -89,19 +95,6 @@ class Pretraining(FusedClipping):
                 f"the training loss became {recent[-1][0]} before step {self.global_step}: "
                 "lower training.learning_rate or set training.precision 32-true or bf16-mixed"
             )
-
-    def configure_optimizers(self) -> Any:
-        """AdamW; warm-up, then linear decay to 0."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        options = self.training_options
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
-        warmup = int(options.warmup * options.steps)
-        schedule = get_scheduler("linear", optimizer, num_warmup_steps=warmup, num_training_steps=options.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # ---- validation -----------------------------------------------------------------------------------------
 

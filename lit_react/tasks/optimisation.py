@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
 from lit_react.bounds import expect
 from lit_react.errors import UserError
-from lit_react.fused_clipping import FusedClipping
 
 Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
 
 
-class Optimised(FusedClipping):
+class Optimised(L.LightningModule):
     """A module with an optimiser and a schedule.
 
     Args:
@@ -47,6 +49,27 @@ class Optimised(FusedClipping):
             self.lr_scheduler, optimizer, num_warmup_steps=int(self.warmup * steps), num_training_steps=steps
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As `Trainer.gradient_clip_val` says, of a fused optimiser's gradients too.
+
+        Lightning refuses those in mixed precision, for they may still be scaled: a fused step divides by the scale
+        itself, unless it is done before, as here.
+        """
+        plugin = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if gradient_clip_val and fused and isinstance(plugin, MixedPrecision):
+            if plugin.scaler is not None:
+                plugin.scaler.unscale_(optimizer)
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _after_validation(self, value: Tensor) -> None:
         """Tell the plateau schedule the monitored metric: after each validation, be it by epochs or by steps."""
