@@ -75,7 +75,7 @@ table-policy-short: $(VENV)/dev  ## 4 strategies x 3 data sets x 3 seeds, and th
 	$(BIN)/python -m lit_react report runs/policy_short
 
 table-fine-tuning: $(VENV)/dev  ## 6 strategies x 4 data sets x 3 seeds, all weights fine-tuned (hours)
-	$(BIN)/python -m lit_react compare --config configs/compare/policy.yaml --config configs/compare/fine_tuning.yaml
+	$(BIN)/python -m lit_react compare --config configs/compare/fine_tuning.yaml
 	$(BIN)/python -m lit_react report runs/fine_tuning
 
 table-ablations: policy  ## what of the policy's training matters
@@ -99,8 +99,7 @@ table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (mi
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus refit --baseline plain
 
 table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, with a refit, and stretched (hours)
-	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
-		--config configs/compare/stretching_and_acquisition.yaml
+	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml
 	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub

@@ -150,7 +150,6 @@ def make_signals(
         labeled_probabilities=probabilities[unlabeled:],
         labeled_embeddings=points[unlabeled:],
         head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
-        mutual_information=rng.random(unlabeled).astype(np.float32),
     )
 
 

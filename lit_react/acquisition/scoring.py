@@ -17,7 +17,7 @@ from lit_react.data.encoding import Batch
 from lit_react.data.pool import Pool, Rows
 from lit_react.tasks.base import TaskModule
 
-FIELDS = ("probabilities", "embeddings", "head_inputs", "mutual_information")
+FIELDS = ("probabilities", "embeddings", "head_inputs")
 """Fields of `PoolSignals`; other signals are scores."""
 
 

@@ -32,12 +32,11 @@ class PoolSignals:
         labeled_probabilities: float32 [l, C].
         labeled_embeddings: float16 or float32 [l, d], unit length.
         head_inputs: float32 or float16 [n, h], inputs of the last linear layer (BADGE); None where nobody asked.
-        mutual_information: float32 [n], BALD's I(y; ω | x) in nats from Monte-Carlo dropout; None where nobody
-            asked.
         costs: float64 [n], annotation cost of each unlabeled row; None where all cost the same.
-        scores: float32 [n] by name, the task's own: those that a strategy of the same name ranks by, higher is more
-            uncertain; and `margin`, `entropy` and `max_probability` where the probabilities of the classes, which then
-            only sum a row up, do not tell them (a sentence of many tags, an answer's span).
+        scores: float32 [n] by name: those that a strategy ranks by, higher is more uncertain, such as BALD's
+            `mutual_information` I(y; ω | x) in nats from Monte-Carlo dropout; and `margin`, `entropy` and
+            `max_probability` where the probabilities of the classes, which then only sum a row up, do not tell them (a
+            sentence of many tags, an answer's span).
     """
 
     rows: Rows
@@ -48,7 +47,6 @@ class PoolSignals:
     labeled_probabilities: NDArray[np.float32]
     labeled_embeddings: Floats
     head_inputs: Floats | None = None
-    mutual_information: NDArray[np.float32] | None = None
     costs: NDArray[np.float64] | None = None
     scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -117,7 +115,6 @@ class PoolSignals:
             probabilities=self.probabilities[keep],
             embeddings=self.embeddings[keep],
             head_inputs=None if self.head_inputs is None else self.head_inputs[keep],
-            mutual_information=None if self.mutual_information is None else self.mutual_information[keep],
             costs=None if self.costs is None else self.costs[keep],
             scores={name: values[keep] for name, values in self.scores.items()},
         )

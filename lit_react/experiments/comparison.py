@@ -16,7 +16,6 @@ from lit_react.experiments.points import tidy_points
 from lit_react.experiments.results import Cell
 
 CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
-ADAPTIVE = ("albl", "tailor", "static", "contextual")
 SEED = 20  # of the resamples
 COLD = 128  # labels up to which a round counts as cold
 
@@ -52,7 +51,7 @@ def choose_roles(
     for name in fixed or []:
         if name not in strategies:
             raise UserError(f"fixed: {name} has no finished run, expected some of {known}")
-    others = [name for name in strategies if name not in (focus, reference, *ADAPTIVE)]
+    others = [name for name in strategies if name not in (focus, reference)]
     others = [name for name in others if name in STRATEGIES] or others
     return Roles(
         focus=focus,

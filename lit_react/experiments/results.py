@@ -77,7 +77,7 @@ class Cell:
     @property
     def metric(self) -> str:
         """Name of the task's metric."""
-        return self.rounds[0].get("shown", ["accuracy"])[0]
+        return self.rounds[0]["shown"][0]
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,7 @@ def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
         keys = set(file.keys())
         if "states" not in keys:
             return sources, None
-        tensors = {name: file.get_tensor(name) for name in keys}
-        unknown = torch.full((len(tensors["states"]),), -1)  # of episodes that earlier versions simulated
-        return sources, Comparisons(**{"taken": unknown, **tensors})
+        return sources, Comparisons(**{name: file.get_tensor(name) for name in keys})
 
 
 def _simulate(job: Job, workplace: Workplace[Episodes]) -> None:

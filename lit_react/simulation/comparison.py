@@ -43,7 +43,7 @@ class Comparisons:
         rewards: float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points;
             the prior rule buys in all of them but the first.
         taken: int64 [t], the option with which the episode went on; −1 where that was the best by what it brought,
-            which no run could have chosen, or is not known.
+            which no run could have chosen.
     """
 
     states: Tensor

@@ -71,7 +71,6 @@ class Annotation:
             labeled_probabilities=probabilities[self.labeled],
             labeled_embeddings=pool.embeddings[self.labeled],
             head_inputs=pool.embeddings[rows],
-            mutual_information=np.zeros(len(rows), dtype=np.float32),
         )
         signals.__dict__["similarities"] = self.task.similarities[np.ix_(rows, rows)]
         return signals

@@ -140,7 +140,7 @@ def _is_done(path: Path, plan: Evaluation) -> bool:
     if not path.exists():
         return False
     content = json.loads(path.read_text())
-    return len(content["prior"]["chosen"]) == plan.rounds and content.get("doubt") == plan.doubt
+    return len(content["prior"]["chosen"]) == plan.rounds and content["doubt"] == plan.doubt
 
 
 def _measure(job: tuple[str, int], workplace: Workplace[Evaluation]) -> None:

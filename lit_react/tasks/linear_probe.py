@@ -112,15 +112,13 @@ class LinearProbe(Classifier, PretrainedTask):
         """None, whatever the Trainer says: the line search needs the gradients of its loss."""
 
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
-        """The head's view; without dropout `mutual_information` is 0."""
+        """The head's view."""
         found = {
             "probabilities": self.logits(batch).softmax(-1),
             "embeddings": batch["features"].half(),
         }
         if "head_inputs" in needs:
             found["head_inputs"] = batch["features"].half()
-        if "mutual_information" in needs:
-            found["mutual_information"] = torch.zeros(len(batch["row"]))
         return found
 
     def _export_weights(self, folder: Path) -> None:

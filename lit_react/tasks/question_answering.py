@@ -70,7 +70,6 @@ class QuestionAnswering(TransformerTask):
     Args:
         pretrained: a folder, a hub name (`deepset/roberta-base-squad2`), or `package:NAME/FOLDER` inside an installed
             package.
-        label_names: not used: answers have no classes.
         max_length: tokens of a window: question, context and special ones.
         max_question_length: questions are cut at so many tokens.
         stride: tokens of the context that a window shares with the next.
@@ -96,7 +95,6 @@ class QuestionAnswering(TransformerTask):
     def __init__(
         self,
         pretrained: str = MINILM,
-        label_names: list[str] | None = None,
         max_length: int = 384,
         max_question_length: int = 64,
         stride: int = 128,
@@ -112,7 +110,7 @@ class QuestionAnswering(TransformerTask):
     ) -> None:
         super().__init__(
             pretrained,
-            label_names,
+            None,
             max_length,
             optimizer,
             lr_scheduler,
@@ -155,6 +153,8 @@ class QuestionAnswering(TransformerTask):
         label_names: list[str] | None = None,
     ) -> Source:
         """Questions, contexts and answers; without `answers`, the flat columns are read, see `read_questions`."""
+        if label_names is not None:
+            raise UserError("data.label_names: a label is an answer from the context, expected none")
         if label_column is None:
             columns = {name for split in tables.values() for name in split.table.column_names}
             label_column = self.label_column if self.label_column in columns else FLAT_TEXT

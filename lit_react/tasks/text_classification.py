@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Classifier(TaskModule):
     """Labels, metrics and steps of classification, whatever the model; it goes before the model's class."""
 
-    offers = frozenset({"head_inputs", "mutual_information"})
+    offers = frozenset({"head_inputs"})
     augmentable = frozenset({"texts"})
 
     class_weights: Literal["none", "balanced"]
@@ -144,6 +144,7 @@ class TextClassification(Classifier, TransformerTask):
     """
 
     auto_class = AutoModelForSequenceClassification
+    offers = Classifier.offers | {"mutual_information"}
     augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts", "consistency"})
 
     def __init__(

@@ -77,8 +77,6 @@ def temporal_difference(seen: Seen, training: Training) -> QNetwork:
     rounds = (data.states[:, STATE_FEATURES.index("budget spent (share)")] * Episodes().rounds).round()
     gap = rounds.roll(-1) - rounds
     followed &= (data.episodes.roll(-1) == data.episodes) & (gap <= len(horizon))
-    if not followed.any():
-        raise SystemExit("episodes: none says which option it went on with, simulate again in another folder")
     returns = (rewards * training.gamma**horizon * (~followed[:, None] | (horizon < gap[:, None]))).sum(1)
     discounts = followed * training.gamma**gap
     shared = {name: value for name, value in vars(training).items() if name not in ("level", "epochs")}

@@ -16,7 +16,7 @@ from lit_react.acquisition.strategies.facility_location import _priority_sample,
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.errors import UserError
 
-RANKING = {"least_confidence", "margin", "entropy", "bald", "cal", "density_weighted_margin", *SCORES}
+RANKING = {"least_confidence", "margin", "entropy", "cal", "density_weighted_margin", *SCORES}
 GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from
 EXACT_AT_ANY_SIZE = {*RANKING - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -40,8 +40,7 @@ def make_pool(seed=0, unlabeled=60, labeled=8, classes=3, dimension=6, dtype=np.
         labeled_probabilities=probabilities[labeled_rows],
         labeled_embeddings=points[labeled_rows],
         head_inputs=rng.normal(size=(unlabeled, 4)).astype(np.float32),
-        mutual_information=rng.random(unlabeled).astype(np.float32),
-        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES},
+        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES.values()},
     )
 
 
@@ -117,18 +116,17 @@ def test_names_of_the_classes_do_not_matter(name, seed):
 def test_order_of_the_pool_does_not_matter_to_rules_that_draw_nothing(name, seed):
     signals = make_pool(seed)
     order = np.random.default_rng(seed).permutation(len(signals))
-    per_row = ("rows", "probabilities", "embeddings", "head_inputs", "mutual_information")
+    per_row = ("rows", "probabilities", "embeddings", "head_inputs")
     scores = {score: values[order] for score, values in signals.scores.items()}
     shuffled = changed(signals, scores=scores, **{field: getattr(signals, field)[order] for field in per_row})
     k = 5 if name == "coverage" else 15  # later picks tie: two rows may gain by each other alone
     np.testing.assert_array_equal(propose(name, shuffled, k), propose(name, signals, k))
 
 
-@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bald", *SCORES])
+@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", *SCORES])
 def test_ties_are_broken_by_the_generator(name):
     signals = make_pool()
     signals.probabilities[:] = 1 / 3
-    signals.mutual_information[:] = 1
     for values in signals.scores.values():
         values[:] = 1
     firsts = {propose(name, signals, 1, seed)[0] for seed in range(30)}
@@ -150,25 +148,20 @@ def test_strategies_read_no_optional_signal_that_they_do_not_name(name):
     signals = make_pool()
     without = changed(
         signals,
-        **{field: None for field in ("head_inputs", "mutual_information") if field not in NEEDS[name]},
+        head_inputs=signals.head_inputs if "head_inputs" in NEEDS[name] else None,
         scores={score: values for score, values in signals.scores.items() if score in NEEDS[name]},
     )
     np.testing.assert_array_equal(propose(name, without, 10), propose(name, signals, 10))
 
 
-def test_bald_says_which_signal_is_missing():
-    with pytest.raises(ValueError, match="mutual_information"):
-        propose("bald", changed(make_pool(), mutual_information=None), 3)
-
-
 @pytest.mark.parametrize("name", SCORES)
 def test_strategies_by_score_say_which_one_is_missing(name):
     signals = make_pool()
-    others = {score: values for score, values in signals.scores.items() if score != name}
-    with pytest.raises(ValueError, match=f"{name} needs the score of that name, the task gives") as caught:
+    others = {score: values for score, values in signals.scores.items() if score != SCORES[name]}
+    with pytest.raises(ValueError, match=f"needs the score {SCORES[name]}, the task gives") as caught:
         propose(name, changed(signals, scores=others), 3)
     assert str(sorted(others)) in str(caught.value)
-    assert needs_of(name) == {name}
+    assert needs_of(name) == {SCORES[name]}
 
 
 def test_badge_makes_do_with_embeddings():

@@ -37,8 +37,7 @@ def random_pool(seed, unlabeled=70, labeled=9, classes=4, dimension=8):
         labeled_probabilities=probabilities[is_labeled],
         labeled_embeddings=points[is_labeled],
         head_inputs=rng.normal(size=(unlabeled, 5)).astype(np.float32),
-        mutual_information=rng.random(unlabeled).astype(np.float32),
-        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES},
+        scores={name: rng.random(unlabeled).astype(np.float32) for name in SCORES.values()},
     )
 
 
@@ -68,8 +67,7 @@ def visit(clusters, order, k):
         ("least_confidence", lambda s, i: 1 - max(s.probabilities[i])),
         ("margin", lambda s, i: -margins(s)[i]),
         ("entropy", lambda s, i: -sum(p * np.log(p) for p in s.probabilities[i].astype(float) if p > 0)),
-        ("bald", lambda s, i: s.mutual_information[i]),
-        *((name, lambda s, i, name=name: s.scores[name][i]) for name in SCORES),
+        *((name, lambda s, i, score=score: s.scores[score][i]) for name, score in SCORES.items()),
     ],
 )
 def test_scores_rank_rows_as_their_formula_does(seed, name, score):

@@ -19,7 +19,7 @@ from lit_react.augmentation.contrastive import Contrastive
 from lit_react.augmentation.features.base import View
 from lit_react.augmentation.features.gan_bert import GanBert
 from lit_react.augmentation.features.mixup import Mixup
-from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
+from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
 from lit_react.augmentation.labels.self_training import SelfTraining
 from lit_react.augmentation.preparation import under_pretrained_weights
 from lit_react.augmentation.texts import WordDropout
@@ -53,9 +53,8 @@ NEVER_VALIDATED = "--augmentation.trust.mode=always"
 class Certain(LabelGenerator):
     """Says that every unlabeled row is of class 1; remembers what it was shown."""
 
-    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
+    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
         self.pool = pool
-        rows = pool.unlabeled_rows
         targets = np.zeros((len(rows), pool.num_classes), dtype=np.float32)
         targets[:, 1] = 1
         return GeneratedLabels(rows, targets, np.ones(len(rows), dtype=np.float32), {"said": 1.0})
@@ -66,7 +65,7 @@ def data(news_csv: Path, tiny_bert: str) -> PoolDataModule:
     """Six labeled rows of the pool, twenty validation rows of which ten are of class 1 as it seems."""
     module = PoolDataModule(str(news_csv), validation_size=20, test_size=30)
     module.connect(TextClassification(tiny_bert, max_length=16))
-    module.reveal("pool", {row: row % 2 for row in range(0, 12, 2)})
+    module.reveal("pool", {row: row // 2 % 2 for row in range(0, 12, 2)})
     module.reveal("validation", {row: int(row < 10) for row in range(20)})
     return module
 
@@ -122,7 +121,7 @@ def test_embeddings_classes_and_rows_belong_together(data):
     np.testing.assert_array_equal(pool.embeddings[pool.rows], data.embeddings[labeled])
     np.testing.assert_array_equal(pool.classes, [data.pool.labels[row] for row in labeled.tolist()])
     np.testing.assert_array_equal(
-        pool.embeddings[pool.unlabeled_rows[:5]], data.embeddings[data.pool.unlabeled_rows[:5]]
+        pool.embeddings[pool.rows_to_label[:5]], data.embeddings[data.pool.unlabeled_rows[:5]]
     )
     np.testing.assert_array_equal(pool.embeddings[-20:], data.validation_embeddings)
 

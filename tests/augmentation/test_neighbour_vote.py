@@ -18,7 +18,7 @@ def brute_force(pool: LabeledPool, neighbors: int, threshold: float, agreement: 
     head = LogisticRegression(C=20, max_iter=1000).fit(pool.embeddings[pool.rows], pool.classes)
     voices = {int(row): int(label) for row, label in zip(pool.rows, pool.classes, strict=True)}
     confidence = {}
-    for row in pool.unlabeled_rows.tolist():
+    for row in pool.rows_to_label.tolist():
         shares = head.predict_proba(pool.embeddings[row : row + 1])[0]
         voices[row], confidence[row] = int(head.classes_[shares.argmax()]), shares.max()
     kept = {}

@@ -19,8 +19,8 @@ GENERATORS = [SelfTraining(threshold=0.0), NeighbourVote(threshold=0.0)]
 def expected(pool: LabeledPool) -> np.ndarray:
     """[n - l, C], scikit-learn's predictions for the unlabeled rows."""
     head = LogisticRegression(C=20, max_iter=1000).fit(pool.embeddings[pool.rows], pool.classes)
-    found = np.zeros((len(pool.unlabeled_rows), pool.num_classes))
-    found[:, head.classes_] = head.predict_proba(pool.embeddings[pool.unlabeled_rows])
+    found = np.zeros((len(pool.rows_to_label), pool.num_classes))
+    found[:, head.classes_] = head.predict_proba(pool.embeddings[pool.rows_to_label])
     return found
 
 
@@ -44,7 +44,7 @@ def test_targets_are_the_probabilities_of_logistic_regression_and_count_where_it
     assert 0 < sure.sum() < len(sure)
     generated = SelfTraining(threshold=0.8).generate(pool, 0)
     assert_well_formed(generated, pool)
-    np.testing.assert_array_equal(generated.rows, pool.unlabeled_rows)
+    np.testing.assert_array_equal(generated.rows, pool.rows_to_label)
     np.testing.assert_array_equal(generated.weights, sure)
     np.testing.assert_allclose(generated.targets, probabilities, rtol=1e-4, atol=1e-6)
     assert generated.report["kept"] == pytest.approx(sure.mean())

@@ -26,6 +26,7 @@ def write_cell(
             "labeled": count,
             "validation": 100,
             "cost": count + 100.0 if costs is None else costs[number],
+            "shown": [*metrics[:1]] or ["accuracy"],
             "metrics": {f"test/{name}": others.get(name, lambda value: value)(value) for name in metrics},
             "reward": None,
             "q": {},

@@ -69,7 +69,7 @@ def test_runs_without_a_test_split_are_an_error(tmp_path):
 # ---- roles and scores
 
 
-def test_fixed_rules_are_all_but_focus_reference_and_adaptive_ones():
+def test_fixed_rules_are_those_of_the_package_but_focus_and_reference():
     names = ["albl", "badge", "contextual", "facility_location", "policy", "random", "static", "tailor"]
     assert choose_roles(names, "policy", "facility_location", "random").fixed == ["badge", "random"]
     assert choose_roles(names, "policy", "none", "none", ["badge", "facility_location"]).fixed == [

@@ -44,7 +44,6 @@ def from_scratch(task, labeled, head):
         labeled_probabilities=head.probabilities(points[labeled]),
         labeled_embeddings=points[labeled],
         head_inputs=points[rows],
-        mutual_information=np.zeros(len(rows), dtype=np.float32),
     )
 
 

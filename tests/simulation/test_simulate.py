@@ -256,19 +256,10 @@ def refused(capsys, *arguments: str) -> str:
     return told[-1]
 
 
-def test_an_episode_says_which_option_it_went_on_with_and_one_of_an_earlier_version_that_nobody_knows(
-    finished: Path, tmp_path
-) -> None:
+def test_an_episode_says_which_option_it_went_on_with(finished: Path) -> None:
     found = [(path, c) for path in files(finished, "episodes/*.safetensors") if (c := load_comparisons(path)[1])]
     assert all(set(c.taken.tolist()) <= set(range(-1, c.options.shape[1])) for _, c in found)
     assert any((c.taken >= 0).any() for _, c in found)
-    tensors = load_file(found[0][0])
-    del tensors["taken"]
-    (tmp_path / "old.safetensors").write_bytes(save(tensors, {"sources": "five"}))
-    old = load_comparisons(tmp_path / "old.safetensors")[1]
-    assert old is not None
-    assert (old.taken == -1).all()
-    assert torch.equal(old.rewards, found[0][1].rewards)
 
 
 def test_a_relative_that_is_no_source_is_told_in_one_line(config: Path, tmp_path, capsys) -> None:

@@ -26,17 +26,18 @@ from lit_react.acquisition.strategies.facility_location import coverage, facilit
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy
 from lit_react.acquisition.strategies.transductive_design import transductive_design
-from lit_react.acquisition.strategies.uncertainty import bald, by_score, entropy, least_confidence, margin, random
+from lit_react.acquisition.strategies.uncertainty import by_score, entropy, least_confidence, margin, random
 
-SCORES = ("token_entropy", "entity_entropy", "bleu_variance", "expected_sequence_probability")
-"""Strategies that rank by a score that only some tasks have; the task's file says what it is."""
+SCORES = {"bald": "mutual_information"} | {
+    name: name for name in ("token_entropy", "entity_entropy", "bleu_variance", "expected_sequence_probability")
+}
+"""Strategies that rank by a score that only some tasks have, and that score; the task's file says what it is."""
 
 STRATEGIES: dict[str, Strategy] = {
     "random": random,
     "least_confidence": least_confidence,
     "margin": margin,
     "entropy": entropy,
-    "bald": bald,
     "badge": badge,
     "cal": cal,
     "k_center": k_center,
@@ -48,14 +49,13 @@ STRATEGIES: dict[str, Strategy] = {
     "facility_location": facility_location,
     "coverage": coverage,
     "transductive_design": transductive_design,
-    **{name: by_score(name) for name in SCORES},
+    **{name: by_score(score) for name, score in SCORES.items()},
 }
 """All strategies by name."""
 
 NEEDS: dict[str, frozenset[str]] = dict.fromkeys(STRATEGIES, frozenset()) | {
     "badge": frozenset({"head_inputs"}),
-    "bald": frozenset({"mutual_information"}),
-    **{name: frozenset({name}) for name in SCORES},
+    **{name: frozenset({score}) for name, score in SCORES.items()},
 }
 """What each strategy reads beyond the fields of `PoolSignals` that are always there."""
 

@@ -32,23 +32,15 @@ def entropy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Row
     return signals.rows[highest(signals.entropy, k, generator)]
 
 
-def bald(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
-    """Highest mutual information of label and weights (Houlsby et al. 2011; Gal, Islam and Ghahramani 2017).
-
-    Raises:
-        ValueError: `signals.mutual_information` is None.
-    """
-    if signals.mutual_information is None:
-        raise ValueError("bald needs signals.mutual_information (Monte-Carlo dropout passes); it is None")
-    return signals.rows[highest(signals.mutual_information, k, generator)]
-
-
 def by_score(name: str) -> Strategy:
-    """Highest score of that name in `signals.scores`, where the task has one."""
+    """Highest score of that name in `signals.scores`, where the task has one.
+
+    `mutual_information` is BALD (Houlsby et al. 2011; Gal, Islam and Ghahramani 2017).
+    """
 
     def strategy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
         if name not in signals.scores:
-            raise ValueError(f"{name} needs the score of that name, the task gives {sorted(signals.scores)}")
+            raise ValueError(f"needs the score {name}, the task gives {sorted(signals.scores)}")
         return signals.rows[highest(signals.scores[name], k, generator)]
 
     return strategy

@@ -28,8 +28,13 @@ class LabeledPool:
     num_classes: int
 
     @property
-    def unlabeled_rows(self) -> Rows:
-        """int64 [n - l], ascending."""
+    def rows_to_label(self) -> Rows:
+        """int64 [m], the unlabeled rows, ascending.
+
+        None where fewer than two classes have labels: a generator would give every row the one class it knows.
+        """
+        if len(np.unique(self.classes)) < 2:
+            return np.empty(0, dtype=np.int64)
         return np.setdiff1d(np.arange(len(self.embeddings), dtype=np.int64), self.rows, assume_unique=True)
 
 
@@ -59,11 +64,18 @@ class LabelGenerator(ABC):
 
     gives_shares: bool = True
 
-    @abstractmethod
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
-        """Labels for all unlabeled rows, or for none; a function of its arguments alone.
+        """Labels for `pool.rows_to_label`, a function of its arguments alone.
 
         Args:
             pool: embeddings and bought labels.
             seed: of all that is drawn.
         """
+        rows = pool.rows_to_label
+        if len(rows):
+            return self._label(pool, rows, seed)
+        return GeneratedLabels(rows, np.empty((0, pool.num_classes), np.float32), np.empty(0, np.float32))
+
+    @abstractmethod
+    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """See `generate`; at least one row."""

@@ -12,16 +12,6 @@ from lit_react.augmentation.labels.base import LabeledPool, Rows
 Float32s = NDArray[np.float32]
 
 
-def rows_to_label(pool: LabeledPool) -> Rows:
-    """The unlabeled rows, int64 [m], ascending.
-
-    None where labels of fewer than two classes were bought: a classifier would give every row the one class it knows.
-    """
-    if len(np.unique(pool.classes)) < 2:
-        return np.empty(0, dtype=np.int64)
-    return pool.unlabeled_rows
-
-
 def class_probabilities(pool: LabeledPool, rows: Rows, l2: float) -> Float32s:
     """Predictions of multinomial logistic regression on the labeled rows' embeddings; 0 for a class without label.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_react.acquisition.strategies.geometry import load, nearest
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
-from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot, rows_to_label
+from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot
 from lit_react.bounds import expect
 
 
@@ -51,15 +51,11 @@ class NeighbourVote(LabelGenerator):
         self.l2, self.neighbors, self.threshold, self.agreement = l2, neighbors, threshold, agreement
         self.class_weights = class_weights
 
-    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
-        """See `LabelGenerator`; reports shares of the rows: `confident`, in `agreement`, and both: `kept`.
+    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Reports shares of the rows: `confident`, in `agreement`, and both: `kept`.
 
         The vote takes time in the square of the rows.
         """
-        rows = rows_to_label(pool)
-        if not len(rows):
-            nothing = np.empty((0, pool.num_classes), dtype=np.float32)
-            return GeneratedLabels(rows, nothing, np.empty(0, dtype=np.float32), {"kept": 0.0})
         probabilities = class_probabilities(pool, rows, self.l2)
         classes = probabilities.argmax(axis=1)
         confident = probabilities.max(axis=1) >= self.threshold

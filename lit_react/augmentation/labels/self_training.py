@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
-from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot, rows_to_label
+from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
+from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot
 from lit_react.bounds import expect
 
 
@@ -37,12 +37,8 @@ class SelfTraining(LabelGenerator):
         self.l2, self.threshold, self.targets, self.prior = l2, threshold, targets, prior
         self.gives_shares = targets == "soft"
 
-    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
-        """See `LabelGenerator`; reports the share of the rows that are `kept`, and their mean `confidence`."""
-        rows = rows_to_label(pool)
-        if not len(rows):
-            nothing = np.empty((0, pool.num_classes), dtype=np.float32)
-            return GeneratedLabels(rows, nothing, np.empty(0, dtype=np.float32), {"kept": 0.0})
+    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Reports the share of the rows that are `kept`, and their mean `confidence`."""
         probabilities = self._aligned(class_probabilities(pool, rows, self.l2), pool)
         confidence = probabilities.max(axis=1)
         kept = confidence >= self.threshold

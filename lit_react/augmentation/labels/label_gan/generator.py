@@ -136,19 +136,14 @@ class LabelGAN(LabelGenerator):
             **weights,
         )
 
-    def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
-        """Labels for all unlabeled rows, those below the gate with weight 0; none where one class is labeled.
+    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Rows below the gate have weight 0.
 
         The report has `d_real` and `d_fake` (D's mean score of bought pairs and of labeled unlabeled rows),
         `agreement` (share of unlabeled rows whose label is that of a logistic regression on the same embeddings) and
-        `coverage` (share of unlabeled rows whose weight is above 0); of no rows `coverage` alone.
+        `coverage` (share of unlabeled rows whose weight is above 0).
         """
-        rows = pool.unlabeled_rows
-        if len(rows) == 0 or len(np.unique(pool.classes)) < 2:
-            nothing = np.zeros((0, pool.num_classes), dtype=np.float32)
-            return GeneratedLabels(rows[:0], nothing, np.zeros(0, dtype=np.float32), {"coverage": 0.0})
-        gan = self.train(pool, seed)
-        return self._score(gan, pool, rows)
+        return self._score(self.train(pool, seed), pool, rows)
 
     def train(self, pool: LabeledPool, seed: int) -> TrainedGAN:
         """Both stages.
@@ -158,7 +153,7 @@ class LabelGAN(LabelGenerator):
             seed: of all that is drawn.
         """
         generator = torch.Generator().manual_seed(seed)
-        rows = pool.unlabeled_rows
+        rows = pool.rows_to_label
         drawn = torch.randperm(len(rows), generator=generator)[: self.max_anchors].sort().values.numpy()
         classes = distinct_in_order(pool.classes)
         number = np.empty(pool.num_classes, dtype=np.int64)
