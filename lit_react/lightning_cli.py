@@ -25,6 +25,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.rewards import GainReward
 from lit_react.augmentation.augmentation import Augmentation
+from lit_react.bounds import expect
 from lit_react.commands import COMMANDS
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
@@ -75,13 +76,14 @@ class ReactCLI(LightningCLI):
         return {name: skip for name, skip in every.items() if name == self._command} or every
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """As LightningCLI, but a config that is no YAML is named."""
+        """As LightningCLI, but a config that is no YAML is named, and a seed that none can be."""
         words = sys.argv[1:] if args is None else args
         if isinstance(words, list):
             for option, path in pairwise(words):
                 if option == "--config" and Path(path).is_file():
                     _check_yaml(Path(path))
         super().parse_arguments(parser, args)
+        expect("seed_everything", int(self.config.get(f"{self._command}.seed_everything", 0)), at_least=0)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Groups beside `trainer`, `model` and `data`, and what links them."""
@@ -161,7 +163,15 @@ class ReactCLI(LightningCLI):
         """
         if plan.refit and model.lr_scheduler == "plateau":
             raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
-        self._get(self.config_init, "acquisition").check(model)
+        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+        stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
+        for option, metric, mode in (
+            ("early_stopping.monitor", stopping.monitor, stopping.mode),
+            ("acquisition.metric", acquisition.metric, "max"),
+        ):
+            if metric and metric.endswith("loss") and mode == "max":
+                raise UserError(f"{option}: {metric} is the better the lower it is, expected a metric that grows")
+        acquisition.check(model)
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)
         model.augmentation = augmentation if augmentation.parts else None
@@ -305,6 +315,10 @@ def run_lightning(args: ArgsType) -> None:
     except LabelsPending as pending:
         if is_first_process():
             print(pending)
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        raise UserError(f"early_stopping.monitor: {error}") from error
     except (MisconfigurationException, ValueError) as error:
         wrong = cause(error, MisconfigurationException)
         if wrong is None:

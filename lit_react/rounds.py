@@ -159,6 +159,7 @@ def run_rounds(
     with _open_ledger(plan, data) as ledger, _short_collections():
         if is_first_process() and state.rounds:
             _publish(plan, state)
+        state.test_on(data.test_fingerprint())
         state.reopen(limits)  # what is published stays until the last round was fitted again
         acquisition.attach(data.pool, ledger, plan.budget, plan.stopping, seed)
         if state.acquisition is not None:

@@ -26,6 +26,7 @@ class RunState:
         stopped: why the run ended, None while it goes on.
         before_last: of a run that ended, the callback's state before its last round.
         limits: the budget and the stopping rules that the last round knew.
+        tested_on: digest of the test rows; None where there are none.
     """
 
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -33,6 +34,7 @@ class RunState:
     stopped: str | None = None
     before_last: dict[str, Any] | None = None
     limits: dict[str, Any] = field(default_factory=dict)
+    tested_on: str | None = None
 
     def advance(self, acquisition: dict[str, Any], stopped: str | None, limits: dict[str, Any]) -> None:
         """The callback's state after one more round, and why the run ends here if it does."""
@@ -44,6 +46,22 @@ class RunState:
         if self.stopped and self.limits != limits:
             self.rounds.pop()
             self.acquisition, self.stopped, self.before_last = self.before_last, None, None
+
+    def test_on(self, rows: str | None) -> None:
+        """Every round is tested on the same rows.
+
+        Args:
+            rows: digest of the test rows; None where there are none.
+
+        Raises:
+            UserError: a round was tested on others.
+        """
+        if self.rounds and rows != self.tested_on:
+            raise UserError(
+                "data.test: texts or labels of the test rows are others than in the rounds before, and one curve would "
+                "mix the two; restore them, or choose another --rounds.folder"
+            )
+        self.tested_on = rows
 
     def save(self, folder: Path) -> None:
         """Write `state.pt` atomically."""

@@ -81,8 +81,11 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
         *epochs: batches of an epoch, of the smallest fit and of the largest.
 
     Raises:
-        UserError: a fit would end without a validation, or `val_check_interval` is more than an epoch has.
+        UserError: a fit would have no end, or end without a validation, or `val_check_interval` is more than an epoch
+            has.
     """
+    if trainer.max_steps == -1 and trainer.max_epochs == -1:
+        raise UserError("trainer.max_steps: -1, and max_epochs too: schedules need an end, expected one of the two")
     interval: int | float | None = getattr(trainer, "val_check_interval", None)
     if interval is None:  # a time
         return

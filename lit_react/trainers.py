@@ -33,7 +33,7 @@ def new_trainer(
         others: options that are stronger than the user's.
 
     Raises:
-        UserError: it needs a package that is not installed.
+        UserError: it needs a package that is not installed, or knows no such value.
     """
     fresh = copy.deepcopy({name: value for name, value in options.items() if name != "logger"}) | others
     own = fresh.pop("callbacks") or []
@@ -44,7 +44,7 @@ def new_trainer(
         used.append(RichProgressBar(leave=False))
     try:
         return L.Trainer(**fresh | {"callbacks": used, "logger": list(logger), "use_distributed_sampler": False})
-    except ModuleNotFoundError as error:  # of an accelerator or a strategy
+    except (ModuleNotFoundError, ValueError) as error:  # of an accelerator or a strategy
         raise UserError(f"trainer: {error}") from error
 
 

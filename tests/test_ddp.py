@@ -1,13 +1,16 @@
 """Two processes over gloo train the same model and buy the same rows as one."""
 
+import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import torch
 from run_folders import bought, rounds
-from tiny import ACCELERATOR, FROZEN, command
+from safetensors.torch import load_file
+from tiny import ACCELERATOR, FROZEN, as_words, command
 
 pytestmark = pytest.mark.skipif(
     ACCELERATOR != "cpu" and torch.cuda.device_count() < 2, reason="two processes on GPUs need two of them"
@@ -47,6 +50,25 @@ STRETCHED = [
 
 
 CONTRASTIVE = ["--augmentation.contrastive.weight=1", "--data.batch_size=4"]
+
+
+@pytest.mark.parametrize("task", ["token_classification", "question_answering", "translation"])
+def test_two_processes_train_the_same_model_as_one_where_rows_have_several_targets(task, tmp_path) -> None:
+    options = import_module(f"task_cases.{task}").options(tmp_path / "given")
+    for path in (tmp_path / "given").glob("*/config.json"):
+        rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout", "attention_dropout")
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(config | {rate: 0.0 for rate in rates if rate in config}))
+    weights = []
+    for devices in ("1", "2"):
+        others = {"rounds.folder": tmp_path / devices, "rounds.stopping.max_rounds": 1, "trainer.devices": devices}
+        others |= {"trainer.accelerator": ACCELERATOR, "wandb.mode": "disabled", "trainer.max_epochs": 2}
+        others |= {"model.optimizer": "torch.optim.SGD", "model.optimizer.lr": 0.1}
+        strategy = ["--trainer.strategy", "ddp"] if devices == "2" else []
+        run(["fit", *options, *as_words(others), *strategy])
+        weights.append(load_file(tmp_path / devices / "model" / "model.safetensors"))
+    for name, weight in weights[0].items():
+        assert torch.allclose(weights[1][name], weight, atol=1e-5), name
 
 
 @pytest.mark.parametrize(

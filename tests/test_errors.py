@@ -142,6 +142,22 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--model", "LinearProbe", "--trainer.val_check_interval", "2", "--data.initial_size", "20"],
         "trainer.val_check_interval: 2 is too large, expected at most 1",
     ),
+    "fit without end": (
+        lambda p: ["--trainer.max_epochs", "-1", "--trainer.max_steps", "-1"],
+        "trainer.max_steps: -1, and max_epochs too",
+    ),
+    "monitor that nobody logs": (lambda p: ["--early_stopping.monitor", "val/acuracy"], "early_stopping.monitor: "),
+    "loss that is to grow": (lambda p: ["--early_stopping.monitor", "val/loss"], "early_stopping.monitor: val/loss"),
+    "loss for a reward": (lambda p: ["--acquisition.metric", "val/loss"], "acquisition.metric: val/loss"),
+    "rate below zero": (
+        lambda p: ["--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "-1"],
+        "model.optimizer: Invalid learning rate",
+    ),
+    "agent that learns from nothing": (lambda p: ["--acquisition.agent.batch_size", "0"], "agent.batch_size: 0 is too"),
+    "agent's rate below zero": (lambda p: ["--acquisition.agent.learning_rate", "-1"], "agent.learning_rate: -1.0 is"),
+    "unknown strategy of the trainer": (lambda p: ["--trainer.strategy", "dpp"], "error: trainer: "),
+    "seed below zero": (lambda p: ["--seed_everything", "-1"], "seed_everything: -1 is too small"),
+    "mutual information of one sample": (lambda p: ["--model.mc_samples", "1"], "model.mc_samples: 1 is too small"),
     "query of no samples": (lambda p: ["--acquisition.query_size", "0"], "query_size"),
     "unknown metric": (lambda p: ["--acquisition.metric", "val/accurracy"], "val/accurracy"),
     "unknown option": (lambda p: ["--data.sauce", "x"], "--data.sauce x: did you mean --data.source?"),
@@ -169,7 +185,7 @@ def test_bad_input_is_one_clear_line(case: str, tmp_path, news_csv, tiny_bert, c
     folder = tmp_path / "run"
     line = fails(command(news_csv, tiny_bert, folder, *prepare(tmp_path)), capsys)
     assert expected in line
-    if case not in {"loss that is not finite", "unknown metric"}:
+    if case not in {"loss that is not finite", "unknown metric", "monitor that nobody logs"}:
         assert not folder.exists(), "nothing is written"
 
 

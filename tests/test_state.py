@@ -102,6 +102,19 @@ def test_under_the_same_limits_a_run_that_ended_stays_so():
     assert len(state.rounds) == 2
 
 
+def test_rounds_of_one_run_are_tested_on_the_same_rows(tmp_path):
+    state = RunState()
+    state.test_on("before the first round any may be")
+    state.test_on("rows")
+    state.rounds.append({"round": 0})
+    state.save(tmp_path)
+    resumed = RunState.load(tmp_path)
+    resumed.test_on("rows")
+    for others in ("other rows", None):
+        with pytest.raises(UserError, match=r"data.test: texts or labels of the test rows are others"):
+            resumed.test_on(others)
+
+
 def test_a_run_that_goes_on_is_not_reopened():
     state = make_state(2)
     state.reopen({"budget": 2.0})

@@ -66,7 +66,7 @@ class ComplementaryLabels:
         """
         others = logits.shape[1] - 1
         count = others if self.complements == "all" else min(self.complements, others)
-        order = torch.rand(logits.shape, generator=generator, device=logits.device)
+        order = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=torch.float32)
         order = order.scatter(1, labels[:, None], -1.0)  # the own class comes last
         return -log_not(logits).gather(1, order.topk(count, dim=1).indices).mean()
 

@@ -252,6 +252,12 @@ class PoolDataModule(L.LightningDataModule):
         )
         return "-".join(digests)
 
+    def test_fingerprint(self) -> str | None:
+        """Names the test rows, their labels and order; None where there are none."""
+        if self.splits.test is None:
+            return None
+        return text_digest(self.splits.test, columns=(*self.task.inputs, "label"))
+
     def initial_rows(self, generator: np.random.Generator, known: Sequence[Label | None]) -> Rows:
         """The first rows to label, int64 [initial_size], relative to the pool.
 

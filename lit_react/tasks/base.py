@@ -7,10 +7,11 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import datasets
 import numpy as np
+import torch
 from lightning.pytorch.cli import OptimizerCallable
 from numpy.typing import NDArray
 from torch import Tensor
@@ -219,7 +220,11 @@ class TaskModule(Optimised):
     # ---- the model ------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise a `UserError` where an option does not fit the checkpoint: called before labels are bought."""
+        """Raise a `UserError` where an option is wrong or does not fit the checkpoint: before labels are bought."""
+        try:
+            self.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        except ValueError as error:
+            raise UserError(f"model.optimizer: {error}") from error
 
     @abstractmethod
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
@@ -294,8 +299,22 @@ class TaskModule(Optimised):
         return {"row": batch["row"], **self.outputs(batch)}
 
     def _evaluate(self, batch: Batch, metrics: Any, prefix: str) -> None:
-        loss = self.evaluate(batch, metrics)
+        loss = self._finite(self.evaluate(batch, metrics))
         self.log(f"{prefix}loss", loss, batch_size=len(batch["row"]), on_epoch=True, on_step=False, sync_dist=True)
+
+    def _count(self, targets: Tensor) -> Tensor:
+        """What a training loss that is a sum over this process's targets is divided by; for evaluation theirs alone.
+
+        DDP takes the mean of what the processes return, so that is all their targets over the number of processes.
+
+        Args:
+            targets: int64 scalar, of the batch of this process.
+        """
+        processes = self.trainer.world_size if self._trainer is not None else 1
+        count = targets.float()
+        if self.training and processes > 1:
+            count = cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="mean"))
+        return count.clamp(min=1 / processes)
 
     @staticmethod
     def _computed(metrics: TaskMetrics, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -87,7 +87,7 @@ class Optimised(L.LightningModule):
     def _finite(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
             raise UserError(
-                f"the training loss became {loss.item()} at step {self.global_step}: "
+                f"the loss became {loss.item()} at step {self.global_step}: "
                 "lower the learning rate (model.optimizer) or use trainer.precision 32-true or bf16-mixed"
             )
         return loss

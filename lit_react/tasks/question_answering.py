@@ -230,7 +230,7 @@ class QuestionAnswering(TransformerTask):
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         targets = torch.stack([batch["first"], batch["last"]])
         losses = F.cross_entropy(self._masked(logits, batch).flatten(0, 1), targets.flatten(), reduction="sum")
-        return losses / (targets != UNKNOWN).sum().clamp(min=1)
+        return losses / self._count((targets != UNKNOWN).sum())
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the answer's first and last token, the mean over both and over windows.

@@ -33,6 +33,9 @@ from lit_react.tasks.transformer import TransformerTask
 
 IGNORED = -100
 """Label of a place that no loss reads, as transformers has it."""
+OF_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+OF_BEAMS = ("early_stopping", "length_penalty")
+"""What a checkpoint may say of a search that is not done here: transformers saves no such contradictions."""
 
 
 class SequenceToSequence(TransformerTask):
@@ -82,7 +85,6 @@ class SequenceToSequence(TransformerTask):
         for name, value, least in (
             ("max_target_length", max_target_length, 2),
             ("num_beams", num_beams, 1),
-            ("mc_samples", mc_samples, 2),
         ):
             expect(f"model.{name}", value, at_least=least)
         super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, False, lora)
@@ -174,6 +176,8 @@ class SequenceToSequence(TransformerTask):
             "max_length": None,
             "min_length": 0,  # checkpoints for news articles have 56
             "forced_eos_token_id": None,
+            "num_return_sequences": None,
+            **dict.fromkeys(OF_SAMPLING if self.num_beams > 1 else OF_SAMPLING + OF_BEAMS),
         }
 
     def _encoder(self) -> PreTrainedModel:
@@ -255,7 +259,8 @@ class SequenceToSequence(TransformerTask):
         return self.model(encoder_outputs=encoded, attention_mask=batch["attention_mask"], **targets, use_cache=False)
 
     def _loss(self, batch: Batch, states: Tensor) -> Tensor:
-        return self._decode(batch, states, labels=batch["labels"]).loss.float()
+        tokens = (batch["labels"] != IGNORED).sum()
+        return self._decode(batch, states, labels=batch["labels"]).loss.float() * tokens / self._count(tokens)
 
     def _generate(self, batch: Batch, states: Tensor, **options: Any) -> Tensor:
         """Token ids int64 [b, 1 + t], the decoder's start token first, padded after the end."""

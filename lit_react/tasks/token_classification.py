@@ -210,13 +210,20 @@ class TokenClassification(TransformerTask):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of the words, in float32."""
-        return _cross_entropy(self.logits(batch).float(), batch)
+        return self._cross_entropy(self.logits(batch).float(), batch)
 
     def evaluate(self, batch: Batch, metrics: EntityMetrics) -> Tensor:
         """Mean cross-entropy of the words."""
         logits = self.logits(batch).float()
         metrics.update(_tags(logits, batch), batch["labels"], batch["num_words"])
-        return _cross_entropy(logits, batch)
+        return self._cross_entropy(logits, batch)
+
+    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean over the words that have a token; 0 where none has."""
+        words = batch["word_ids"]
+        tags = batch["labels"].gather(1, words.clamp(min=0)).masked_fill(words < 0, -100)
+        total = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), reduction="sum")
+        return total / self._count((words >= 0).sum())
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         """`tags`, a list of tag ids for each row; `probability` float32 [b], see `max_probability` of the signals."""
@@ -253,14 +260,6 @@ class TokenClassification(TransformerTask):
 def _kept(tags: Sequence[int]) -> list[bool]:
     """The words of entities, and an O that an I follows: without it the I might continue the entity before."""
     return [tag > 0 or (after > 0 and after % 2 == 0) for tag, after in zip(tags, [*tags, 0][1:], strict=True)]
-
-
-def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean over the words that have a token; 0 where none has."""
-    words = batch["word_ids"]
-    tags = batch["labels"].gather(1, words.clamp(min=0)).masked_fill(words < 0, -100)
-    total = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), reduction="sum")
-    return total / (words >= 0).sum().clamp(min=1)
 
 
 def _tags(logits: Tensor, batch: Batch) -> Tensor:

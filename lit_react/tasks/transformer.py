@@ -92,7 +92,8 @@ class PretrainedTask(TaskModule):
         """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
 
     def check(self) -> None:
-        """Whether the metrics can be made, of the data's names and with what is installed; and `max_length`."""
+        """As above, and whether the metrics can be made, of the data's names and with what is installed."""
+        super().check()
         self.metrics()
         most = most_tokens(skeleton(AutoModel, self.pretrained))
         if most is not None:
@@ -145,6 +146,7 @@ class TransformerTask(PretrainedTask):
         super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
         if lora is not None and fine_tuning is not None:
             raise UserError("model.fine_tuning: the layers are frozen under model.lora; leave one of the two null")
+        expect("model.mc_samples", mc_samples, at_least=2)  # of one, mutual information is 0
         self.mc_samples, self.compile_model = mc_samples, compile
         self.lora, self.fine_tuning = lora, fine_tuning
         self._adapters: Path | None = None

@@ -1,5 +1,8 @@
 """Embeddings in clusters, one for each class, and steps over random features."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -44,6 +47,16 @@ def make_step(
         head=lambda features: head(features).float(),
         progress=0.5,
     )
+
+
+@contextmanager
+def of_bf16_true() -> Iterator[None]:
+    """Inside, as in the steps of Lightning's `bf16-true`, tensors of no other dtype are bfloat16."""
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def make_head(width: int = 6, classes: int = 3, seed: int = 0) -> nn.Linear:

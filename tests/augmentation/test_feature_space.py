@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from clusters import make_head, make_step
+from clusters import make_head, make_step, of_bf16_true
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -217,6 +217,13 @@ class TestEveryFeatureAugmentation:
             loss = begun(copy.deepcopy(part), head).loss(step)
         loss.backward()
         assert loss.dtype == torch.float32
+        assert head.weight.grad.isfinite().all()
+
+    def test_learns_where_all_weights_are_bf16(self, part: FeatureAugmentation) -> None:
+        head = make_head().bfloat16()
+        fresh, step = begun(copy.deepcopy(part), head), make_step([0, 1, 2, 0], head, dtype=torch.bfloat16)
+        with of_bf16_true():
+            fresh.loss(step).backward()
         assert head.weight.grad.isfinite().all()
 
 

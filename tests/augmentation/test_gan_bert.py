@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from clusters import make_head, make_step
+from clusters import make_head, make_step, of_bf16_true
 from torch import Tensor, nn
 
 from lit_react.augmentation.features.base import Step
@@ -165,6 +165,14 @@ def test_the_generator_works_in_float32_under_autocast() -> None:
     assert loss.dtype == torch.float32
     assert head.weight.grad.any()
     assert all(parameter.grad.dtype == torch.float32 for parameter in part.network.parameters())
+
+
+def test_it_learns_where_all_weights_are_bf16() -> None:
+    head = make_head().bfloat16()
+    part, step = begun(head), make_step([0, 1, 2], head, unlabeled=3, dtype=torch.bfloat16)
+    with of_bf16_true():
+        part.loss(step).backward()
+    assert head.weight.grad.any()
 
 
 @pytest.mark.parametrize("options", [{"learning_rate": 0.0}, {"noise": 0}, {"hidden": 0}, {"dropout": 1.0}])

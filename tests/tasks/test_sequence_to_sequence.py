@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import datasets
@@ -138,6 +139,22 @@ def test_the_loss_is_that_of_transformers(models, name) -> None:
     expected = module.model(**inputs).loss
     assert torch.allclose(module.loss(batch), expected)
     assert torch.allclose(module.evaluate(batch, module.metrics()), expected)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_a_checkpoint_that_searches_in_another_way_is_exported_nevertheless(models, num_beams, tmp_path) -> None:
+    shutil.copytree(models["bart"], tmp_path / "bart")
+    settings = json.loads((tmp_path / "bart" / "generation_config.json").read_text())
+    settings |= {"num_beams": 4, "early_stopping": True, "length_penalty": 2.0, "no_repeat_ngram_size": 3}
+    settings |= {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "num_return_sequences": 2}
+    (tmp_path / "bart" / "generation_config.json").write_text(json.dumps(settings))
+    module = ready(make(str(tmp_path / "bart"), num_beams=num_beams))
+    written = module.outputs(table_of(module).batch([0, 1]))["hypothesis"]
+    module.export(tmp_path / "exported")
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "exported").generation_config
+    assert len(written) == 2
+    assert (again.num_beams, again.no_repeat_ngram_size, again.do_sample) == (num_beams, 3, False)
+    assert again.length_penalty == (2.0 if num_beams > 1 else None)
 
 
 # ---- signals

@@ -251,8 +251,14 @@ def test_plateau_divides_the_rate_after_two_validations_without_gain(make, data)
 def test_a_loss_that_is_no_number_is_told(make, data):
     module = ready(make())
     module.model.classifier.bias.data.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the training loss became nan at step 0: lower the learning rate"):
+    with pytest.raises(UserError, match=r"the loss became nan at step 0: lower the learning rate"):
         fit(module, data)
+
+
+def test_weights_that_diverge_in_the_last_step_are_told_before_anything_is_bought_by_them(make, data):
+    data.batch_size = 24  # one step, and its loss is that of the pretrained weights
+    with pytest.raises(UserError, match=r"the loss became nan at step 1"):
+        fit(ready(make(optimizer=adamw(float("inf")))), data)
 
 
 @pytest.mark.parametrize(("option", "value"), [("warmup", 1.0), ("warmup", -0.1), ("max_length", 2)])

@@ -41,7 +41,7 @@ class Smote(FeatureAugmentation):
         labels, rows = torch.cat([step.labels, self._memory.labels]), torch.cat([step.rows, self._memory.rows])
         ends = class_balanced(labels, len(step.labels), self.generator)
         others = self._near(points.detach(), labels, rows, ends)
-        share = torch.rand(len(ends), 1, generator=self.generator, device=labels.device)
+        share = torch.rand(len(ends), 1, generator=self.generator, device=labels.device, dtype=torch.float32)
         made = torch.lerp(points[ends], points[others], share)
         self._memory.add(step.rows, step.labeled.features, step.labels)
         logits = step.head(made.to(step.labeled.features.dtype))
@@ -54,7 +54,7 @@ class Smote(FeatureAugmentation):
         distances = distances.masked_fill(itself | (labels != labels[ends][:, None]), float("inf"))
         found = distances.topk(min(self.neighbors, len(points)), largest=False)
         counts = found.values.isfinite().sum(1)
-        drawn = torch.rand(len(ends), generator=self.generator, device=ends.device) * counts
+        drawn = torch.rand(len(ends), generator=self.generator, device=ends.device, dtype=torch.float32) * counts
         chosen = found.indices.gather(1, drawn.long()[:, None])[:, 0]
         return torch.where(counts > 0, chosen, ends)
 
@@ -92,7 +92,8 @@ class Gaussians(FeatureAugmentation):
         labels = torch.cat([step.labels, self._memory.labels])
         means, variances = class_gaussians(points, labels, self._num_classes, self.shrinkage)
         classes = labels[class_balanced(labels, len(step.labels), self.generator)]
-        noise = torch.randn(len(classes), points.shape[1], generator=self.generator, device=points.device)
+        size = len(classes), points.shape[1]
+        noise = torch.randn(size, generator=self.generator, device=points.device, dtype=torch.float32)
         drawn = means[classes] + variances.sqrt() * noise
         self._memory.add(step.rows, step.labeled.features, step.labels)
         logits = step.head(drawn.to(step.labeled.features.dtype))

@@ -79,7 +79,8 @@ class GanBert(FeatureAugmentation):
         passes = [step.labeled] if step.unlabeled is None else [step.labeled, step.unlabeled]
         real = torch.cat([view.features for view in passes])
         with torch.autocast(real.device.type, enabled=False):
-            noise = torch.rand(len(real), self.noise, generator=self.generator, device=real.device)
+            size = len(real), self.noise
+            noise = torch.rand(size, generator=self.generator, device=real.device, dtype=torch.float32)
             fakes = self.network(noise)
         real_evidence = torch.cat([view.logits for view in passes]).float().logsumexp(1)
         fake_evidence = step.head(fakes.detach().to(real.dtype)).float().logsumexp(1)
