@@ -85,9 +85,6 @@ def with_validation_in_pool(data: PoolDataModule, unlabeled: Rows) -> PoolDataMo
         validation_labels={},
     )
     vars(joined).pop("_validation_table", None)
-    if {"embeddings", "validation_embeddings"} <= vars(data).keys():  # somebody read them in the fit
-        embedded = data.embeddings[labeled], data.validation_embeddings[validation], data.embeddings[unlabeled]
-        vars(joined)["embeddings"] = np.concatenate(embedded)
     return joined
 
 

@@ -72,10 +72,8 @@ def test_the_kept_model_knows_a_class_that_only_validation_rows_have(tmp_path: P
     assert accuracies["without"] < 0.2 < 0.8 < accuracies["with"]
 
 
-@pytest.mark.parametrize("embeddings", ["fitted", "pretrained"])
-def test_generated_labels_are_learned_in_the_refit_too(embeddings, tmp_path, news_csv, tiny_bert) -> None:
+def test_generated_labels_are_learned_in_the_refit_too(tmp_path, news_csv, tiny_bert) -> None:
     parts = ("--augmentation.labels", "SelfTraining", "--augmentation.trust.mode", "always", *REFIT)
-    parts += ("--augmentation.embeddings", embeddings)
     main(command(news_csv, tiny_bert, tmp_path / "run", *parts, "--rounds.budget", "34"))
     assert [entry["augmentation"]["trust"] for entry in rounds(tmp_path / "run")] == [1, 1]
     assert all(entry["augmentation"]["generated_in_refit"] > 0 for entry in rounds(tmp_path / "run"))

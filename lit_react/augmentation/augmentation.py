@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,11 +16,9 @@ from lit_react.augmentation.contrastive import Contrastive
 from lit_react.augmentation.features import FeatureAugmentation, Step, View
 from lit_react.augmentation.labels import GeneratedLabels, LabelGenerator
 from lit_react.augmentation.preparation import (
-    Seen,
     drawn_rows,
     generate_labels,
     under_present_weights,
-    under_pretrained_weights,
     with_variants,
 )
 from lit_react.augmentation.texts import TextAugmentation
@@ -45,7 +43,8 @@ class Augmentation:
     rows of weight · cross-entropy with the generated target, + the losses of the other parts. For trust, see `Trust`.
 
     Args:
-        labels: puts labels on rows that have none, once per round: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
+        labels: puts labels on rows that have none, once per round, when `trust.start` of the steps are done, by the
+            model's own embeddings: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
         complementary: what a row is not: `ComplementaryLabels`.
         contrastive: rows of a class near one another, in what the head reads: `Contrastive`.
         features: made features for the head: `Mixup`, `Smote`, `Gaussians`, `GanBert`.
@@ -54,8 +53,6 @@ class Augmentation:
         unlabeled_size: unlabeled rows in a batch, beside the labeled ones, where a part reads them.
         label_weight: of generated labels against bought ones.
         trust: when generated labels count; None: `Trust()`.
-        embeddings: what `labels` reads of the rows: `fitted`, by the model itself when `trust.start` of the steps are
-            done; or `pretrained`, before the fit, for which the whole pool is embedded once in a run.
         most_unlabeled: unlabeled rows that a fit reads at most; where the pool has more, they are drawn anew for each.
         variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given; 0 where
             they serve `consistency` alone.
@@ -72,7 +69,6 @@ class Augmentation:
         unlabeled_size: int = 8,
         label_weight: float = 1.0,
         trust: Trust | None = None,
-        embeddings: Literal["fitted", "pretrained"] = "fitted",
         most_unlabeled: int = 1000,
         variants: int = 1,
     ) -> None:
@@ -92,7 +88,7 @@ class Augmentation:
         self.labels, self.complementary, self.contrastive = labels, complementary, contrastive
         self.features, self.texts, self.consistency = features, texts, consistency
         self.unlabeled_size, self.most_unlabeled, self.variants = unlabeled_size, most_unlabeled, variants
-        self.label_weight, self.trust, self.embeddings = label_weight, trust or Trust(), embeddings
+        self.label_weight, self.trust = label_weight, trust or Trust()
         self.generated: GeneratedLabels | None = None
 
     @property
@@ -127,7 +123,7 @@ class Augmentation:
     # ---- before a fit ---------------------------------------------------------------------------------------
 
     def begin(self, data: PoolDataModule, seed: int) -> FitRows:
-        """Generate labels and vary texts for a fit; each fit has a fresh copy of the configured augmentation.
+        """Vary texts for a fit, draw unlabeled rows; each fit has a fresh copy of the configured augmentation.
 
         Args:
             data: with the labels that are bought.
@@ -142,8 +138,6 @@ class Augmentation:
         has_targets = self.labels is not None
         self._targets = np.zeros((len(unlabeled), num_classes), dtype=np.float32) if has_targets else None
         self._weights = np.zeros(len(unlabeled), dtype=np.float32) if has_targets else None
-        if self.embeddings == "pretrained":
-            self._generate(lambda: under_pretrained_weights(data, unlabeled))
         fit_rows = FitRows(
             data.pool.table,
             labeled,
@@ -170,12 +164,13 @@ class Augmentation:
         """Whether a part reads all unlabeled rows, and in every step."""
         return self.consistency is not None or (self.features is not None and self.features.needs_unlabeled)
 
-    def _generate(self, look: Callable[[], Seen]) -> None:
+    def _generate(self, task: TaskModule) -> None:
         """Fill in targets and weights of the unlabeled rows, which the fit reads from now on."""
         if self.labels is None or self._targets is None or self._weights is None or self.trust.is_lost:
             return
         start = time.perf_counter()
-        self.generated, accuracy = generate_labels(self.labels, self._data, look(), self.seed)
+        seen = under_present_weights(task, self._data, self._unlabeled)
+        self.generated, accuracy = generate_labels(self.labels, self._data, seen, self.seed)
         if accuracy is not None:
             self.trust.generator_accuracy = accuracy
         self._seconds = time.perf_counter() - start
@@ -211,7 +206,7 @@ class Augmentation:
         """
         self.trust.progress = progress
         if self.generated is None and progress >= self.trust.start:
-            self._generate(lambda: under_present_weights(task, self._data, self._unlabeled))
+            self._generate(task)
 
     def labeled_loss(self, logits: Tensor, labels: Tensor, weight: Tensor | None, progress: float) -> Tensor:
         """Cross-entropy of the labeled rows, a float32 scalar: of all, unless `consistency` anneals it.

@@ -47,14 +47,6 @@ class Seen:
     embeddings: Floats
 
 
-def under_pretrained_weights(data: PoolDataModule, unlabeled: Rows) -> Seen:
-    """Embeddings that are made once per run."""
-    labeled, validation = data.pool.labeled_rows, data.validation_rows
-    rows = np.concatenate([labeled, unlabeled])
-    parts = [data.embeddings[rows], data.validation_embeddings[validation]]
-    return Seen(labeled, unlabeled, validation, np.concatenate(parts))
-
-
 def under_present_weights(task: TaskModule, data: PoolDataModule, unlabeled: Rows) -> Seen:
     """Embeddings by the model in the middle of its fit: one pass over these rows."""
     labeled, validation = data.pool.labeled_rows, data.validation_rows

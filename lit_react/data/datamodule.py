@@ -117,8 +117,7 @@ class PoolDataModule(L.LightningDataModule):
         again.
         """
         self.task = task
-        tables = ("pool", "_validation_table", "_test_table", "validation_labels")
-        for encoded in (*tables, "embeddings", "validation_embeddings"):
+        for encoded in ("pool", "_validation_table", "_test_table", "validation_labels", "embeddings"):
             vars(self).pop(encoded, None)
 
     # ---- splits ---------------------------------------------------------------------------------------------
@@ -179,11 +178,6 @@ class PoolDataModule(L.LightningDataModule):
     def embeddings(self) -> NDArray[np.float32]:
         """float32 [n, d], of the pool under the pretrained weights, see `TaskModule.embed`."""
         return self.task.embed(self.splits.pool)
-
-    @cached_property
-    def validation_embeddings(self) -> NDArray[np.float32]:
-        """float32 [m, d], of the validation texts under the pretrained weights."""
-        return self.task.embed(self.validation_split)
 
     def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
         cost = self.cost or self.task.default_cost

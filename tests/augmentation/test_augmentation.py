@@ -1,6 +1,7 @@
 """The parts together: what a fit reads because of them, what they add to its loss, and whole runs with them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -21,17 +22,18 @@ from lit_react.augmentation.features.gan_bert import GanBert
 from lit_react.augmentation.features.mixup import Mixup
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
 from lit_react.augmentation.labels.self_training import SelfTraining
-from lit_react.augmentation.preparation import under_pretrained_weights
+from lit_react.augmentation.preparation import Seen
 from lit_react.augmentation.texts import WordDropout
 from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_rows import FitRows
 from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
 
 OPTIONS = {
     "labels": ["--augmentation.labels=LabelGAN", "--augmentation.labels.gate=0"],
-    "labels before the fit": ["--augmentation.labels=NeighbourVote", "--augmentation.embeddings=pretrained"],
+    "labels by a vote": ["--augmentation.labels=NeighbourVote"],
     "complementary": ["--augmentation.complementary.weight=1"],
     "contrastive": ["--augmentation.contrastive.weight=1"],
     "made features": ["--augmentation.features=Smote"],
@@ -93,48 +95,64 @@ def test_the_loss_of_labeled_rows_is_that_of_those_that_annealing_leaves(weight)
     assert torch.equal(logits.grad, torch.zeros(3, 3))
 
 
-def before_the_fit(**options) -> Augmentation:
-    return Augmentation(labels=Certain(), embeddings="pretrained", **options)
+@pytest.fixture
+def begun(data, monkeypatch) -> Callable[[Augmentation], FitRows]:
+    """Begins a fit, and has labels generated at once, by the embeddings of the pretrained weights."""
+
+    def look(task, data, unlabeled):
+        labeled, validation = data.pool.labeled_rows, data.validation_rows
+        of_validation = task.embed(data.validation_split)[validation]
+        seen = np.concatenate([data.embeddings[labeled], data.embeddings[unlabeled], of_validation])
+        return Seen(labeled, unlabeled, validation, seen)
+
+    monkeypatch.setattr("lit_react.augmentation.augmentation.under_present_weights", look)
+
+    def begin(augmentation):
+        rows = augmentation.begin(data, seed=0)
+        augmentation.before_step(data.task, augmentation.trust.start)
+        return rows
+
+    return begin
 
 
-def test_generated_labels_are_of_unlabeled_rows_of_the_pool(data):
-    rows = before_the_fit().begin(data, seed=0)
+def test_generated_labels_are_of_unlabeled_rows_of_the_pool(data, begun):
+    rows = begun(Augmentation(labels=Certain()))
     np.testing.assert_array_equal(rows.unlabeled, data.pool.unlabeled_rows)
     assert rows.targets.shape == (len(rows.unlabeled), len(data.class_names))
     assert (rows.targets.argmax(1) == 1).all()
     assert (rows.weights == 1).all()
 
 
-def test_the_generator_sees_validation_texts_as_unlabeled_rows_and_is_measured_on_them(data):
-    augmentation = before_the_fit()
-    augmentation.begin(data, seed=0)
+def test_the_generator_sees_validation_texts_as_unlabeled_rows_and_is_measured_on_them(data, begun):
+    augmentation = Augmentation(labels=Certain())
+    begun(augmentation)
     pool = augmentation.labels.pool
     assert len(pool.embeddings) == len(data.pool) + 20
     assert len(pool.rows) == len(pool.classes) == 6
     assert augmentation.trust.generator_accuracy == 0.5
 
 
-def test_embeddings_classes_and_rows_belong_together(data):
-    augmentation = before_the_fit()
-    augmentation.begin(data, seed=0)
+def test_embeddings_classes_and_rows_belong_together(data, begun):
+    augmentation = Augmentation(labels=Certain())
+    begun(augmentation)
     pool, labeled = augmentation.labels.pool, data.pool.labeled_rows
     np.testing.assert_array_equal(pool.embeddings[pool.rows], data.embeddings[labeled])
     np.testing.assert_array_equal(pool.classes, [data.pool.labels[row] for row in labeled.tolist()])
     np.testing.assert_array_equal(
         pool.embeddings[pool.rows_to_label[:5]], data.embeddings[data.pool.unlabeled_rows[:5]]
     )
-    np.testing.assert_array_equal(pool.embeddings[-20:], data.validation_embeddings)
+    np.testing.assert_array_equal(pool.embeddings[-20:], data.task.embed(data.validation_split))
 
 
-def test_a_large_pool_is_drawn_from(data):
-    augmentation = before_the_fit(most_unlabeled=15)
-    rows = augmentation.begin(data, seed=0)
+def test_a_large_pool_is_drawn_from(data, begun):
+    augmentation = Augmentation(labels=Certain(), most_unlabeled=15)
+    rows = begun(augmentation)
     assert len(augmentation.labels.pool.embeddings) == 6 + 15 + 20
     assert len(rows.unlabeled) == 15
     assert set(rows.unlabeled) <= set(data.pool.unlabeled_rows)
 
 
-def test_the_models_own_embeddings_are_read_when_it_is_time_to(data, monkeypatch):
+def test_labels_are_generated_when_it_is_time_to_and_once(data, begun):
     class Half(Certain):
         def generate(self, pool, seed):
             found = super().generate(pool, seed)
@@ -142,10 +160,6 @@ def test_the_models_own_embeddings_are_read_when_it_is_time_to(data, monkeypatch
 
     augmentation = Augmentation(labels=Half())
     rows = augmentation.begin(data, seed=0)
-    monkeypatch.setattr(
-        "lit_react.augmentation.augmentation.under_present_weights",
-        lambda task, data, unlabeled: under_pretrained_weights(data, unlabeled),
-    )
     augmentation.before_step(data.task, progress=0.3)
     assert not rows.weights.any()
     assert augmentation.trust.generator_accuracy is None
@@ -158,14 +172,14 @@ def test_the_models_own_embeddings_are_read_when_it_is_time_to(data, monkeypatch
     assert augmentation.generated is first, "once in a fit"
 
 
-def test_weights_are_relative_to_each_other(data):
+def test_weights_are_relative_to_each_other(begun):
     class Doubtful(Certain):
         def generate(self, pool, seed):
             found = super().generate(pool, seed)
             weights = np.where(np.arange(len(found.rows)) % 2, 0.0, np.linspace(0.01, 0.03, len(found.rows)))
             return replace(found, weights=weights.astype(np.float32))
 
-    rows = Augmentation(labels=Doubtful(), embeddings="pretrained").begin(data, seed=0)
+    rows = begun(Augmentation(labels=Doubtful()))
     assert rows.weights[rows.weights > 0].mean() == pytest.approx(1, abs=0.05)
     assert (rows.weights == 0).any()
 
@@ -193,9 +207,9 @@ def batch_of(labels: list[int], targets: torch.Tensor) -> dict:
     return {"labels": torch.tensor(labels), "targets": targets, "weights": torch.tensor([1.0, 0.5])}
 
 
-def test_the_loss_of_generated_labels_by_hand(data):
-    augmentation = before_the_fit(label_weight=2.0, trust=Trust("always"))
-    augmentation.begin(data, seed=0)
+def test_the_loss_of_generated_labels_by_hand(begun):
+    augmentation = Augmentation(labels=Certain(), label_weight=2.0, trust=Trust("always"))
+    begun(augmentation)
     logits = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], requires_grad=True)
     targets = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
     logs = logits.log_softmax(1)
@@ -216,9 +230,9 @@ def test_the_contrastive_loss_is_of_the_labeled_rows_of_all_processes() -> None:
         assert found > 0
 
 
-def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data):
-    augmentation = before_the_fit()
-    rows = augmentation.begin(data, seed=0)  # its generator is right on half of the validation rows
+def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data, begun):
+    augmentation = Augmentation(labels=Certain())
+    rows = begun(augmentation)  # its generator is right on half of the validation rows
     logits, batch = torch.zeros(3, 2), batch_of([0], torch.full((2, 2), 0.5))
 
     def loss(progress):
@@ -239,9 +253,9 @@ def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data)
     assert not rows.wanted(), "then the batches have no unlabeled rows"
 
 
-def test_generated_labels_are_compared_with_gold_ones_where_there_are_some(data):
-    augmentation = before_the_fit()
-    augmentation.begin(data, seed=0)
+def test_generated_labels_are_compared_with_gold_ones_where_there_are_some(data, begun):
+    augmentation = Augmentation(labels=Certain())
+    begun(augmentation)
     gold = [1 if row % 4 else 0 for row in range(len(data.pool))]
     measured = augmentation.report(gold, int)
     unlabeled = data.pool.unlabeled_rows
@@ -333,21 +347,20 @@ def test_plain_resets_every_part_and_the_refit():
     assert plain["rounds"]["refit"] is False
 
 
-def test_trust_compares_on_the_same_rows_whatever_the_gate(data):
+def test_trust_compares_on_the_same_rows_whatever_the_gate(begun):
     accuracies = set()
     for threshold in (0.0, 0.6, 1.0):
-        augmentation = Augmentation(labels=SelfTraining(threshold=threshold), embeddings="pretrained")
-        augmentation.begin(data, seed=0)
+        augmentation = Augmentation(labels=SelfTraining(threshold=threshold))
+        begun(augmentation)
         accuracies.add(augmentation.trust.generator_accuracy)
     assert len(accuracies) == 1
 
 
 def test_a_resumed_run_with_all_parts_equals_an_unbroken_one(news_csv, tiny_bert, tmp_path):
     headless = save_bert(tmp_path / "bert", ["film", "game", "said"], dropout=0.1, model_class=BertForMaskedLM)
-    before = ["--augmentation.embeddings=pretrained", "--model.pretrained", headless]
     for name, budgets in (("unbroken", ["40"]), ("resumed", ["34", "40"])):
         for budget in budgets:
-            options = [*OPTIONS["all together"], *AT_ONCE, *before, "--rounds.budget", budget]
+            options = [*OPTIONS["all together"], *AT_ONCE, "--model.pretrained", headless, "--rounds.budget", budget]
             main(command(news_csv, tiny_bert, tmp_path / name, *options))
     assert len(losses(tmp_path / "resumed")) == 3
     assert losses(tmp_path / "resumed") == losses(tmp_path / "unbroken")
