@@ -165,12 +165,10 @@ class ReactCLI(LightningCLI):
             raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
         acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
         stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
-        for option, metric, mode in (
-            ("early_stopping.monitor", stopping.monitor, stopping.mode),
-            ("acquisition.metric", acquisition.metric, "max"),
-        ):
-            if metric and metric.endswith("loss") and mode == "max":
-                raise UserError(f"{option}: {metric} is the better the lower it is, expected a metric that grows")
+        if stopping.monitor.endswith("loss") and stopping.mode == "max":
+            raise UserError(f"early_stopping.mode: max, but {stopping.monitor} is to fall, expected min")
+        if (acquisition.metric or "").endswith("loss"):
+            raise UserError(f"acquisition.metric: {acquisition.metric} is to fall, expected a metric that is to grow")
         acquisition.check(model)
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)

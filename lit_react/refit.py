@@ -84,7 +84,8 @@ def with_validation_in_pool(data: PoolDataModule, unlabeled: Rows) -> PoolDataMo
         pool=Pool(table, np.zeros(len(rows)), dict(enumerate(labels))),
         validation_labels={},
     )
-    vars(joined).pop("_validation_table", None)
+    for stale in ("_validation_table", "embeddings"):
+        vars(joined).pop(stale, None)
     return joined
 
 

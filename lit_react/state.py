@@ -58,8 +58,8 @@ class RunState:
         """
         if self.rounds and rows != self.tested_on:
             raise UserError(
-                "data.test: texts or labels of the test rows are others than in the rounds before, and one curve would "
-                "mix the two; restore them, or choose another --rounds.folder"
+                "data.test: texts, labels or order of the test rows are others than in the rounds before; "
+                "restore them, or choose another --rounds.folder, for one curve is of one test"
             )
         self.tested_on = rows
 

@@ -147,7 +147,10 @@ CASES: dict[str, tuple[Prepare, str]] = {
         "trainer.max_steps: -1, and max_epochs too",
     ),
     "monitor that nobody logs": (lambda p: ["--early_stopping.monitor", "val/acuracy"], "early_stopping.monitor: "),
-    "loss that is to grow": (lambda p: ["--early_stopping.monitor", "val/loss"], "early_stopping.monitor: val/loss"),
+    "loss that is to grow": (
+        lambda p: ["--early_stopping.monitor", "val/loss"],
+        "early_stopping.mode: max, but val/loss is to fall",
+    ),
     "loss for a reward": (lambda p: ["--acquisition.metric", "val/loss"], "acquisition.metric: val/loss"),
     "rate below zero": (
         lambda p: ["--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "-1"],

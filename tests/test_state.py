@@ -111,7 +111,7 @@ def test_rounds_of_one_run_are_tested_on_the_same_rows(tmp_path):
     resumed = RunState.load(tmp_path)
     resumed.test_on("rows")
     for others in ("other rows", None):
-        with pytest.raises(UserError, match=r"data.test: texts or labels of the test rows are others"):
+        with pytest.raises(UserError, match=r"data.test: texts, labels or order of the test rows are others"):
             resumed.test_on(others)
 
 

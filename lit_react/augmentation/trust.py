@@ -10,11 +10,10 @@ from lit_react.bounds import expect
 class Trust:
     """The factor of the loss on generated labels.
 
-    A generator that knows less than the model would pull it down (a linear head on frozen embeddings has 50 % on
-    TREC-6 where the fine-tuned model has 80 %). So generated labels wait until the model has learned what the bought
-    ones teach, and count as far as their generator does better than the model on the validation rows, whose labels were
-    bought too: trust is 0 where its accuracy is 5 points lower, 1 where it is 5 points higher, linear between, and
-    measured anew at each validation.
+    A generator that knows less than the model would pull it down. So generated labels wait until the model has learned
+    what the bought ones teach, and count as far as their generator does better than the model on the validation rows,
+    whose labels were bought too: trust is 0 where its accuracy is 5 points lower, 1 where it is 5 points higher, linear
+    between, and measured anew at each validation.
 
     Args:
         mode: `validated`, as said above; `always`: 1 from `start` on.

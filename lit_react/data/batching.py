@@ -51,8 +51,8 @@ class ShuffledBuckets(Sampler[list[int]]):
     """Shuffled batches of similar length: shuffle, cut into buckets of 4 batches, sort each, shuffle the batches.
 
     `batch_size` is that of all processes together: a batch is cut into `world_size` equal shares, so that one
-    process and eight train the same model, but for class weights and what augmentation adds, whose means are those of
-    each process. A last batch that cannot be shared evenly is filled up with its own
+    process and eight train the same model, but for class weights and some of what augmentation adds, whose means are
+    those of each process. A last batch that cannot be shared evenly is filled up with its own
     first positions.
 
     Args:

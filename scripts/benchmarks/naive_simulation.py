@@ -128,7 +128,6 @@ class Anew(Annotation):
             labeled_probabilities=probabilities[self.labeled],
             labeled_embeddings=points[self.labeled],
             head_inputs=points[rows],
-            mutual_information=np.zeros(len(rows), dtype=np.float32),
         )
 
 

@@ -94,8 +94,7 @@ def read(folder: Path, pool: int, classes: int) -> PoolSignals:
         labels=probabilities[pool:].argmax(axis=1),
         labeled_probabilities=probabilities[pool:],
         labeled_embeddings=embeddings[pool:],
-        mutual_information=score,
-        scores=dict.fromkeys(SCORES, score),
+        scores=dict.fromkeys(SCORES.values(), score),
     )
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 import yaml
-from tiny import command, save_bert
+from tiny import QUIET, command, save_bert
 from transformers import BertForMaskedLM
 
 from lit_react.augmentation.augmentation import Augmentation
@@ -22,7 +23,7 @@ from lit_react.augmentation.features.gan_bert import GanBert
 from lit_react.augmentation.features.mixup import Mixup
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
 from lit_react.augmentation.labels.self_training import SelfTraining
-from lit_react.augmentation.preparation import Seen
+from lit_react.augmentation.preparation import Seen, under_present_weights
 from lit_react.augmentation.texts import WordDropout
 from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
@@ -142,6 +143,18 @@ def test_embeddings_classes_and_rows_belong_together(data, begun):
         pool.embeddings[pool.rows_to_label[:5]], data.embeddings[data.pool.unlabeled_rows[:5]]
     )
     np.testing.assert_array_equal(pool.embeddings[-20:], data.task.embed(data.validation_split))
+
+
+def test_a_generator_is_shown_each_row_s_own_embedding(data):
+    module, unlabeled = data.task.fresh(), data.pool.unlabeled_rows[::3]
+    module.configure_model()
+    module.trainer = L.Trainer(**QUIET)
+    seen = under_present_weights(module, data, unlabeled)
+    assert seen.labeled.tolist() == list(range(0, 12, 2))
+    assert seen.unlabeled.tolist() == unlabeled.tolist()
+    assert seen.validation.tolist() == list(range(20))
+    parts = data.embeddings[seen.labeled], data.embeddings[unlabeled], data.task.embed(data.validation_split)
+    np.testing.assert_allclose(seen.embeddings, np.concatenate(parts), atol=2e-3)
 
 
 def test_a_large_pool_is_drawn_from(data, begun):

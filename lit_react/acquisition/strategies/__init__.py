@@ -28,8 +28,12 @@ from lit_react.acquisition.strategies.protocol import Strategy
 from lit_react.acquisition.strategies.transductive_design import transductive_design
 from lit_react.acquisition.strategies.uncertainty import by_score, entropy, least_confidence, margin, random
 
-SCORES = {"bald": "mutual_information"} | {
-    name: name for name in ("token_entropy", "entity_entropy", "bleu_variance", "expected_sequence_probability")
+SCORES = {
+    "bald": "mutual_information",
+    "token_entropy": "token_entropy",
+    "entity_entropy": "entity_entropy",
+    "bleu_variance": "bleu_variance",
+    "expected_sequence_probability": "expected_sequence_probability",
 }
 """Strategies that rank by a score that only some tasks have, and that score; the task's file says what it is."""
 
