@@ -163,13 +163,10 @@ class ReactCLI(LightningCLI):
         """
         if plan.refit and model.lr_scheduler == "plateau":
             raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
-        acquisition: AcquisitionCallback = self._get(self.config_init, "acquisition")
+        self._get(self.config_init, "acquisition").check(model)
         stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
         if stopping.monitor.endswith("loss") and stopping.mode == "max":
             raise UserError(f"early_stopping.mode: max, but {stopping.monitor} is to fall, expected min")
-        if (acquisition.metric or "").endswith("loss"):
-            raise UserError(f"acquisition.metric: {acquisition.metric} is to fall, expected a metric that is to grow")
-        acquisition.check(model)
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)
         model.augmentation = augmentation if augmentation.parts else None

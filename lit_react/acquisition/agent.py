@@ -126,12 +126,18 @@ class Agent:
         capacity: int = 10_000,
         seed: int = 0,
     ) -> None:
-        for name, count in (("n_step", n_step), ("batch_size", batch_size), ("members", members), ("hidden", hidden)):
+        counts = {
+            "n_step": n_step,
+            "batch_size": batch_size,
+            "members": members,
+            "hidden": hidden,
+            "capacity": capacity,
+        }
+        for name, count in counts.items():
             expect(f"acquisition.agent.{name}", count, at_least=1)
         for name, rate, most in (("gamma", gamma, 1.0), ("tau", tau, 1.0), ("weight_decay", weight_decay, None)):
             expect(f"acquisition.agent.{name}", rate, at_least=0, at_most=most)
         expect("acquisition.agent.learning_rate", learning_rate, above=0)
-        expect("acquisition.agent.capacity", capacity, at_least=1)
         expect("acquisition.agent.updates_per_round", updates_per_round, at_least=0)
         self.gamma, self.n_step = gamma, n_step
         self.alpha_start, self.alpha_end = alpha_start, alpha_end

@@ -119,8 +119,10 @@ class AcquisitionCallback(L.Callback):
         """See that the task gives what the policy reads, before anything is bought.
 
         Raises:
-            UserError: a strategy needs a signal that the task does not offer.
+            UserError: a strategy needs a signal that the task does not offer, or V(s) would be a loss.
         """
+        if (self.metric or "").endswith("loss"):
+            raise UserError(f"acquisition.metric: {self.metric} is to fall, expected a metric that is to grow")
         missing = self.policy.needs() - task.offers - DISPENSABLE
         if missing:
             raise UserError(

@@ -92,7 +92,7 @@ class PretrainedTask(TaskModule):
         """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
 
     def check(self) -> None:
-        """As above, and whether the metrics can be made, of the data's names and with what is installed."""
+        """As above, and whether the metrics can be made, of what is named and installed; and `max_length`."""
         super().check()
         self.metrics()
         most = most_tokens(skeleton(AutoModel, self.pretrained))
