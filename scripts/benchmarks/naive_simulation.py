@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -43,7 +44,10 @@ class AsPrinted(EachForItself):
     def rule(self, name: str) -> Strategy:
         """As in `EachForItself`."""
         own = find_strategy(name)
-        printed = {facility_location: greedy_location, transductive_design: greedy_design}
+        printed: dict[Callable[..., Rows], Callable[..., Rows]] = {
+            facility_location: greedy_location,
+            transductive_design: greedy_design,
+        }
         if isinstance(own, partial):
             return partial(printed[own.func], **own.keywords) if own.func in printed else own
         return printed.get(own, own)
@@ -56,8 +60,9 @@ def greedy_location(
     weights = uncertainty_weights(signals, exponent)
     similarity = np.maximum(signals.embeddings @ signals.embeddings.T, 0) ** np.float32(power)
     known = np.maximum(signals.embeddings @ signals.labeled_embeddings.T, 0) ** np.float32(power)
-    covered, picks = known.max(1), []
-    for _ in range(k):
+    covered = known.max(1)
+    picks: list[int] = []
+    while len(picks) < k:
         gains = weights @ np.maximum(similarity - covered[:, None], 0)
         gains[picks] = -np.inf
         picks.append(int(gains.argmax()))
@@ -73,7 +78,7 @@ def greedy_design(
     weights = uncertainty_weights(signals, exponent)
     moment = (points * (weights / weights.sum())[:, None]).T @ points
     picks: list[int] = []
-    for _ in range(k):
+    while len(picks) < k:
         known = np.concatenate([labeled, points[picks]])
         covariance = np.linalg.inv(known.T @ known + penalty * np.eye(points.shape[1])).astype(np.float32)
         across = points @ covariance

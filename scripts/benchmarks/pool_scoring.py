@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,7 +57,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
     module.eval()
     encoded = module.encode(table)
     pool = Pool(encoded, np.ones(len(encoded)))
-    quiet = {
+    quiet: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -65,7 +65,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
     }
     trainer = L.Trainer(accelerator="cpu", precision=options.precision, barebones=False, **quiet)
     loader = pool.scoring_loader(options.batch_size)
-    sorted_batches = [encoded.batch(rows) for rows in loader.batch_sampler]
+    sorted_batches = [encoded.batch(rows) for rows in loader.batch_sampler or ()]
     padded = [pad_to(batch, options.max_length) for batch in sorted_batches]
 
     @torch.inference_mode()
@@ -97,12 +97,13 @@ def pad_to(batch: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tenso
 class Clock(L.Callback):
     """Seconds in forward, backward and optimiser over all rounds, validation, pool and test passes included."""
 
-    seconds: ClassVar[Counter[str]] = Counter()
+    seconds: ClassVar[dict[str, float]] = defaultdict(float)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen to the transformer's forward passes; each round has a module of its own."""
-        pl_module.model.register_forward_pre_hook(self._begin)
-        pl_module.model.register_forward_hook(lambda *_: self._end("forward"))
+        transformer = pl_module.get_submodule("model")
+        transformer.register_forward_pre_hook(self._begin)
+        transformer.register_forward_hook(lambda *_: self._end("forward"))
 
     def on_before_backward(self, *_: Any) -> None:
         """Backward begins."""

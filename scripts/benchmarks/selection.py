@@ -167,7 +167,8 @@ def losses(names: list[str], folder: Path, pool: int, class_counts: list[int], k
             limits = {limit: pool // 10 for limit in ("max_candidates", "max_anchors") if limit in tunable}
             if not limits:
                 continue
-            strategy = partial(ENTRIES[name], radius=radius) if "radius" in tunable else ENTRIES[name]
+            strategy: Callable[..., Rows] = ENTRIES[name]
+            strategy = partial(strategy, radius=radius) if "radius" in tunable else strategy
             exact = strategy(signals, k, np.random.default_rng(0))
             thinned = partial(strategy, **limits)(signals, k, np.random.default_rng(0))
             chance = ENTRIES["random"](signals, k, np.random.default_rng(0))

@@ -26,12 +26,13 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def make_task(classes: int, pool: int, seed: int = 0) -> Task:
 class Clock:
     """CPU seconds by phase."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
@@ -141,11 +142,8 @@ def run(way: Way, task: Task, bought: list[Rows], clock: Clock) -> None:
 
 def episode(way: Way, task: Task, plan: Episodes) -> None:
     """`compare`, begun in this way."""
-    theirs, comparison.begin = comparison.begin, way.begin
-    try:
+    with patch.object(comparison, "begin", way.begin):
         comparison.compare(task, way.policy, np.random.default_rng(0), plan)
-    finally:
-        comparison.begin = theirs
 
 
 def cpu_seconds(function: Callable[[], object]) -> float:
@@ -173,8 +171,8 @@ def compare(options: argparse.Namespace) -> None:
                 episodes[name].append(cpu_seconds(partial(episode, way, task, plan)))
         for work, taken, count in (("round of a run", runs, options.rounds), ("episode", episodes, 1)):
             median = {name: statistics.median(times) for name, times in taken.items()}
-            for name, seconds in median.items():
-                print_row(work, str(classes), name, f"{count / seconds:.2f}", f"{seconds / median['ours']:.2f}")
+            for name, took in median.items():
+                print_row(work, str(classes), name, f"{count / took:.2f}", f"{took / median['ours']:.2f}")
         shares += [(str(classes), name, clock.seconds) for name, clock in clocks.items()]
     phases = ("fit", "signals", "features", "proposals", "agent")
     print("\nCPU milliseconds of a run's round, and their share:\n")

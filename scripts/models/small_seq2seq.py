@@ -18,8 +18,9 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from lit_react.data.sources import load_tables
 from lit_react.data.text_pairs import read_pairs
 from lit_react.tasks import Summarization, Translation
+from lit_react.tasks.sequence_to_sequence import SequenceToSequence
 
-TASKS = {"Summarization": Summarization, "Translation": Translation}
+TASKS: dict[str, type[SequenceToSequence]] = {"Summarization": Summarization, "Translation": Translation}
 PAD, END = "<pad>", "</s>"
 
 
@@ -53,8 +54,8 @@ def build_model(
         feed_forward_proj="gated-gelu",
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
     )
+    config.decoder_start_token_id = tokenizer.pad_token_id
     return T5ForConditionalGeneration(config)
 
 

@@ -120,7 +120,9 @@ def gains(folder: Path, training: Training, doubt: float, learner: Learner) -> t
     """Gain over the prior, whether it was left, and the episode, of each state when its group of sets is held out."""
     paths = sorted((folder / "episodes").glob("*.safetensors"))
     found = [(used, c) for used, c in map(load_comparisons, paths) if c is not None]
-    won, left, episodes = [], [], []
+    won: list[Tensor] = []
+    left: list[Tensor] = []
+    episodes: list[Tensor] = []
     for group in GROUPS:
         seen = [(used[0], c) for used, c in found if not group & set(used)]
         unseen = [(used[0], c) for used, c in found if set(used) <= group]
@@ -134,7 +136,7 @@ def gains(folder: Path, training: Training, doubt: float, learner: Learner) -> t
         chosen = torch.where(admitted, values.mean(0), -torch.inf).argmax(1)
         won.append(judged.returns[torch.arange(len(chosen)), chosen] - judged.returns[:, 0])
         left.append(chosen != 0)
-        episodes.append(judged.episodes + sum(len(e.unique()) for e in episodes))
+        episodes.append(judged.episodes + sum(len(earlier.unique()) for earlier in episodes))
     return torch.cat(won), torch.cat(left), torch.cat(episodes)
 
 
