@@ -21,6 +21,9 @@ from lit_react.processes import is_first_process
 
 log = logging.getLogger("lit_react")
 
+BY_ROUND = ("pool/*", "acquisition/*", "augmentation/*", "round/*", "test/*")
+"""Keys whose charts in W&B have rounds for their x-axis."""
+
 
 @dataclass
 class Wandb:
@@ -90,7 +93,7 @@ def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> 
         settings=wandb.Settings(silent=True, console="off", init_timeout=30),
     )
     run.define_metric("round")
-    for keys in ("pool/*", "acquisition/*", "round/*", "test/*"):
+    for keys in BY_ROUND:
         run.define_metric(keys, step_metric="round")
     return WandbLogger(experiment=run)
 

@@ -1,12 +1,14 @@
 """Loggers beside a run: they get its numbers, and none of them can stop it."""
 
 import logging
+from fnmatch import fnmatch
 
 import pandas as pd
 from run_folders import rounds
 from tiny import command
 
 from lit_react.cli import main
+from lit_react.tracking import BY_ROUND
 
 
 def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:
@@ -15,6 +17,17 @@ def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) ->
     frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
     assert set(frame["pool/labeled"].dropna()) == {8, 14, 20, 26}
     assert {"acquisition/reward", "acquisition/q_mean", "train/loss", "val/accuracy", "round"} <= set(frame.columns)
+
+
+def test_all_numbers_of_a_round_are_drawn_over_rounds(tmp_path, news_csv, tiny_bert) -> None:
+    stretched = ("--augmentation.labels", "SelfTraining", "--augmentation.features", "GanBert")
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--trainer.logger", "CSVLogger", *stretched)
+    main([*options, "--trainer.logger.save_dir", str(tmp_path / "csv")])
+    frame = pd.concat(pd.read_csv(path) for path in (tmp_path / "csv").rglob("metrics.csv"))
+    of_rounds = frame.dropna(subset="pool/labeled").dropna(axis=1, how="all").columns
+    assert {"augmentation/trust", "augmentation/d_fake", "augmentation/generated_accuracy_all"} <= set(of_rounds)
+    others = {key for key in of_rounds if not any(fnmatch(key, pattern) for pattern in BY_ROUND)}
+    assert others == {"round", "step"}, "the axis itself"
 
 
 def test_the_trainers_default_logger_writes_into_the_runs_folder_and_keeps_what_it_wrote(

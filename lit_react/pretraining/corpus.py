@@ -52,7 +52,7 @@ class Texts:
     def load(self) -> tuple[datasets.Dataset, datasets.Dataset]:
         """Texts to train on and held-out texts; one column, `text`.
 
-        Copies of a text that is left out or held out are not trained on either.
+        Each text once; copies of one that is left out or held out are not trained on.
 
         Raises:
             UserError: the source cannot be read, or is too small.
@@ -76,7 +76,7 @@ class Texts:
 def hold_out(
     table: datasets.Dataset, rows: Ints, size: int, hidden: Ints = NONE
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Texts to train on, and texts to measure on; no text is among both.
+    """Texts to train on, each once, and texts to measure on; no text is among both.
 
     Args:
         table: has a column `text`.
@@ -87,7 +87,14 @@ def hold_out(
     held_out, train = rows[:size], np.sort(rows[size:])
     texts = table.with_format("arrow")[:].column("text")
     copies = pa.compute.is_in(texts.take(train), texts.take(np.concatenate([hidden, held_out])))
-    return table.select(train[~copies.to_numpy()]), table.select(np.sort(held_out))
+    return each_once(table.select(train[~copies.to_numpy()])), table.select(np.sort(held_out))
+
+
+def each_once(table: datasets.Dataset) -> datasets.Dataset:
+    """The rows whose `text` no row before them has; with copies, a sentence of another text may be the next one."""
+    chunks = table.with_format("arrow")[:].column("text").dictionary_encode().chunks
+    numbers = np.concatenate([chunk.indices.to_numpy() for chunk in chunks]) if chunks else NONE
+    return table.select(np.sort(np.unique(numbers, return_index=True)[1]))
 
 
 class Passages:

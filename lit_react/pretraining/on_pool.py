@@ -12,7 +12,7 @@ import torch
 
 from lit_react.data.encoding import text_digest
 from lit_react.errors import UserError
-from lit_react.pretraining.corpus import hold_out
+from lit_react.pretraining.corpus import each_once, hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
 from lit_react.pretraining.options import Objective, Training
 from lit_react.pretraining.pretrain import CARD, learn
@@ -28,7 +28,8 @@ log = logging.getLogger("lit_react")
 class PoolPretraining:
     """Task-adaptive pretraining (Gururangan et al. 2020, https://aclanthology.org/2020.acl-main.740, section 4).
 
-    The encoder reads the pool's texts, labeled or not; validation and test texts never. All rounds start from what
+    The encoder reads the pool's texts, labeled or not, each once (see `PretrainedTask.running_text`); validation and
+    test texts never. All rounds start from what
     comes of it, and the strategies' embeddings are its own; initial labels that are chosen by embeddings
     (`data.initial: representative`) are chosen by the checkpoint's.
 
@@ -51,11 +52,10 @@ class PoolPretraining:
         if not isinstance(task, PretrainedTask):
             raise UserError(f"pretraining: {type(task).__name__} starts from no pretrained model; leave it null")
         check_objectives(task.pretrained, next_sentence=self.objective.next_sentence)
-        if "text" not in pool.column_names:
-            raise UserError(f"pretraining: rows of {type(task).__name__} have no text; leave it null")
-        if not 1 <= self.held_out < len(pool):
+        texts = len(each_once(task.running_text(pool)))
+        if not 1 <= self.held_out < texts:
             raise UserError(
-                f"pretraining.held_out: {self.held_out}, expected 1 or more, and fewer than the pool's {len(pool)} rows"
+                f"pretraining.held_out: {self.held_out}, expected 1 or more, and fewer than the pool's {texts} texts"
             )
 
     def run(self, folder: Path, task: TaskModule, pool: datasets.Dataset, seed: int) -> None:
@@ -66,7 +66,7 @@ class PoolPretraining:
         Args:
             folder: of the pretraining.
             task: the recipe of the rounds; its checkpoint is replaced.
-            pool: the pool's rows, column `text`.
+            pool: the pool's rows.
             seed: of the run.
 
         Raises:
@@ -74,8 +74,9 @@ class PoolPretraining:
                 process has failed, …
         """
         assert isinstance(task, PretrainedTask), "see check"
+        texts = each_once(task.running_text(pool))
         made_of = {
-            "pool": text_digest(pool),
+            "pool": text_digest(texts),
             "pretrained": task.pretrained,
             "objective": asdict(self.objective),
             "training": {key: value for key, value in asdict(self.training).items() if key != "accelerator"},
@@ -88,10 +89,10 @@ class PoolPretraining:
         elif is_first_process():
             log.info("pretraining: %d steps on the pool's texts", self.training.steps)
             with signs_of_life(folder / "alive"):
-                rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(pool))
-                texts = hold_out(pool.select_columns("text"), rows, self.held_out)
+                rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(texts))
+                parts = hold_out(texts, rows, self.held_out)
                 torch.manual_seed(seed)  # of new heads
                 encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
-                learn(folder, texts, encoder, self.objective, self.training, seed, made_of)
+                learn(folder, parts, encoder, self.objective, self.training, seed, made_of)
         wait_for_first(finished.exists, folder / "alive", "pretraining")
         task.start_from(str(folder / "model"))

@@ -160,6 +160,10 @@ class QuestionAnswering(TransformerTask):
             label_column = self.label_column if self.label_column in columns else FLAT_TEXT
         return read_questions(tables, text_column or self.text_column, label_column)
 
+    def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
+        """The contexts."""
+        return table.select_columns(CONTEXT).rename_column(CONTEXT, "text")
+
     def groups(self, table: datasets.Dataset) -> NDArray[np.int64]:
         """Questions about one context stay together: who has seen the context knows half of the other answers."""
         return groups_of(table[CONTEXT][:])

@@ -25,7 +25,7 @@ from lit_react.data.encoding import (
     tokenize,
     tokenizer_digest,
 )
-from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions
+from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, without_markers
 from lit_react.data.tables import Source, Split
 from lit_react.errors import UserError
 from lit_react.tasks.classification_metrics import ClassificationMetrics
@@ -167,6 +167,10 @@ class RelationExtraction(EncoderClassification):
         column = text_column or self.text_column
         marked = {part: mark_pairs(split, column) for part, split in tables.items()}
         return super().read(marked, column, label_column, label_names)
+
+    def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
+        """The sentences without markers, which the checkpoint's tokenizer does not know yet."""
+        return datasets.Dataset.from_dict({"text": [without_markers(text) for text in table["text"]]})
 
     def question(self, row: dict[str, Any]) -> dict[str, Any]:
         """The marked sentence, its mentions, the names to choose from."""

@@ -69,6 +69,14 @@ class PretrainedTask(TaskModule):
         """Begin at another checkpoint with the same tokenizer, as this one after more pretraining."""
         self.pretrained = pretrained
 
+    def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
+        """What a split has for the encoder to pretrain on: a column `text`, as people write it.
+
+        Args:
+            table: a split that `read` gave.
+        """
+        return table.select_columns("text")
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The checkpoint's tokenizer."""

@@ -293,6 +293,7 @@ OVER = {
     "tasks_short": ["tasks"],
     "label_stretching": [],
     "label_stretching_short": ["label_stretching"],
+    "no_validation": ["label_stretching"],
     "stretching_and_acquisition": ["label_stretching"],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""

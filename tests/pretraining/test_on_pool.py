@@ -4,7 +4,9 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +19,15 @@ from transformers import AutoModel
 from lit_react import processes
 from lit_react.cli import main
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.tables import Split
 from lit_react.errors import UserError
 from lit_react.pretraining import on_pool
+from lit_react.pretraining.corpus import each_once
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.pretraining.options import Objective, Training
-from lit_react.tasks import LinearProbe, TextClassification
+from lit_react.tasks import LinearProbe, QuestionAnswering, RelationExtraction, TextClassification
+from lit_react.tasks.transformer import PretrainedTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TRAINING = {"steps": 6, "batch_size": 8, "learning_rate": 2e-3, "validations": 3, "precision": "32-true"}
@@ -207,6 +212,16 @@ def test_what_cannot_be_pretrained_is_told_before_anything_is_written(tmp_path, 
             fit(news_csv, tiny_bert, tmp_path / "run", wrong)
         assert expected in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
-    pool = data_of(news_csv, TextClassification(tiny_bert)).splits.pool
-    with pytest.raises(UserError, match="rows of TextClassification have no text"):
-        options().check(TextClassification(tiny_bert), pool.remove_columns("text"))
+
+
+def read_by(task: PretrainedTask, rows: dict[str, list[Any]]) -> list[str]:
+    split = Split(datasets.Dataset.from_dict(rows).data.table, "rows.jsonl")
+    return sorted(each_once(task.running_text(task.read({"pool": split}).pool))["text"])
+
+
+def test_of_marked_pairs_the_sentence_is_read_and_of_questions_each_context_once(tiny_bert) -> None:
+    marked = ["The <e1> child </e1> was in the <e2> cradle </e2> .", "The <e1> child </e1> was <e2> in </e2> it ."]
+    pairs = {"tokens": marked, "label": ["a", "b"]}
+    assert read_by(RelationExtraction(tiny_bert), pairs) == ["The child was in it .", "The child was in the cradle ."]
+    asked = {"question": ["who?", "what?"], "context": ["Ann saw it."] * 2}
+    assert read_by(QuestionAnswering(tiny_bert), asked) == ["Ann saw it."]
