@@ -86,7 +86,7 @@ def test_a_refit_generates_no_labels_where_the_fit_did_not_trust_them() -> None:
     assert refitted.is_lost
     fit.generator_accuracy = 0.9
     refitted.measured_as(fit)
-    refitted.generated, refitted.progress = True, 0.5
+    refitted.generated, refitted.progress = True, 1.0
     assert not refitted.is_lost
     assert refitted.factor == 1
 

@@ -18,6 +18,7 @@ class Trust:
     Args:
         mode: `validated`, as said above; `always`: 1 from `start` on.
         start: share of the steps before generated labels count.
+        ramp: share of the steps in which they come to count in full.
         margin: the difference in accuracy at which trust is 0 or 1.
 
     Attributes:
@@ -28,11 +29,16 @@ class Trust:
     """
 
     def __init__(
-        self, mode: Literal["validated", "always"] = "validated", start: float = 0.4, margin: float = 0.05
+        self,
+        mode: Literal["validated", "always"] = "validated",
+        start: float = 0.4,
+        ramp: float = 0.2,
+        margin: float = 0.05,
     ) -> None:
         expect("augmentation.trust.start", start, at_least=0, below=1)
+        expect("augmentation.trust.ramp", ramp, at_least=0)
         expect("augmentation.trust.margin", margin, above=0)
-        self.mode, self.start, self.margin = mode, start, margin
+        self.mode, self.start, self.ramp, self.margin = mode, start, ramp, margin
         self.generator_accuracy: float | None = None
         self.model_accuracy: float | None = None
         self.progress = 0.0
@@ -64,4 +70,5 @@ class Trust:
     @property
     def factor(self) -> float:
         """How much generated labels count at present."""
-        return self.value if self.progress >= self.start else 0.0
+        since = self.progress - self.start
+        return self.value * min(1.0, since / self.ramp if self.ramp else 1.0) if since >= 0 else 0.0

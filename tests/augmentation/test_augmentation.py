@@ -221,7 +221,7 @@ def batch_of(labels: list[int], targets: torch.Tensor) -> dict:
 
 
 def test_the_loss_of_generated_labels_by_hand(begun):
-    augmentation = Augmentation(labels=Certain(), label_weight=2.0, trust=Trust("always"))
+    augmentation = Augmentation(labels=Certain(), label_weight=2.0, trust=Trust("always", ramp=0))
     begun(augmentation)
     logits = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], requires_grad=True)
     targets = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
@@ -256,11 +256,12 @@ def test_generated_labels_wait_and_count_as_far_as_the_generator_is_better(data,
     losses = {}
     for accuracy in (0.4, 0.5, 0.56):
         augmentation.trust.model_accuracy = accuracy
-        losses[accuracy] = loss(0.5)
+        losses[accuracy] = loss(0.7)
     assert losses[0.56] == 0.0
     assert losses[0.5] == pytest.approx(0.5 * losses[0.4])
     assert losses[0.4] == pytest.approx(0.75 * np.log(2), rel=1e-5)
     augmentation.trust.model_accuracy = 0.4
+    assert loss(0.5) == pytest.approx(losses[0.4] / 2), "they are half way to counting in full"
     assert rows.wanted()
     assert loss(0.39) == 0.0, "the bought labels come first"
     assert not rows.wanted(), "then the batches have no unlabeled rows"
@@ -294,7 +295,10 @@ def test_options_that_make_no_sense_are_one_line(options, message):
         Augmentation(**options)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"start": 1.0}, r"start: 1\.0"), ({"margin": 0}, r"margin: 0")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"start": 1.0}, r"start: 1\.0"), ({"ramp": -1}, r"ramp: -1"), ({"margin": 0}, r"margin: 0")],
+)
 def test_trust_that_makes_no_sense_is_one_line(options, message):
     with pytest.raises(UserError, match=rf"augmentation\.trust\.{message}"):
         Trust(**options)

@@ -64,7 +64,8 @@ class LabelGAN(LabelGenerator):
     A row's target t is the mean of G_l over `samples` values of z; its weight is
     `judgement · [highest class of t >= gate]`. The judgement is how much better D likes the row with t than with its
     other labels, D(h, t) − D(h, ¬t), as a share of what D(h, y) − D(h, ¬y) is in the mean of the bought rows, cut to
-    [0, 1]. The bare D(h, t) would say little: D knows the few bought rows by heart.
+    [0, 1]; 0 for all rows where D does not like the bought labels better than others. The bare D(h, t) would say
+    little: D knows the few bought rows by heart. The loss reads weights relative to their mean.
 
     G_h's features train G_l and D; the task's own fit never reads them. What D is worth is seen in its judgement: it
     likes right labels of rows it never saw (tests/augmentation/test_label_gan.py).
@@ -184,7 +185,7 @@ class LabelGAN(LabelGenerator):
             features = load(pool.embeddings, rows[part])
             labels = gan.labels(features, self.samples)
             scores, contrast = judge_pairs(judge, torch.from_numpy(features), labels)
-            judgement = (contrast / max(bought_contrast, 1e-6)).clamp(0, 1)
+            judgement = (contrast / bought_contrast).clamp(0, 1) if bought_contrast > 0 else 0 * contrast
             targets[part, gan.classes] = labels.numpy()
             weights[part] = (judgement * (labels.amax(-1) >= self.gate)).numpy()
             fake += float(scores.sum())
