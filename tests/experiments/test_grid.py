@@ -325,7 +325,7 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> No
 
 
 @pytest.mark.parametrize("who", ["random", "policy"])
-@pytest.mark.parametrize("way", ["refit", "stretched"])
+@pytest.mark.parametrize("way", ["stretched", "all_parts"])
 def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does(who, way) -> None:
     grid = shipped("compare/stretching_and_acquisition.yaml")
     merged = dotted(shipped("augmentation/sentence_head.yaml")) | dotted(shipped(f"augmentation/{way}.yaml"))
