@@ -91,12 +91,12 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 
 table-label-stretching: $(VENV)/dev  ## 19 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching --focus refit --baseline plain
+	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 
 table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/label_stretching_short.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching_short --focus refit --baseline plain
+	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
 
 table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, with a refit, and stretched (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml

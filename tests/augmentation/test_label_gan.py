@@ -24,6 +24,7 @@ from lit_react.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = {"pretraining_steps": 10, "steps": 40}
+UNTRAINED = {"pretraining_steps": 0, "steps": 0}
 QUICK = {"pretraining_steps": 3, "steps": 6, "batch_size": 16, "width": 8, "samples": 2}
 
 
@@ -62,6 +63,30 @@ def test_few_labels_spread_over_two_moons(loss):
     assert accuracy(generated, truth) >= straight.score(pool.embeddings[generated.rows], truth[generated.rows]) - 0.01
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_training_finds_a_class_of_which_one_label_is_known_as_made_features_of_it_teach(seed):
+    pool, truth = blobs([200, 200], [1, 8], spread=1.6, seed=seed)
+    found = {}
+    for name, options in {"start": UNTRAINED, "trained": {}, "nothing made": {"generated": 0.0}}.items():
+        found[name] = accuracy(LabelGAN(**options).generate(pool, seed=seed), truth)
+    assert found["trained"] > found["start"] + 0.02, "it starts as logistic regression"
+    assert found["trained"] > found["nothing made"] + 0.015
+
+
+@pytest.mark.parametrize("stage", ["pretraining_steps", "steps"])
+def test_the_feature_generator_learns_to_please_the_discriminator_in_either_stage(stage):
+    pool, _ = blobs([60, 60, 60], [5, 5, 5])
+    classes = torch.arange(3).repeat_interleave(50)
+    start, trained = (LabelGAN(**lengths).train(pool, seed=0) for lengths in (UNTRAINED, UNTRAINED | {stage: 60}))
+    labels = None if stage == "pretraining_steps" else torch.eye(3)[classes]
+    judge, liked = trained.training.players.discriminator, []
+    with torch.no_grad():
+        for gan in (start, trained):
+            gan.training.generator.manual_seed(0)
+            liked.append(float(judge(gan.training.features_of(classes), labels).mean()))
+    assert liked[1] > liked[0]
+
+
 @pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
 def test_training_never_costs_a_bought_row_its_label(loss):
     for seed in range(3):
@@ -77,7 +102,7 @@ def test_the_discriminator_learns_which_labels_of_rows_it_has_not_seen_are_right
     rows = torch.from_numpy(pool.rows_to_label)
     features, gold = torch.from_numpy(pool.embeddings)[rows], torch.eye(3)[torch.from_numpy(truth)[rows]]
     liked, judged = {}, {}
-    for name, lengths in {"trained": SHORT, "untrained": {"pretraining_steps": 0, "steps": 0}}.items():
+    for name, lengths in {"trained": SHORT, "untrained": UNTRAINED}.items():
         part = LabelGAN(gate=0.0, **lengths)
         _, contrast = judge_pairs(part.train(pool, seed=0).training.players.discriminator, features, gold)
         liked[name] = float((contrast > 0).float().mean())

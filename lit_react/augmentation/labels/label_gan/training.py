@@ -20,9 +20,6 @@ from lit_react.augmentation.labels.label_gan.losses import (
 )
 from lit_react.augmentation.labels.label_gan.networks import Discriminator, FeatureNetwork, LabelNetwork, Views
 
-CAREFUL = 0.1
-"""The label generator learns at so much of the others' rate: it starts as logistic regression, and has that to lose."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -122,12 +119,11 @@ class Training:
         self.bought_views = players.views(bought.features)
         self.by_class = bought.classes.argsort(stable=True)
         self.counts = bought.classes.bincount(minlength=bought.num_classes)
-        rates = {"discriminator": 1.0, "features": 1.0, "labels": CAREFUL}
         self.optimizers = {
             name: torch.optim.Adam(
-                players.get_submodule(name).parameters(), lr=rate * settings.learning_rate, betas=(0.5, 0.99)
+                players.get_submodule(name).parameters(), lr=settings.learning_rate, betas=(0.5, 0.99)
             )
-            for name, rate in rates.items()
+            for name in ("labels", "features", "discriminator")
         }
 
     def run(self) -> None:
