@@ -93,7 +93,7 @@ table-label-stretching: $(VENV)/dev  ## 19 ways to stretch labels x 5 data sets 
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 
-table-label-stretching-short: $(VENV)/dev  ## 3 ways x 2 data sets, one seed (minutes)
+table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
