@@ -1,6 +1,5 @@
-"""The parts together: what a fit reads because of them, what they add to its loss, and whole runs with them."""
+"""The parts together: what a fit reads because of them, and what they add to its loss."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-import yaml
-from tiny import QUIET, command, save_bert
-from transformers import BertForMaskedLM
+from tiny import QUIET, command
 
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.complementary import ComplementaryLabels
@@ -31,26 +28,6 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_rows import FitRows
 from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
-
-OPTIONS = {
-    "labels": ["--augmentation.labels=LabelGAN", "--augmentation.labels.gate=0"],
-    "labels by a vote": ["--augmentation.labels=NeighbourVote"],
-    "complementary": ["--augmentation.complementary.weight=1"],
-    "contrastive": ["--augmentation.contrastive.weight=1"],
-    "made features": ["--augmentation.features=Smote"],
-    "gan_bert": ["--augmentation.features=GanBert"],
-    "texts": ["--augmentation.texts=WordDropout"],
-    "all together": [
-        "--augmentation.labels=SelfTraining",
-        "--augmentation.labels.threshold=0",
-        "--augmentation.complementary.negatives_below=0.1",
-        "--augmentation.contrastive.weight=1",
-        "--augmentation.features=Mixup",
-        "--augmentation.texts=WordSwap",
-        "--augmentation.consistency.weight=1",
-    ],
-}
-NEVER_VALIDATED = "--augmentation.trust.mode=always"
 
 
 class Certain(LabelGenerator):
@@ -315,55 +292,6 @@ def test_a_task_refuses_parts_that_it_has_not():
         Augmentation(texts=WordDropout()).check(QuestionAnswering())
 
 
-def rounds(folder: Path) -> list[dict]:
-    return json.loads((folder / "result.json").read_text())["rounds"]
-
-
-AT_ONCE = [NEVER_VALIDATED, "--augmentation.trust.start=0", "--rounds.budget=34"]
-
-
-def losses(folder: Path) -> list[float]:
-    return [entry["metrics"]["val/loss"] for entry in rounds(folder)]
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory, news_csv, tiny_bert) -> list[float]:
-    folder = tmp_path_factory.mktemp("plain")
-    main(command(news_csv, tiny_bert, folder, "--rounds.budget=34"))
-    return losses(folder)
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_a_run_with_each_part_and_with_all_of_them(name, news_csv, tiny_bert, tmp_path, plain):
-    main(command(news_csv, tiny_bert, tmp_path, *OPTIONS[name], *AT_ONCE))
-    assert [entry["labeled"] for entry in rounds(tmp_path)] == [8, 14]
-    assert losses(tmp_path)[0] != plain[0], "the part changes the fit"
-    measured = rounds(tmp_path)[-1]["augmentation"]
-    if any(option.startswith("--augmentation.labels=") for option in OPTIONS[name]):
-        assert "generated_accuracy_all" in measured
-        assert measured["trust"] == 1
-    if name == "gan_bert":
-        assert {"d_real", "d_fake"} <= measured.keys()
-
-
-def test_annealing_changes_what_a_fit_learns_from_its_labels(news_csv, tiny_bert, tmp_path):
-    options = ["--augmentation.texts=WordDropout", "--augmentation.variants=0", "--augmentation.consistency.weight=1"]
-    found = []
-    for annealing in ("none", "exp"):
-        folder = tmp_path / annealing
-        annealed = f"--augmentation.consistency.annealing={annealing}"
-        main(command(news_csv, tiny_bert, folder, *options, annealed, "--rounds.budget=28"))
-        found.append(losses(folder))
-    assert found[0] != found[1]
-
-
-def test_plain_resets_every_part_and_the_refit():
-    fragment = Path(__file__).parents[2] / "configs" / "augmentation" / "plain.yaml"
-    plain = yaml.safe_load(fragment.read_text())
-    assert plain["augmentation"] == dict.fromkeys(TextClassification.augmentable)
-    assert plain["rounds"]["refit"] is False
-
-
 def test_trust_compares_on_the_same_rows_whatever_the_gate(begun):
     accuracies = set()
     for threshold in (0.0, 0.6, 1.0):
@@ -371,16 +299,6 @@ def test_trust_compares_on_the_same_rows_whatever_the_gate(begun):
         begun(augmentation)
         accuracies.add(augmentation.trust.generator_accuracy)
     assert len(accuracies) == 1
-
-
-def test_a_resumed_run_with_all_parts_equals_an_unbroken_one(news_csv, tiny_bert, tmp_path):
-    headless = save_bert(tmp_path / "bert", ["film", "game", "said"], dropout=0.1, model_class=BertForMaskedLM)
-    for name, budgets in (("unbroken", ["40"]), ("resumed", ["34", "40"])):
-        for budget in budgets:
-            options = [*OPTIONS["all together"], *AT_ONCE, "--model.pretrained", headless, "--rounds.budget", budget]
-            main(command(news_csv, tiny_bert, tmp_path / name, *options))
-    assert len(losses(tmp_path / "resumed")) == 3
-    assert losses(tmp_path / "resumed") == losses(tmp_path / "unbroken")
 
 
 class Remembering(SelfTraining):
@@ -403,11 +321,6 @@ def test_in_a_run_the_generator_reads_the_embeddings_of_the_model_as_it_is(data,
         np.testing.assert_allclose(np.linalg.norm(pool.embeddings, axis=1), 1, atol=2e-3)
     labeled = data.embeddings @ data.embeddings.T
     assert not np.allclose(pools[0].embeddings[:8] @ pools[0].embeddings[:8].T, labeled[:8, :8], atol=0.05)
-
-
-def test_a_run_without_parts_has_no_augmentation(news_csv, tiny_bert, tmp_path):
-    main(command(news_csv, tiny_bert, tmp_path, "--rounds.budget=28"))
-    assert "augmentation" not in rounds(tmp_path)[0]
 
 
 def test_variants_leave_no_file_and_are_read_all_the_same(data, tmp_path, monkeypatch):

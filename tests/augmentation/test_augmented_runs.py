@@ -1,0 +1,89 @@
+"""Whole runs with each part that stretches labels, and with all of them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from run_folders import rounds
+from tiny import command, save_bert
+from transformers import BertForMaskedLM
+
+from lit_react.cli import main
+from lit_react.tasks import TextClassification
+
+OPTIONS = {
+    "labels": ["--augmentation.labels=LabelGAN", "--augmentation.labels.gate=0"],
+    "labels by a vote": ["--augmentation.labels=NeighbourVote"],
+    "complementary": ["--augmentation.complementary.weight=1"],
+    "contrastive": ["--augmentation.contrastive.weight=1"],
+    "made features": ["--augmentation.features=Smote"],
+    "gan_bert": ["--augmentation.features=GanBert"],
+    "texts": ["--augmentation.texts=WordDropout"],
+    "all together": [
+        "--augmentation.labels=SelfTraining",
+        "--augmentation.labels.threshold=0",
+        "--augmentation.complementary.negatives_below=0.1",
+        "--augmentation.contrastive.weight=1",
+        "--augmentation.features=Mixup",
+        "--augmentation.texts=WordSwap",
+        "--augmentation.consistency.weight=1",
+    ],
+}
+AT_ONCE = ["--augmentation.trust.mode=always", "--augmentation.trust.start=0", "--rounds.budget=34"]
+
+
+def losses(folder: Path) -> list[float]:
+    return [entry["metrics"]["val/loss"] for entry in rounds(folder)]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, news_csv, tiny_bert) -> list[float]:
+    folder = tmp_path_factory.mktemp("plain")
+    main(command(news_csv, tiny_bert, folder, "--rounds.budget=34"))
+    return losses(folder)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_run_with_each_part_and_with_all_of_them(name, news_csv, tiny_bert, tmp_path, plain):
+    main(command(news_csv, tiny_bert, tmp_path, *OPTIONS[name], *AT_ONCE))
+    assert [entry["labeled"] for entry in rounds(tmp_path)] == [8, 14]
+    assert losses(tmp_path)[0] != plain[0], "the part changes the fit"
+    measured = rounds(tmp_path)[-1]["augmentation"]
+    if any(option.startswith("--augmentation.labels=") for option in OPTIONS[name]):
+        assert "generated_accuracy_all" in measured
+        assert measured["trust"] == 1
+    if name == "gan_bert":
+        assert {"d_real", "d_fake"} <= measured.keys()
+
+
+def test_annealing_changes_what_a_fit_learns_from_its_labels(news_csv, tiny_bert, tmp_path):
+    options = ["--augmentation.texts=WordDropout", "--augmentation.variants=0", "--augmentation.consistency.weight=1"]
+    found = []
+    for annealing in ("none", "exp"):
+        folder = tmp_path / annealing
+        annealed = f"--augmentation.consistency.annealing={annealing}"
+        main(command(news_csv, tiny_bert, folder, *options, annealed, "--rounds.budget=28"))
+        found.append(losses(folder))
+    assert found[0] != found[1]
+
+
+def test_plain_resets_every_part_and_the_refit():
+    fragment = Path(__file__).parents[2] / "configs" / "augmentation" / "plain.yaml"
+    plain = yaml.safe_load(fragment.read_text())
+    assert plain["augmentation"] == dict.fromkeys(TextClassification.augmentable)
+    assert plain["rounds"]["refit"] is False
+
+
+def test_a_resumed_run_with_all_parts_equals_an_unbroken_one(news_csv, tiny_bert, tmp_path):
+    headless = save_bert(tmp_path / "bert", ["film", "game", "said"], dropout=0.1, model_class=BertForMaskedLM)
+    for name, budgets in (("unbroken", ["40"]), ("resumed", ["34", "40"])):
+        for budget in budgets:
+            options = [*OPTIONS["all together"], *AT_ONCE, "--model.pretrained", headless, "--rounds.budget", budget]
+            main(command(news_csv, tiny_bert, tmp_path / name, *options))
+    assert len(losses(tmp_path / "resumed")) == 3
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "unbroken")
+
+
+def test_a_run_without_parts_has_no_augmentation(news_csv, tiny_bert, tmp_path):
+    main(command(news_csv, tiny_bert, tmp_path, "--rounds.budget=28"))
+    assert "augmentation" not in rounds(tmp_path)[0]
