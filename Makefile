@@ -89,7 +89,7 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 19 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 20 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 
@@ -98,7 +98,7 @@ table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (mi
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, with a refit, and stretched (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, stretched, and with all parts (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml
 	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 

@@ -70,5 +70,6 @@ class Trust:
     @property
     def factor(self) -> float:
         """How much generated labels count at present."""
-        since = self.progress - self.start
-        return self.value * min(1.0, since / self.ramp if self.ramp else 1.0) if since >= 0 else 0.0
+        if self.progress < self.start:
+            return 0.0
+        return self.value * (min(1.0, (self.progress - self.start) / self.ramp) if self.ramp else 1.0)

@@ -52,7 +52,7 @@ class Texts:
     def load(self) -> tuple[datasets.Dataset, datasets.Dataset]:
         """Texts to train on and held-out texts; one column, `text`.
 
-        Each text once; copies of one that is left out or held out are not trained on.
+        Each text is trained on once; copies of one that is left out or held out are not trained on.
 
         Raises:
             UserError: the source cannot be read, or is too small.
@@ -70,13 +70,14 @@ class Texts:
                 f"texts.held_out: {len(table)} rows of {self.source} are too few for {self.held_out} held-out ones, "
                 f"test_size {self.test_size} and validation_size {self.validation_size}"
             )
-        return hold_out(table, rows, self.held_out, hidden=np.concatenate(left_out))
+        train, held_out = hold_out(table, rows, self.held_out, hidden=np.concatenate(left_out))
+        return each_once(train), held_out
 
 
 def hold_out(
     table: datasets.Dataset, rows: Ints, size: int, hidden: Ints = NONE
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Texts to train on, each once, and texts to measure on; no text is among both.
+    """Texts to train on, and texts to measure on; no text is among both.
 
     Args:
         table: has a column `text`.
@@ -87,7 +88,7 @@ def hold_out(
     held_out, train = rows[:size], np.sort(rows[size:])
     texts = table.with_format("arrow")[:].column("text")
     copies = pa.compute.is_in(texts.take(train), texts.take(np.concatenate([hidden, held_out])))
-    return each_once(table.select(train[~copies.to_numpy()])), table.select(np.sort(held_out))
+    return table.select(train[~copies.to_numpy()]), table.select(np.sort(held_out))
 
 
 def each_once(table: datasets.Dataset) -> datasets.Dataset:

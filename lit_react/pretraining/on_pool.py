@@ -29,9 +29,8 @@ class PoolPretraining:
     """Task-adaptive pretraining (Gururangan et al. 2020, https://aclanthology.org/2020.acl-main.740, section 4).
 
     The encoder reads the pool's texts, labeled or not, each once (see `PretrainedTask.running_text`); validation and
-    test texts never. All rounds start from what
-    comes of it, and the strategies' embeddings are its own; initial labels that are chosen by embeddings
-    (`data.initial: representative`) are chosen by the checkpoint's.
+    test texts never. All rounds start from what comes of it, and the strategies' embeddings are its own; initial labels
+    that are chosen by embeddings (`data.initial: representative`) are chosen by the checkpoint's.
 
     Args:
         objective: what is learned; without next sentences unless asked for.

@@ -113,6 +113,19 @@ def test_the_discriminator_learns_which_labels_of_rows_it_has_not_seen_are_right
     assert judged["trained"] > max(0.7, judged["untrained"] + 0.1), "it weighs right labels above wrong ones"
 
 
+def test_no_row_counts_where_the_discriminator_does_not_prefer_the_bought_labels():
+    pool, _ = blobs([60, 60], [3, 3])
+    bought, own = torch.from_numpy(pool.embeddings[pool.rows]), torch.eye(2)[torch.from_numpy(pool.classes)]
+    preferred, counting = [], []
+    for seed in range(10):
+        part = LabelGAN(gate=0.0, **UNTRAINED)
+        _, contrast = judge_pairs(part.train(pool, seed).training.players.discriminator, bought, own)
+        preferred.append(bool(contrast.mean() > 0))
+        counting.append(part.generate(pool, seed).report["coverage"] > 0)
+    assert {True, False} <= set(preferred)
+    assert counting == preferred
+
+
 def test_no_row_below_the_gate_counts():
     pool, _ = blobs([60, 60], [3, 3], spread=1.5)
     for gate in (0.7, 0.9):

@@ -185,7 +185,7 @@ class LabelGAN(LabelGenerator):
             features = load(pool.embeddings, rows[part])
             labels = gan.labels(features, self.samples)
             scores, contrast = judge_pairs(judge, torch.from_numpy(features), labels)
-            judgement = (contrast / bought_contrast).clamp(0, 1) if bought_contrast > 0 else 0 * contrast
+            judgement = (contrast / bought_contrast).clamp(0, 1) if bought_contrast > 0 else torch.zeros_like(contrast)
             targets[part, gan.classes] = labels.numpy()
             weights[part] = (judgement * (labels.amax(-1) >= self.gate)).numpy()
             fake += float(scores.sum())
