@@ -89,7 +89,7 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 20 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 21 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lit_react.commands import COMMANDS, run_command
+from lit_react.commands import COMMANDS, LIGHTNING, run_command
 from lit_react.errors import UserError
-from lit_react.one_line import cause
+from lit_react.one_line import cause, configs_first
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import ArgsType
@@ -21,15 +21,25 @@ def main(args: ArgsType = None) -> None:
     """
     words = sys.argv[1:] if args is None else args
     try:
-        if isinstance(words, list) and words and words[0] in COMMANDS:
+        if isinstance(words, list):
+            words = _checked(words)
+        if isinstance(words, list) and words[0] in COMMANDS:
             run_command(words[0], words[1:])
         else:
             from lit_react.lightning_cli import run_lightning  # seconds of imports
 
-            run_lightning(args)
+            run_lightning(words)
     except (UserError, ValueError) as error:
         wrong = cause(error, UserError)
         if wrong is None:
             raise
         print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _checked(words: list[str]) -> list[str]:
+    """A command, or options such as --help, with its configurations before what is stronger."""
+    if not words or not (words[0] in {*LIGHTNING, *COMMANDS} or words[0].startswith("-")):
+        got = f", got {words[0]!r}" if words else ""
+        raise UserError(f"expected a command, one of {', '.join([*LIGHTNING, *COMMANDS])}{got}; --help tells of each")
+    return [words[0], *configs_first(words[1:])]

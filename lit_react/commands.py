@@ -30,7 +30,8 @@ COMMANDS = {
     ),
     "simulate": Command("lit_react.simulation.simulate:simulate", "Train the acquisition policy in simulation."),
 }
-"""All commands by name."""
+"""Those beside Lightning's, by name."""
+LIGHTNING = ("fit", "validate", "test", "predict")
 
 
 def run_command(name: str, words: list[str]) -> None:

@@ -42,7 +42,7 @@ from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, label_counts, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
-from lit_react.steps import check_validations
+from lit_react.steps import FEW_BATCHES, check_validations, last_batch
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
@@ -66,8 +66,7 @@ class ReactCLI(LightningCLI):
     """LightningCLI with the groups `rounds`, `acquisition`, `wandb`, and a `fit` that runs all rounds."""
 
     def __init__(self, args: ArgsType, **options: Any) -> None:
-        words = sys.argv[1:] if args is None else args
-        self._command = words[0] if isinstance(words, list) and words else None
+        self._command = args[0] if isinstance(args, list) and args else None
         super().__init__(args=args, **options)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -77,12 +76,13 @@ class ReactCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """As LightningCLI, but a config that is no YAML is named, and a seed that none can be."""
-        words = sys.argv[1:] if args is None else args
-        if isinstance(words, list):
-            for option, path in pairwise(words):
+        if isinstance(args, list):
+            for option, path in pairwise(args):
                 if option == "--config" and Path(path).is_file():
                     _check_yaml(Path(path))
-        super().parse_arguments(parser, args)
+            self.config = parser.parse_args(args)
+        else:
+            super().parse_arguments(parser, args)
         expect("seed_everything", int(self.config.get(f"{self._command}.seed_everything", 0)), at_least=0)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -127,6 +127,7 @@ class ReactCLI(LightningCLI):
         check_same_run(plan.folder, config)
         first = self._prepare(plan, model, datamodule, seed)
         if is_first_process():
+            print(f"data: {datamodule.splits.summary}")
             for line in [*doubts(datamodule.splits), *model.doubts(datamodule.pool.table)]:
                 log.warning("data: %s", line)
             write_atomically(plan.folder / "config.yaml", config.encode())
@@ -180,8 +181,12 @@ class ReactCLI(LightningCLI):
         if self.trainer.limit_val_batches == 0:
             raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
         if plan.steps is None:
-            rows = (augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first))
-            check_validations(self.trainer, *(-(-count // datamodule.rows_per_step(count)) for count in rows))
+            rows = [augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first)]
+            batches = [-(-count // datamodule.rows_per_step(count)) for count in rows]
+            check_validations(self.trainer, *batches)
+            least = last_batch(self.trainer, batches[0])
+            if model.shares_batches and least < FEW_BATCHES:
+                log.warning("trainer: the first fit has %d batches, see trainer.max_steps and max_epochs", least)
         else:
             plan.steps.check(self.trainer.accumulate_grad_batches)
         return first
@@ -265,9 +270,10 @@ def _of_class(cls: type) -> dict[str, str]:
 
 def _show(folder: Path, state: RunState) -> None:
     """Table, picture, folder."""
-    console = Console()
-    console.width = max(console.width, 126)  # a narrower table would be cut
-    console.print(rounds_table(state.rounds, title=f"{folder}: {state.stopped}"))
+    console, table = Console(), rounds_table(state.rounds, title=f"{folder}: {state.stopped}")
+    of_table = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
+    console.width = max(console.width, of_table)  # a narrower table would be cut
+    console.print(table)
     picture = folder / "learning_curve.png"
     learning_curve(state.rounds, picture, title=str(folder))
     print(f"learning curve: {picture}\nmodel: {folder / 'model'}\nrun folder: {folder}")
@@ -281,7 +287,7 @@ def run_lightning(args: ArgsType) -> None:
     """Run one of Lightning's commands; it says itself what is wrong with none at all.
 
     Args:
-        args: the command line; None: that of the process.
+        args: the command line, `--config` before what is stronger; or a namespace.
 
     Raises:
         UserError: something that the user gave is wrong.

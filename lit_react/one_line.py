@@ -1,4 +1,4 @@
-"""What the user gave wrong is told in one line."""
+"""Command lines: configurations count before options, and what the user gave wrong is told in one line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser
@@ -20,13 +21,37 @@ NO_CLASS = re.compile(
     r"Expected a dot import path string: (?P<name>\S+)"
     r"|Problem with given class_path '(?P<path>[^']+)':\s+(?:No module named|module \S+ has no attribute)"
 )
+ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:\S+ )?is abstract")
+NO_KIND = re.compile(
+    r"any of the Union subtypes\s+Subtypes: \[(?P<any>.+?)\]\s+Errors:.*Given value: (?P<value>.*)"
+    r"|Expected an? (?P<kind>.+?)\. Got value: (?P<other>.*)",
+    re.DOTALL,
+)
+LITERAL = re.compile(r"typing\.Literal\[([^]]*)\]|<class '(?:\w+\.)*(\w+)'>")
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>--[^\s=]+)", re.IGNORECASE)
-TOLD = re.compile(r"- (\S+: no class .+)")
+TOLD = re.compile(r"- (\S+: (?:no class|got) .+)")
 """Parts of jsonargparse's messages; the last is what `unknown_class` told of a class's own argument."""
 
 
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
+
+
+def configs_first(words: list[str]) -> list[str]:
+    """The words after a command with all `--config FILE` in front, in their order: options win wherever they are.
+
+    Args:
+        words: which jsonargparse reads from left to right, the last one wins.
+    """
+    configs: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--config":
+            configs += [word, *islice(rest, 1)]
+        else:
+            (configs if word.startswith("--config=") else others).append(word)
+    return configs + others
 
 
 class OneLineParser(ArgumentParser):
@@ -37,7 +62,7 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        told = unknown_class(str(message)) or no_text(str(message)) or " ".join(str(message).split())
+        told = unknown_class(message) or no_text(message) or no_kind(message) or " ".join(message.split())
         raise UserError(told + self._nearest(told)) from ex
 
     def _nearest(self, told: str) -> str:
@@ -61,18 +86,17 @@ def unknown_class(message: str) -> str | None:
         return None
     if inner := TOLD.search(message):
         return f"{key[1]}.{inner[1]}"
-    wrong = NO_CLASS.search(message)
-    if wrong is None:
+    wrong, base = NO_CLASS.search(message), BASE.search(message)
+    if wrong is None and not ABSTRACT.search(message):
         return None
-    told = f"{key[1]}: no class {wrong['name'] or wrong['path']!r}, expected"
-    base = BASE.search(message)
+    told = f"{key[1]}: no class {wrong['name'] or wrong['path']!r}," if wrong else f"{key[1]}:"
     if base is None:
-        return f"{told} the name of a known class, or the dotted path of another"
+        return f"{told} expected the name of a known class, or the dotted path of another"
     module, _, name = base[1].rpartition(".")
     package = module.partition(".")[0]
     kinds = _concrete(getattr(import_module(module), name))
     known = sorted({kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] == package})
-    return f"{told} one of {', '.join(known)}, or the dotted path of another"
+    return f"{told} expected one of {', '.join(known)}, or the dotted path of another"
 
 
 def no_text(message: str) -> str | None:
@@ -81,6 +105,17 @@ def no_text(message: str) -> str | None:
     if key is None or wrong is None:
         return None
     return f"{key[1]}: {wrong['value']} is no text; what YAML takes for a number, yes or no is quoted: \"['yes', '1']\""
+
+
+def no_kind(message: str) -> str | None:
+    """One line for a value of no kind that an option takes; None where a message is about other things."""
+    key, wrong = KEY.search(message), NO_KIND.search(message)
+    if key is None or wrong is None:
+        return None
+    if inner := TOLD.search(message):
+        return f"{key[1]}.{inner[1]}"
+    kinds = LITERAL.sub(r"\1\2", wrong["any"] or wrong["kind"]).replace("NoneType", "null")
+    return f"{key[1]}: got {(wrong['value'] or wrong['other']).strip()}, expected {kinds}"
 
 
 def _concrete(base: type) -> Iterator[type]:

@@ -21,7 +21,8 @@ class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of all processes to one file, in the order of the rows.
 
     Args:
-        path: `.jsonl` or `.parquet`; what a row has is the task's, see `TaskModule.prediction`.
+        path: `.jsonl` or `.parquet`; a row has what the task says, see `TaskModule.prediction`, and the source's other
+            columns.
     """
 
     def __init__(self, path: Path = Path("predictions.jsonl")) -> None:
@@ -44,7 +45,9 @@ class PredictionWriter(BasePredictionWriter):
             outputs = {row: output for share in shares for row, output in share.items()}
         if not trainer.is_global_zero:
             return
-        records = [pl_module.prediction(outputs[row], self.table[row]) for row in sorted(outputs)]
+        records = [
+            _record(pl_module.prediction(outputs[row], self.table[row]), self.table[row]) for row in sorted(outputs)
+        ]
         self._write(records)
         print(f"{len(records)} predictions: {self.path}")
 
@@ -55,6 +58,11 @@ class PredictionWriter(BasePredictionWriter):
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(records), buffer)
         write_atomically(self.path, buffer.getvalue())
+
+
+def _record(prediction: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A prediction and the row's columns that it lacks, such as an id; gold labels are left out."""
+    return prediction | {name: value for name, value in row.items() if name not in {*prediction, "text", "label"}}
 
 
 def _by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -93,9 +93,11 @@ def first_queries(plan: Rounds, data: PoolDataModule, seed: int) -> list[Query]:
     queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
     price = sum(query.cost for query in queries)
     if price > plan.budget * (1 + SLACK):
+        came = f", {len(given)} of them with the data" if given else ""
+        lower = "data.validation_size" if len(given) == len(rows) else "data.validation_size or initial_size"
         raise UserError(
             f"rounds.budget: {plan.budget:g} does not pay for the first labels, which cost {price:g} "
-            f"({len(costs)} validation, {len(rows)} initial); raise it, or lower data.validation_size or initial_size"
+            f"({len(costs)} validation, {len(rows)} initial{came}); raise it, or lower {lower}"
         )
     return queries
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import lightning as L
 
 
+FEW_BATCHES = 10
+"""A fit of fewer that does not have all labels in each is hardly meant."""
+
+
 @dataclass
 class Steps:
     """Optimiser steps of a fit in proportion to the labeled rows, within bounds.
@@ -98,7 +102,7 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
                 "epoch of the first fit, or trainer.check_val_every_n_epoch null, which counts those of all epochs"
             )
         within = interval if isinstance(interval, int) else max(1, int(batches * interval))
-        first, last = within + batches * ((every or 1) - 1), _last_batch(trainer, batches)
+        first, last = within + batches * ((every or 1) - 1), last_batch(trainer, batches)
         if first > last:
             raise UserError(
                 f"trainer: with {batches} batches an epoch, which a fit of this run may have, the first validation "
@@ -107,7 +111,7 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
             )
 
 
-def _last_batch(trainer: L.Trainer, batches: int) -> float:
+def last_batch(trainer: L.Trainer, batches: int) -> float:
     """How many batches a fit has, of so many an epoch; an epoch's last step may have fewer than the others."""
     of_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * batches
     if trainer.max_steps == -1:

@@ -17,6 +17,20 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.errors import UserError
 from lit_react.steps import Steps
 
+
+class RoundBar(RichProgressBar):
+    """Without the last epoch's number, which a fit counted in steps does not have (it would be -2)."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        if self.trainer.max_epochs != -1:
+            return super()._get_train_description(current_epoch)
+        return f"Epoch {current_epoch}".ljust(len(self.validation_description))
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Any:
+        """Of the fit, without the logger's version."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
 OF_THE_TASK = "the task's metric"
 """What `early_stopping.monitor` is unless the user names one."""
 
@@ -41,7 +55,7 @@ def new_trainer(
     if fresh["enable_progress_bar"] is None:
         fresh["enable_progress_bar"] = sys.stderr.isatty()
     if fresh["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in used):
-        used.append(RichProgressBar(leave=False))
+        used.append(RoundBar(leave=False))
     try:
         return L.Trainer(**fresh | {"callbacks": used, "logger": list(logger), "use_distributed_sampler": False})
     except (ModuleNotFoundError, ValueError) as error:  # of an accelerator or a strategy

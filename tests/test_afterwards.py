@@ -22,12 +22,14 @@ def test_the_exported_model_is_read_by_a_plain_pipeline(finished: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv, tiny_bert, suffix: str) -> None:
-    (tmp_path / "new.csv").write_text('text\n"the match ended in a draw"\n"shares fell"\n"a, quoted ""text"""\n')
+    rows = '"the match ended in a draw",7,x\n"shares fell",8,\n"a, quoted ""text""",9,x\n'
+    (tmp_path / "new.csv").write_text(f"text,number,label\n{rows}")
     out = tmp_path / f"predictions.{suffix}"
     options = command(news_csv, tiny_bert, finished)[1:]
     main(["predict", *options, "--data.predict", str(tmp_path / "new.csv"), "--predictions.path", str(out)])
     records = pq.read_table(out).to_pylist() if suffix == "parquet" else [json.loads(x) for x in out.open()]
     assert [r["text"] for r in records] == ["the match ended in a draw", "shares fell", 'a, quoted "text"']
+    assert [r["number"] for r in records] == ["7", "8", "9"], "columns that are the user's are kept"
     for record in records:
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)

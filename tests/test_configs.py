@@ -24,12 +24,10 @@ BASES = {
 """Fragments, and what they are merged over."""
 PRICES = {"token_costs.yaml": {"rounds.budget": 34 * 16, "acquisition.query_cost": 6 * 16}}
 """Options of those whose labels do not cost 1; each tiny text has 16 tokens."""
+FEW_STEPS = {"rounds.steps.least": 2, "rounds.steps.most": 4, "rounds.steps.validations": 2}
 QUICK = {
-    "augmentation/few_samples.yaml": {
-        "rounds.steps.least": 2,
-        "rounds.steps.most": 4,
-        "rounds.steps.validations": 2,
-    },
+    "augmentation/few_samples.yaml": FEW_STEPS,
+    "augmentation/plateau.yaml": FEW_STEPS,
     "augmentation/tapt.yaml": {"pretraining.training.steps": 2, "pretraining.held_out": 10},
     "augmentation/infilling.yaml": {"augmentation.texts.pretrained": "{masked}"},
 }
@@ -161,6 +159,19 @@ def test_print_config_prints_a_config_that_can_be_read_again(tmp_path, capsys) -
         main(["fit", "--config", str(tmp_path / "printed.yaml"), "--print_config"])
     assert not stopped.value.code
     assert yaml.safe_load(capsys.readouterr().out) == config
+
+
+@pytest.mark.parametrize("written", [["--config", "{}"], ["--config={}"]])
+def test_options_are_stronger_than_configurations_wherever_they_are(written, tmp_path, capsys) -> None:
+    (tmp_path / "other.yaml").write_text("rounds: {folder: other, budget: 7}\nwandb: {mode: disabled}\n")
+    later = [word.format(tmp_path / "other.yaml") for word in written]
+    bbc_news = ["--config", str(CONFIGS / "bbc_news.yaml")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *bbc_news, "--rounds.folder", "mine", *later, "--print_config"])
+    assert not stopped.value.code
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["rounds"]["folder"], config["rounds"]["budget"]) == ("mine", 7)
+    assert config["wandb"]["mode"] == "disabled"
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "fit --help", "fit --model.help LinearProbe"])

@@ -35,8 +35,14 @@ CASES: dict[str, tuple[Prepare, str]] = {
     "unknown suffix": (lambda p: ["--data.source", csv(p, ROWS, "texts.doc")], "texts.doc"),
     "unknown source": (lambda p: ["--data.source", "bbc_newz"], "bbc_newz"),
     "empty file": (lambda p: ["--data.source", csv(p, "text,label\n")], "texts.csv"),
-    "missing text column": (lambda p: ["--data.source", csv(p, ROWS), "--data.text_column", "body"], "body"),
-    "missing label column": (lambda p: ["--data.source", csv(p, ROWS), "--data.label_column", "topic"], "topic"),
+    "missing text column": (
+        lambda p: ["--data.source", csv(p, ROWS.replace("text,", "text ,", 1)), "--data.text_column", "body"],
+        "no column 'body': its columns are 'text ', label; see data.text_column, data.label_column, and the task",
+    ),
+    "missing label column": (
+        lambda p: ["--data.source", csv(p, ROWS.replace(",label", ",kind", 1)), "--data.label_column", "topic"],
+        "has no labels in a column 'topic': name the one that has them ('kind');",
+    ),
     "one class": (lambda p: ["--data.source", csv(p, ROWS.replace(",b", ",a"))], "too few, expected 2 or more classes"),
     "broken parquet": (lambda p: ["--data.source", csv(p, "no parquet", "texts.parquet")], "texts.parquet"),
     "broken jsonl": (lambda p: ["--data.source", csv(p, '{"text": "a"\n', "texts.jsonl")], "texts.jsonl"),
@@ -82,6 +88,22 @@ CASES: dict[str, tuple[Prepare, str]] = {
         "stratified",
     ),
     "cost column missing": (lambda p: ["--data.cost", "ColumnCost", "--data.cost.column", "price"], "price"),
+    "price of no cost": (
+        lambda p: ["--data.cost.price", "2"],
+        "error: data.cost: expected one of ColumnCost, ConstantCost, TokenCost, or the dotted path of another",
+    ),
+    "name of one label alone": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "a"],
+        "error: data.label_names: got a, expected list[str], null",
+    ),
+    "wrong type of an option of the task": (
+        lambda p: ["--model.warmup", "some"],
+        "error: model.warmup: got some, expected float",
+    ),
+    "budget below the labels that came with the file": (
+        lambda p: ["--rounds.oracle", "file", "--rounds.budget", "60"],
+        "(20 validation, 110 initial, 110 of them with the data); raise it, or lower data.validation_size",
+    ),
     "cost not positive": (lambda p: ["--data.cost", "ConstantCost", "--data.cost.price", "-1"], "price"),
     "unknown strategy": (
         lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margins"],
@@ -132,11 +154,12 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "columns of another task": (
         lambda p: ["--data.source", csv(p, '{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n' * 80, "tags.jsonl")],
-        "no column 'text': its columns are tokens, ner_tags; the task is TextClassification (--model)",
+        "no column 'text': its columns are tokens, ner_tags; see data.text_column, data.label_column, and the "
+        "task, TextClassification (--model)",
     ),
     "labels of another task": (
         lambda p: ["--data.source", csv(p, '{"text": "a b", "label": [0, 1]}\n' * 80, "tags.jsonl")],
-        "column 'label' holds list<item: int64>: expected strings or integers; the task is TextClassification",
+        "column 'label' holds list<item: int64>: expected strings or integers; see data.text_column, data.label_column",
     ),
     "fewer batches of all labels at once": (
         lambda p: ["--model", "LinearProbe", "--trainer.val_check_interval", "2", "--data.initial_size", "20"],
@@ -190,6 +213,14 @@ def test_bad_input_is_one_clear_line(case: str, tmp_path, news_csv, tiny_bert, c
     assert expected in line
     if case not in {"loss that is not finite", "unknown metric", "monitor that nobody logs"}:
         assert not folder.exists(), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], "expected a command, one of fit, "), (["fitt"], "predict, compare, pretrain, report, simulate, got 'fitt'")],
+)
+def test_what_is_no_command_is_told_with_all_that_are(words, expected, capsys) -> None:
+    assert expected in fails(words, capsys)
 
 
 def test_predictions_have_a_known_format(tmp_path, news_csv, tiny_bert, capsys) -> None:

@@ -26,6 +26,20 @@ def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: 
     )
 
 
+def test_a_run_says_first_what_its_data_are_and_last_all_numbers_of_its_rounds(
+    tmp_path, news_csv, tiny_bert, capsys, caplog
+) -> None:
+    stretched = ["--augmentation.labels", "SelfTraining", "--rounds.refit", "true"]
+    main(command(news_csv, tiny_bert, tmp_path / "run", *stretched))
+    lines = capsys.readouterr().out.splitlines()
+    names = "business, entertainment, politics, sports"
+    assert lines[0] == f"data: 110 texts in the pool, 20 for validation, 30 for test; 4 labels: {names}"
+    [first] = [line for line in lines if line.split()[:2] == ["0", "8"]]
+    assert "…" not in first, "no column is cut"
+    assert len(first.rpartition("  ")[2].split(" + ")) == 5, "fit, score, select, refit, test"
+    assert "the first fit has 2 batches, see trainer.max_steps and max_epochs" in caplog.text
+
+
 def test_the_reward_is_the_gain_of_the_metric_less_the_weighted_cost(finished: Path) -> None:
     history = rounds(finished)
     assert history[0]["reward"] is None

@@ -135,7 +135,9 @@ class PoolDataModule(L.LightningDataModule):
         try:
             source = self.task.read(tables, text, label, self.fixed_label_names)
         except WrongColumn as error:
-            raise UserError(f"{error}; the task is {type(self.task).__name__} (--model)") from error
+            task = type(self.task).__name__
+            options = f"see data.text_column, data.label_column, and the task, {task} (--model)"
+            raise UserError(f"{error}; {options}") from error
         splits = split(
             source,
             self.task.groups(source.pool),
@@ -162,9 +164,10 @@ class PoolDataModule(L.LightningDataModule):
     def _check_names(self, source: Source) -> None:
         if self.task.has_classes and not source.label_names:
             column = self.label_column or self.task.label_column
+            others = ", ".join(repr(name) for name in source.pool.column_names if name not in {"text", "label"})
             raise UserError(
-                f"data.label_column: {self.source} has no labels in a column {column!r}: name the one that has them; "
-                "where none has, give data.label_names"
+                f"data.label_column: {self.source} has no labels in a column {column!r}: name the one that has them"
+                f"{others and f' ({others})'}; where none has, give data.label_names"
             )
 
     @cached_property

@@ -10,12 +10,12 @@ from lit_react.data.tables import Source
 
 
 def doubts(splits: Source) -> list[str]:
-    """A line for each: texts of validation and test that the pool has too, and empty texts.
+    """A line for each: texts of validation and test that the pool has too, empty texts, labels that look like none.
 
     Args:
-        splits: as a run uses them; nothing is said of those without a column `text`.
+        splits: as a run uses them; nothing is said of texts where there is no column `text`.
     """
-    found: list[str] = []
+    found = _of_labels(splits)
     if "text" not in splits.pool.column_names:
         return found
     pool = _texts(splits.pool)
@@ -24,6 +24,21 @@ def doubts(splits: Source) -> list[str]:
             found.append(f"{copies} of {len(table)} {name} texts are in the pool too, which flatters what they measure")
     if empty := _count(pc.equal(pc.utf8_trim_whitespace(pool), "")):
         found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")
+    return found
+
+
+def _of_labels(splits: Source) -> list[str]:
+    found: list[str] = []
+    bare: dict[str, str] = {}
+    for name in splits.label_names or []:
+        if (other := bare.setdefault(name.casefold(), name)) != name:
+            found.append(f"labels {other!r} and {name!r} differ by their case only: they are two classes")
+    labels = splits.pool.with_format("arrow")[:]["label"]
+    if pa.types.is_integer(labels.type):
+        sizes = pc.value_counts(labels.drop_null()).field("counts")
+        once = _count(pc.equal(sizes, 1))
+        if 2 * once > len(sizes):
+            found.append(f"{once} of {len(sizes)} labels are there once in the pool: is data.label_column theirs?")
     return found
 
 

@@ -38,7 +38,7 @@ class Split:
 
     def lacks(self, column: str) -> str:
         """Say that a column is not there, and which are."""
-        columns = ", ".join(self.table.column_names)
+        columns = ", ".join(name if name == name.strip() else repr(name) for name in self.table.column_names)
         return f"{self.place}: no column {column!r}: its columns are {columns}"
 
     def texts(self, column: str) -> pa.ChunkedArray:
@@ -126,6 +126,18 @@ class Source:
     validation: datasets.Dataset | None
     test: datasets.Dataset | None
     label_names: list[str] | None
+
+    @property
+    def summary(self) -> str:
+        """Sizes of the splits, and the first names of labels, in a line."""
+        others = ((name, table) for name, table in (("validation", self.validation), ("test", self.test)) if table)
+        line = ", ".join(
+            [f"{len(self.pool)} texts in the pool", *(f"{len(table)} for {name}" for name, table in others)]
+        )
+        if not self.label_names:
+            return line
+        listed = ", ".join(self.label_names[:10]) + (" …" if len(self.label_names) > 10 else "")
+        return f"{line}; {len(self.label_names)} labels: {listed}"
 
 
 def is_string(kind: pa.DataType) -> bool:
@@ -218,7 +230,7 @@ def _csv_fault(path: Path, error: Exception) -> str:
             try:
                 line.decode()
             except UnicodeDecodeError:
-                return f"{path}:{number}: not UTF-8 text"
+                return f"{path}:{number}: not UTF-8 text: if it is Latin-1, convert it (iconv -f latin1 -t utf-8)"
     try:  # Arrow counts rows only when it reads with one thread
         pa.csv.read_csv(
             path,

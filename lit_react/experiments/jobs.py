@@ -46,9 +46,11 @@ class Job:
         """The command line; nothing goes to W&B unless a config or an option wants it, and a cell is one process."""
         words = [word for config in self.configs for word in ("--config", config)]
         options = self.options | {"rounds.folder": str(self.folder)}
+        if "wandb.mode" not in self.asked:
+            options["wandb.mode"] = "disabled"
         if self.asked.get("trainer.devices", "auto") == "auto":
             options["trainer.devices"] = 1
-        return ["fit", "--wandb.mode=disabled", *words, *(f"--{name}={_word(options[name])}" for name in options)]
+        return ["fit", *words, *(f"--{name}={_word(options[name])}" for name in options)]
 
     def check_record(self) -> None:
         """Compare what is asked for now with what the cell has results of.

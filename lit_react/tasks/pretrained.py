@@ -33,11 +33,11 @@ def resolve(pretrained: str) -> str:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            f"model.pretrained: the Python package {package} is not installed (pip install {package.replace('_', '-')})"
+            f"{pretrained}: the Python package {package} is not installed (pip install {package.replace('_', '-')})"
         )
     path = Path(spec.submodule_search_locations[0]) / folder
     if not path.is_dir():
-        raise UserError(f"model.pretrained: the package {package} has no folder {folder!r}")
+        raise UserError(f"{pretrained}: the package {package} has no folder {folder!r}")
     return str(path)
 
 
@@ -146,6 +146,4 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 def _not_loadable(pretrained: str, error: Exception) -> UserError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(
-        f"model.pretrained: cannot load {pretrained!r}, neither a folder nor a hub model in reach: {reason}"
-    )
+    return UserError(f"cannot load the model {pretrained!r}, neither a folder nor a hub model in reach: {reason}")

@@ -7,8 +7,8 @@ from lit_react.data.tables import Source
 from lit_react.tasks import QuestionAnswering, TextClassification
 
 
-def of(*texts: str) -> datasets.Dataset:
-    return datasets.Dataset.from_dict({"text": list(texts), "label": [0] * len(texts)})
+def of(*texts: str, labels: list[int | None] | None = None) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"text": list(texts), "label": labels or [0] * len(texts)})
 
 
 def test_copies_between_splits_and_empty_texts_are_counted():
@@ -21,6 +21,14 @@ def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
     assert doubts(Source(of("a"), of("b"), None, ["0"])) == []
     words = datasets.Dataset.from_dict({"tokens": [["a"], ["a"]], "label": [None, None]})
     assert doubts(Source(words, words, words, ["0"])) == []
+
+
+def test_labels_that_look_like_none_are_told():
+    pool = of(*"abcdef", labels=[0, 0, 1, 2, None, None])
+    [once] = doubts(Source(pool, None, None, ["x", "y", "z"]))
+    assert once.startswith("2 of 3 labels are there once in the pool")
+    [case] = doubts(Source(of("a", "b"), None, None, ["Sport", "tech", "sport"]))
+    assert case.startswith("labels 'Sport' and 'sport' differ by their case only")
 
 
 def test_texts_that_fill_what_the_model_reads_are_counted(tiny_bert, tmp_path, monkeypatch):
