@@ -42,4 +42,4 @@ def _checked(words: list[str]) -> list[str]:
     if not words or not (words[0] in {*LIGHTNING, *COMMANDS} or words[0].startswith("-")):
         got = f", got {words[0]!r}" if words else ""
         raise UserError(f"expected a command, one of {', '.join([*LIGHTNING, *COMMANDS])}{got}; --help tells of each")
-    return [words[0], *configs_first(words[1:])]
+    return words if words[0].startswith("-") else [words[0], *configs_first(words[1:])]

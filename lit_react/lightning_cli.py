@@ -42,7 +42,7 @@ from lit_react.quiet import quiet
 from lit_react.rounds import Rounds, first_queries, label_counts, run_rounds
 from lit_react.run_config import check_same_run
 from lit_react.state import RunState
-from lit_react.steps import FEW_BATCHES, check_validations, last_batch
+from lit_react.steps import check_validations, few_batches
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 from lit_react.tracking import Tracker, Wandb, wandb_logger
@@ -130,6 +130,9 @@ class ReactCLI(LightningCLI):
             print(f"data: {datamodule.splits.summary}")
             for line in [*doubts(datamodule.splits), *model.doubts(datamodule.pool.table)]:
                 log.warning("data: %s", line)
+            if plan.steps is None and model.shares_batches:
+                for line in few_batches(self.trainer, self._epochs(plan, datamodule, first)[0]):
+                    log.warning("trainer: %s", line)
             write_atomically(plan.folder / "config.yaml", config.encode())
         pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
         if pretraining is not None:
@@ -181,15 +184,16 @@ class ReactCLI(LightningCLI):
         if self.trainer.limit_val_batches == 0:
             raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
         if plan.steps is None:
-            rows = [augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first)]
-            batches = [-(-count // datamodule.rows_per_step(count)) for count in rows]
-            check_validations(self.trainer, *batches)
-            least = last_batch(self.trainer, batches[0])
-            if model.shares_batches and least < FEW_BATCHES:
-                log.warning("trainer: the first fit has %d batches, see trainer.max_steps and max_epochs", least)
+            check_validations(self.trainer, *self._epochs(plan, datamodule, first))
         else:
             plan.steps.check(self.trainer.accumulate_grad_batches)
         return first
+
+    def _epochs(self, plan: Rounds, datamodule: PoolDataModule, first: list[Query]) -> list[int]:
+        """Batches of an epoch, of the smallest fit and of the largest."""
+        augmentation: Augmentation = self._get(self.config_init, "augmentation")
+        rows = [augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first)]
+        return [-(-count // datamodule.rows_per_step(count)) for count in rows]
 
     def _loggers(self, folder: Path) -> list[Logger]:
         own = self._get(self.config_init, "trainer").get("logger")

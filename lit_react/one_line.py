@@ -28,29 +28,32 @@ NO_KIND = re.compile(
     re.DOTALL,
 )
 LITERAL = re.compile(r"typing\.Literal\[([^]]*)\]|<class '(?:\w+\.)*(\w+)'>")
-UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>--[^\s=]+)", re.IGNORECASE)
-TOLD = re.compile(r"- (\S+: (?:no class|got) .+)")
-"""Parts of jsonargparse's messages; the last is what `unknown_class` told of a class's own argument."""
-
-
+CONFIG = re.compile(r"(?:--config|-c)(?:=(?P<file>.+))?")
+UNKNOWN = re.compile(
+    r"unrecognized arguments: --(?P<option>[^\s=]+)|Option '(?P<own>[^']+)' is not accepted", re.IGNORECASE
+)
+NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']+)', val=(?P<value>.+)\)")
+TOLD = re.compile(r"- (\S+: (?:no class|no such option|got)\b.*)")
+"""Parts of jsonargparse's messages; the last is what was told of a class's own argument."""
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
 
 
 def configs_first(words: list[str]) -> list[str]:
-    """The words after a command with all `--config FILE` in front, in their order: options win wherever they are.
+    """The words after a command with each `--config FILE` in front, in their order: options win wherever they are.
 
     Args:
-        words: which jsonargparse reads from left to right, the last one wins.
+        words: which jsonargparse reads from left to right, the last one wins; `-c FILE` and `--config=FILE` are the
+            like.
     """
     configs: list[str] = []
     others: list[str] = []
     rest = iter(words)
     for word in rest:
-        if word == "--config":
-            configs += [word, *islice(rest, 1)]
+        if (given := CONFIG.fullmatch(word)) is None:
+            others.append(word)
         else:
-            (configs if word.startswith("--config=") else others).append(word)
+            configs += ["--config", *([given["file"]] if given["file"] else islice(rest, 1))]
     return configs + others
 
 
@@ -62,17 +65,26 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        told = unknown_class(message) or no_text(message) or no_kind(message) or " ".join(message.split())
-        raise UserError(told + self._nearest(told)) from ex
+        tell = (inner, unknown_class, no_option, no_text, no_kind)
+        told = next(filter(None, (one(message) for one in tell)), " ".join(message.split()))
+        raise UserError(told + self._nearest(message)) from ex
 
-    def _nearest(self, told: str) -> str:
+    def _nearest(self, message: str) -> str:
         """The option that was meant, most likely, by one that is not there."""
-        unknown = UNKNOWN.match(told)
+        unknown = UNKNOWN.match(message)
         commands = getattr(self, "_subcommands_action", None)
         parsers = [self, *(commands.choices.values() if commands else [])]
         known = [option for parser in parsers for option in parser._option_string_actions]
-        nearest = get_close_matches(unknown["option"], known, n=1, cutoff=0.8) if unknown else []
-        return f": did you mean {nearest[0]}?" if nearest else ""
+        meant = f"--{unknown['option'] or unknown['own']}" if unknown else ""
+        nearest = get_close_matches(meant, known, n=1, cutoff=0.8)
+        start = 2 if unknown and unknown["own"] else 0  # it is one of a class's arguments
+        return f": did you mean {nearest[0][start:]}?" if nearest else ""
+
+
+def inner(message: str) -> str | None:
+    """What was told already of an option of the class that a key names, with the whole name of that option."""
+    key, told = KEY.search(message), TOLD.search(message)
+    return f"{key[1]}.{told[1]}" if key and told else None
 
 
 def unknown_class(message: str) -> str | None:
@@ -81,13 +93,8 @@ def unknown_class(message: str) -> str | None:
     Args:
         message: of jsonargparse, which lists all that it tried.
     """
-    key = KEY.search(message)
-    if key is None:
-        return None
-    if inner := TOLD.search(message):
-        return f"{key[1]}.{inner[1]}"
-    wrong, base = NO_CLASS.search(message), BASE.search(message)
-    if wrong is None and not ABSTRACT.search(message):
+    key, wrong, base = KEY.search(message), NO_CLASS.search(message), BASE.search(message)
+    if key is None or (wrong is None and not ABSTRACT.search(message)):
         return None
     told = f"{key[1]}: no class {wrong['name'] or wrong['path']!r}," if wrong else f"{key[1]}:"
     if base is None:
@@ -97,6 +104,15 @@ def unknown_class(message: str) -> str | None:
     kinds = _concrete(getattr(import_module(module), name))
     known = sorted({kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] == package})
     return f"{told} expected one of {', '.join(known)}, or the dotted path of another"
+
+
+def no_option(message: str) -> str | None:
+    """One line for an option that a class does not have; None where a message is about other things."""
+    key, unknown = KEY.search(message), UNKNOWN.search(message)
+    if unknown is None or not (key or unknown["own"]):
+        return None
+    name = unknown["option"] or unknown["own"]
+    return f"{key[1]}.{name}: no such option" if key else f"{name}: no such option"
 
 
 def no_text(message: str) -> str | None:
@@ -112,8 +128,8 @@ def no_kind(message: str) -> str | None:
     key, wrong = KEY.search(message), NO_KIND.search(message)
     if key is None or wrong is None:
         return None
-    if inner := TOLD.search(message):
-        return f"{key[1]}.{inner[1]}"
+    if nested := NESTED.search(message):
+        return f"{key[1]}.{nested['key']}: got {nested['value']}, which it does not take"
     kinds = LITERAL.sub(r"\1\2", wrong["any"] or wrong["kind"]).replace("NoneType", "null")
     return f"{key[1]}: got {(wrong['value'] or wrong['other']).strip()}, expected {kinds}"
 

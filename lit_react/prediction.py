@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, distributed
 
 from lit_react.errors import UserError
-from lit_react.files import write_atomically, write_lines
+from lit_react.files import write_atomically
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of all processes to one file, in the order of the rows.
 
     Args:
-        path: `.jsonl` or `.parquet`; a row has what the task says, see `TaskModule.prediction`, and the source's other
-            columns.
+        path: `.jsonl` or `.parquet`; a row has what the task says, see `TaskModule.prediction`, and what the source has
+            under other names (in `.jsonl` as text, where JSON knows no such value).
     """
 
     def __init__(self, path: Path = Path("predictions.jsonl")) -> None:
@@ -45,24 +46,23 @@ class PredictionWriter(BasePredictionWriter):
             outputs = {row: output for share in shares for row, output in share.items()}
         if not trainer.is_global_zero:
             return
-        records = [
-            _record(pl_module.prediction(outputs[row], self.table[row]), self.table[row]) for row in sorted(outputs)
-        ]
+        records = [self._record(pl_module, outputs[row], self.table[row]) for row in sorted(outputs)]
         self._write(records)
         print(f"{len(records)} predictions: {self.path}")
 
+    def _record(self, module: Any, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        prediction = module.prediction(output, row)
+        own = {*prediction, "text", "label"}
+        return prediction | {name: value for name, value in row.items() if name not in own}
+
     def _write(self, records: list[dict[str, Any]]) -> None:
         if self.path.suffix == ".jsonl":
-            write_lines(self.path, records)
+            lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
+            write_atomically(self.path, lines.encode())
             return
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(records), buffer)
         write_atomically(self.path, buffer.getvalue())
-
-
-def _record(prediction: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A prediction and the row's columns that it lacks, such as an id; gold labels are left out."""
-    return prediction | {name: value for name, value in row.items() if name not in {*prediction, "text", "label"}}
 
 
 def _by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -93,16 +93,16 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
     interval: int | float | None = getattr(trainer, "val_check_interval", None)
     if interval is None:  # a time
         return
-    limit, every = trainer.limit_train_batches, trainer.check_val_every_n_epoch
+    every = trainer.check_val_every_n_epoch
     for given in epochs:
-        batches = min(given, limit) if isinstance(limit, int) else int(given * limit)
+        batches = _within_limit(trainer, given)
         if isinstance(interval, int) and every is not None and interval > batches:
             raise UserError(
                 f"trainer.val_check_interval: {interval} is too large, expected at most {batches}, the batches of an "
                 "epoch of the first fit, or trainer.check_val_every_n_epoch null, which counts those of all epochs"
             )
         within = interval if isinstance(interval, int) else max(1, int(batches * interval))
-        first, last = within + batches * ((every or 1) - 1), last_batch(trainer, batches)
+        first, last = within + batches * ((every or 1) - 1), _last_batch(trainer, batches)
         if first > last:
             raise UserError(
                 f"trainer: with {batches} batches an epoch, which a fit of this run may have, the first validation "
@@ -111,7 +111,25 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
             )
 
 
-def last_batch(trainer: L.Trainer, batches: int) -> float:
+def few_batches(trainer: L.Trainer, epoch: int) -> list[str]:
+    """A line where a fit is shorter than is meant.
+
+    Args:
+        trainer: as all rounds have it.
+        epoch: batches of an epoch of the smallest fit.
+    """
+    fit = _last_batch(trainer, _within_limit(trainer, epoch))
+    if fit >= FEW_BATCHES:
+        return []
+    return [f"the first fit has {fit:g} batches, too few to learn from: see trainer.max_steps and max_epochs"]
+
+
+def _within_limit(trainer: L.Trainer, batches: int) -> int:
+    limit = trainer.limit_train_batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def _last_batch(trainer: L.Trainer, batches: int) -> float:
     """How many batches a fit has, of so many an epoch; an epoch's last step may have fewer than the others."""
     of_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * batches
     if trainer.max_steps == -1:

@@ -1,10 +1,12 @@
 """What is done with a finished run: validate, test, predict, and transformers alone."""
 
+import datetime
 import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from run_folders import rounds
@@ -33,6 +35,18 @@ def test_predict_labels_a_file_without_labels(finished: Path, tmp_path, news_csv
     for record in records:
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+
+
+def test_predict_keeps_columns_of_any_type_and_gold_labels_of_another_name(
+    finished, tmp_path, news_csv, tiny_bert
+) -> None:
+    day = datetime.date(2026, 1, 31)
+    pq.write_table(pa.table({"text": ["a draw"], "day": [day], "topic": ["sports"]}), tmp_path / "new.parquet")
+    options = command(news_csv, tiny_bert, finished)[1:]
+    out = tmp_path / "predictions.jsonl"
+    main(["predict", *options, "--data.predict", str(tmp_path / "new.parquet"), "--predictions.path", str(out)])
+    record = json.loads(out.read_text())
+    assert (record["day"], record["topic"]) == ("2026-01-31", "sports")
 
 
 def test_predict_with_an_exported_folder_needs_neither_run_nor_training_data(finished, tmp_path, news_csv) -> None:

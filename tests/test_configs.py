@@ -161,7 +161,7 @@ def test_print_config_prints_a_config_that_can_be_read_again(tmp_path, capsys) -
     assert yaml.safe_load(capsys.readouterr().out) == config
 
 
-@pytest.mark.parametrize("written", [["--config", "{}"], ["--config={}"]])
+@pytest.mark.parametrize("written", [["--config", "{}"], ["--config={}"], ["-c", "{}"], ["-c={}"]])
 def test_options_are_stronger_than_configurations_wherever_they_are(written, tmp_path, capsys) -> None:
     (tmp_path / "other.yaml").write_text("rounds: {folder: other, budget: 7}\nwandb: {mode: disabled}\n")
     later = [word.format(tmp_path / "other.yaml") for word in written]
@@ -172,6 +172,22 @@ def test_options_are_stronger_than_configurations_wherever_they_are(written, tmp
     config = yaml.safe_load(capsys.readouterr().out)
     assert (config["rounds"]["folder"], config["rounds"]["budget"]) == ("mine", 7)
     assert config["wandb"]["mode"] == "disabled"
+
+
+def test_of_configurations_the_last_one_wins_however_they_are_given(tmp_path, capsys) -> None:
+    for budget in (7, 8):
+        (tmp_path / f"{budget}.yaml").write_text(f"rounds: {{budget: {budget}}}\n")
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", str(tmp_path / "7.yaml"), f"--config={tmp_path / '8.yaml'}", "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["rounds"]["budget"] == 8
+
+
+def test_a_configuration_of_commands_stands_before_the_command(tmp_path, capsys) -> None:
+    (tmp_path / "all.yaml").write_text("fit: {rounds: {budget: 7}}\n")
+    with pytest.raises(SystemExit):
+        main(["--config", str(tmp_path / "all.yaml"), "fit", "--rounds.folder", "mine", "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["rounds"]["budget"], printed["rounds"]["folder"]) == (7, "mine")
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "fit --help", "fit --model.help LinearProbe"])

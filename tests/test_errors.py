@@ -96,6 +96,23 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "a"],
         "error: data.label_names: got a, expected list[str], null",
     ),
+    "misspelt option of the task": (
+        lambda p: ["--model.pretraned", "x"],
+        "error: model.pretraned: no such option: did you mean pretrained?",
+    ),
+    "the same in a configuration": (
+        lambda p: ["--config", csv(p, "model: {class_path: TextClassification, init_args: {warmpu: 0}}", "own.yaml")],
+        "error: model.warmpu: no such option: did you mean warmup?",
+    ),
+    "misspelt group of the task's options": (
+        lambda p: ["--model.optimiser.lr", "1e-4"],
+        "error: model.optimiser.lr: no such option",
+    ),
+    "wrong type of an option of the optimiser": (
+        lambda p: ["--model.optimizer.lr", "x"],
+        "error: model.optimizer.lr: got 'x', which it does not take",
+    ),
+    "broken config in one word": (lambda p: [f"--config={csv(p, 'rounds: [', 'broken.yaml')}"], "broken.yaml: not"),
     "wrong type of an option of the task": (
         lambda p: ["--model.warmup", "some"],
         "error: model.warmup: got some, expected float",

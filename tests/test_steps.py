@@ -13,7 +13,7 @@ from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.texts import WordDropout
 from lit_react.cli import main
 from lit_react.errors import UserError
-from lit_react.steps import Steps, check_validations
+from lit_react.steps import Steps, check_validations, few_batches
 from lit_react.tasks import TextClassification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -167,3 +167,20 @@ def test_fits_without_validations_are_told_before_anything_is_bought(
 def test_variants_are_among_the_rows_of_a_fit() -> None:
     assert Augmentation().rows_of(8) == 8
     assert Augmentation(texts=WordDropout(), variants=2).rows_of(8) == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"max_epochs": 1}, "has 9 batches"),
+        ({"max_epochs": 10}, None),
+        ({"max_epochs": 3, "limit_train_batches": 0.34}, "has 9 batches"),
+        ({"max_epochs": 4, "limit_train_batches": 2}, "has 8 batches"),
+        ({"max_epochs": -1, "max_steps": 5}, "has 5 batches"),
+        ({"max_epochs": -1, "max_steps": 100}, None),
+    ],
+)
+def test_a_fit_that_is_too_short_to_learn_is_told(options, told) -> None:
+    lines = few_batches(L.Trainer(**QUIET | options), 9)
+    assert [line for line in lines if f"the first fit {told}, too few" in line] == lines
+    assert bool(lines) == (told is not None)

@@ -8,6 +8,9 @@ import pyarrow.compute as pc
 
 from lit_react.data.tables import Source
 
+ENOUGH = 20
+"""Labels from which on most classes should be there twice."""
+
 
 def doubts(splits: Source) -> list[str]:
     """A line for each: texts of validation and test that the pool has too, empty texts, labels that look like none.
@@ -33,9 +36,9 @@ def _of_labels(splits: Source) -> list[str]:
     for name in splits.label_names or []:
         if (other := bare.setdefault(name.casefold(), name)) != name:
             found.append(f"labels {other!r} and {name!r} differ by their case only: they are two classes")
-    labels = splits.pool.with_format("arrow")[:]["label"]
-    if pa.types.is_integer(labels.type):
-        sizes = pc.value_counts(labels.drop_null()).field("counts")
+    labels = splits.pool.select_columns(["label"]).with_format("arrow")[:]["label"].drop_null()
+    if pa.types.is_integer(labels.type) and len(labels) >= ENOUGH:
+        sizes = pc.value_counts(labels).field("counts")
         once = _count(pc.equal(sizes, 1))
         if 2 * once > len(sizes):
             found.append(f"{once} of {len(sizes)} labels are there once in the pool: is data.label_column theirs?")

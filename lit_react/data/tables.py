@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -136,7 +137,8 @@ class Source:
         )
         if not self.label_names:
             return line
-        listed = ", ".join(self.label_names[:10]) + (" …" if len(self.label_names) > 10 else "")
+        shown = (textwrap.shorten(name, 40, placeholder=" …") for name in self.label_names[:10])
+        listed = ", ".join(shown) + (" …" if len(self.label_names) > 10 else "")
         return f"{line}; {len(self.label_names)} labels: {listed}"
 
 
@@ -230,7 +232,7 @@ def _csv_fault(path: Path, error: Exception) -> str:
             try:
                 line.decode()
             except UnicodeDecodeError:
-                return f"{path}:{number}: not UTF-8 text: if it is Latin-1, convert it (iconv -f latin1 -t utf-8)"
+                return f"{path}:{number}: not UTF-8 text: if it is from Windows, convert it (iconv -f cp1252 -t utf-8)"
     try:  # Arrow counts rows only when it reads with one thread
         pa.csv.read_csv(
             path,

@@ -24,11 +24,21 @@ def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
 
 
 def test_labels_that_look_like_none_are_told():
-    pool = of(*"abcdef", labels=[0, 0, 1, 2, None, None])
-    [once] = doubts(Source(pool, None, None, ["x", "y", "z"]))
-    assert once.startswith("2 of 3 labels are there once in the pool")
+    once = [*range(20), 20, 20, None, None]
+    [line] = doubts(Source(of(*map(str, range(24)), labels=once), None, None, [str(name) for name in range(21)]))
+    assert line.startswith("20 of 21 labels are there once in the pool")
+    few = of(*"abcd", labels=[0, 1, None, None])
+    assert doubts(Source(few, None, None, ["x", "y"])) == [], "what people have labeled first"
     [case] = doubts(Source(of("a", "b"), None, None, ["Sport", "tech", "sport"]))
     assert case.startswith("labels 'Sport' and 'sport' differ by their case only")
+
+
+def test_a_summary_is_one_line_whatever_the_labels_are():
+    source = Source(of("a", "b"), of("c"), None, ["an article\nof " + "many words " * 50, *map(str, range(20))])
+    assert source.summary == (
+        "2 texts in the pool, 1 for validation; 21 labels: an article of many words many words …, "
+        "0, 1, 2, 3, 4, 5, 6, 7, 8 …"
+    )
 
 
 def test_texts_that_fill_what_the_model_reads_are_counted(tiny_bert, tmp_path, monkeypatch):
