@@ -37,7 +37,7 @@ def test_a_run_says_first_what_its_data_are_and_last_all_numbers_of_its_rounds(
     [first] = [line for line in lines if line.split()[:2] == ["0", "8"]]
     assert "…" not in first, "no column is cut"
     assert len(first.rpartition("  ")[2].split(" + ")) == 5, "fit, score, select, refit, test"
-    assert "the first fit has 2 batches, see trainer.max_steps and max_epochs" in caplog.text
+    assert "trainer: the first fit has 2 batches, too few to learn from" in caplog.text
 
 
 def test_the_reward_is_the_gain_of_the_metric_less_the_weighted_cost(finished: Path) -> None:

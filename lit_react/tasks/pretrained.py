@@ -146,4 +146,4 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 def _not_loadable(pretrained: str, error: Exception) -> UserError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(f"cannot load the model {pretrained!r}, neither a folder nor a hub model in reach: {reason}")
+    return UserError(f"cannot load {pretrained!r}, neither a folder nor a hub model in reach: {reason}")

@@ -36,7 +36,7 @@ def test_a_package_that_is_not_there_is_told(name, message):
 )
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder"])
 def test_a_model_out_of_reach_is_told_in_one_line(load, name):
-    with pytest.raises(UserError, match=f"cannot load the model {name!r}") as caught:
+    with pytest.raises(UserError, match=f"cannot load {name!r}") as caught:
         load(name)
     assert "\n" not in str(caught.value)
 
