@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().split("\n") if line] if path.exists() else []
 
 
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """`write_atomically` of JSON lines."""
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+def write_lines(path: Path, rows: list[dict[str, Any]], default: Callable[[Any], Any] | None = None) -> None:
+    """`write_atomically` of JSON lines; `default` makes what JSON does not know something that it does."""
+    lines = (json.dumps(row, ensure_ascii=False, default=default) + "\n" for row in rows)
+    write_atomically(path, "".join(lines).encode())

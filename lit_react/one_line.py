@@ -72,12 +72,13 @@ class OneLineParser(ArgumentParser):
     def _nearest(self, message: str) -> str:
         """The option that was meant, most likely, by one that is not there."""
         unknown = UNKNOWN.match(message)
+        if unknown is None:
+            return ""
         commands = getattr(self, "_subcommands_action", None)
         parsers = [self, *(commands.choices.values() if commands else [])]
         known = [option for parser in parsers for option in parser._option_string_actions]
-        meant = f"--{unknown['option'] or unknown['own']}" if unknown else ""
-        nearest = get_close_matches(meant, known, n=1, cutoff=0.8)
-        start = 2 if unknown and unknown["own"] else 0  # it is one of a class's arguments
+        nearest = get_close_matches(f"--{unknown['option'] or unknown['own']}", known, n=1, cutoff=0.8)
+        start = 2 if unknown["own"] else 0  # it is one of a class's arguments
         return f": did you mean {nearest[0][start:]}?" if nearest else ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, distributed
 
 from lit_react.errors import UserError
-from lit_react.files import write_atomically
+from lit_react.files import write_atomically, write_lines
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -57,8 +56,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def _write(self, records: list[dict[str, Any]]) -> None:
         if self.path.suffix == ".jsonl":
-            lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
-            write_atomically(self.path, lines.encode())
+            write_lines(self.path, records, default=str)
             return
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(records), buffer)
