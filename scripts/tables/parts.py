@@ -1,0 +1,107 @@
+"""What each way of a grid has more than one of them, at each number of labels, and how good its generated labels are.
+
+    python scripts/tables/parts.py runs/label_stretching [--baseline plain] [--seeds 0] [--data trec6 sst2]
+
+Two Markdown tables. Of the test metric, in points: the mean over data sets of a way's difference to the baseline, a
+seed's mean within a set first, ± standard error over the sets. Of generated labels, in percent and over the same runs:
+how many of those with a weight are right, of all, of the model's own on the validation rows, and the mean trust.
+Ways that lack one of the runs are left out and named.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lit_react.experiments.results import Cell, load_grid
+from lit_react.experiments.statistics import standard_error
+
+Round = dict[str, Any]
+GENERATED = {"that count": "generated_accuracy", "of all": "generated_accuracy_all", "trust": "trust"}
+
+
+def of_rounds(cells: Sequence[Cell], value: Callable[[Cell, Round], float]) -> np.ndarray:
+    """float64 [cells, rounds], in percent."""
+    return np.array([[100 * value(cell, entry) for entry in cell.rounds] for cell in cells])
+
+
+def score(cell: Cell, entry: Round) -> float:
+    """Of the test."""
+    return entry["metrics"][f"test/{cell.metric}"]
+
+
+def own(cell: Cell, entry: Round) -> float:
+    """The model's share of right validation rows."""
+    return entry["metrics"][f"val/{cell.metric}"]
+
+
+def difference_lines(ways: dict[str, list[Cell]], baseline: str, sets: int) -> list[str]:
+    """The baseline's means, then a way a line, the largest gain first."""
+    scores = {way: of_rounds(cells, score) for way, cells in ways.items()}
+    per_set = {way: found.reshape(sets, -1, found.shape[1]).mean(1) for way, found in scores.items()}
+    lines = [f"| `{baseline}` itself | " + " | ".join(f"{mean:.1f}" for mean in per_set[baseline].mean(0)) + " |"]
+    gains = {way: found - per_set[baseline] for way, found in per_set.items() if way != baseline}
+    for way, gain in sorted(gains.items(), key=lambda item: -item[1].mean()):
+        columns = (f"{column.mean():+.1f} ± {standard_error(column):.1f}".replace("-", "−") for column in gain.T)
+        lines.append(f"| `{way}` | " + " | ".join(columns) + " |")
+    return lines
+
+
+def generated_lines(ways: dict[str, list[Cell]]) -> list[str]:
+    """Four lines for each way that generates labels."""
+    lines = []
+    for way, cells in ways.items():
+        if not any("trust" in entry.get("augmentation", {}) for cell in cells for entry in cell.rounds):
+            continue
+        found = {
+            name: of_rounds(cells, lambda _, entry, key=key: entry.get("augmentation", {}).get(key, np.nan))
+            for name, key in GENERATED.items()
+        }
+        found["the model's own"] = of_rounds(cells, own)
+        for name, values in found.items():
+            lines.append(f"| `{way}`: {name} | " + " | ".join(f"{mean:.0f}" for mean in np.nanmean(values, 0)) + " |")
+    return lines
+
+
+def print_table(title: str, labels: Sequence[int], lines: Sequence[str]) -> None:
+    """As Markdown."""
+    print(f"| {title} | " + " | ".join(f"{count} labels" for count in labels) + " |")
+    print("|" + "---|" * (len(labels) + 1))
+    print(*lines, "", sep="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", type=Path, help="folder of a comparison")
+    parser.add_argument("--baseline", default="plain")
+    parser.add_argument("--seeds", type=int, nargs="+", help="only these; by default those of the baseline")
+    parser.add_argument("--data", nargs="+", help="only these sets; by default those of the baseline")
+    options = parser.parse_args()
+    cells = {(cell.strategy, cell.data, cell.seed): cell for cell in load_grid(options.grid).cells}
+    of_baseline = [key for key in cells if key[0] == options.baseline]
+    sets = options.data or sorted({data for _, data, _ in of_baseline})
+    seeds = options.seeds or sorted({seed for _, _, seed in of_baseline})
+    ways: dict[str, list[Cell]] = {}
+    lacking = []
+    for way in sorted({strategy for strategy, _, _ in cells}):
+        runs = [cells.get((way, data, seed)) for data, seed in product(sets, seeds)]
+        if None in runs:
+            lacking.append(way)
+        else:
+            ways[way] = [cell for cell in runs if cell is not None]
+    if options.baseline not in ways:
+        raise SystemExit(f"error: {options.grid}: {options.baseline} lacks runs of {sets} with seeds {seeds}")
+    labels = [entry["labeled"] for entry in ways[options.baseline][0].rounds]
+    print(f"{len(sets)} data sets ({', '.join(sets)}), seeds {', '.join(map(str, seeds))}")
+    print_table(f"difference to `{options.baseline}`", labels, difference_lines(ways, options.baseline, len(sets)))
+    if lines := generated_lines(ways):
+        print_table("generated labels", labels, lines)
+    if lacking:
+        print(f"left out, for they lack runs: {', '.join(lacking)}")
+
+
+if __name__ == "__main__":
+    main()
