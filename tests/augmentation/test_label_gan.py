@@ -32,12 +32,12 @@ def unit(points):
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
 
 
-def moons(seed=0, n=400, labels=8):
+def moons(seed=0, n=400, labels=(4, 4), frequency=2.5):
     """Two moons on a sphere of many dimensions (random Fourier features); a few labels of each."""
     points, classes = make_moons(n, noise=0.08, random_state=seed)
     rng = np.random.default_rng(seed)
-    embeddings = unit(np.cos(points @ rng.normal(size=(2, 64)) * 2.5 + rng.uniform(0, 2 * np.pi, 64)))
-    rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: labels // 2] for c in (0, 1)]))
+    embeddings = unit(np.cos(points @ rng.normal(size=(2, 64)) * frequency + rng.uniform(0, 2 * np.pi, 64)))
+    rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(classes == c))[: labels[c]] for c in (0, 1)]))
     return LabeledPool(embeddings, rows, classes[rows].astype(np.int64), 2), classes
 
 
@@ -61,6 +61,14 @@ def test_few_labels_spread_over_two_moons(loss):
     straight = LogisticRegression(C=20).fit(pool.embeddings[pool.rows], pool.classes)
     assert accuracy(generated, truth) >= 0.85
     assert accuracy(generated, truth) >= straight.score(pool.embeddings[generated.rows], truth[generated.rows]) - 0.01
+
+
+@pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
+def test_training_finds_a_moon_of_which_one_label_is_known(loss):
+    for seed in range(2):
+        pool, truth = moons(seed, labels=(1, 4), frequency=1.0)
+        start, trained = (LabelGAN(loss, **lengths).generate(pool, seed=0) for lengths in (UNTRAINED, {}))
+        assert accuracy(trained, truth) > max(0.6, accuracy(start, truth) + 0.04)
 
 
 @pytest.mark.parametrize("seed", range(3))
