@@ -5,7 +5,7 @@
 Two Markdown tables. Of the test metric, in points: the mean over data sets of a way's difference to the baseline, a
 seed's mean within a set first, ± standard error over the sets. Of generated labels, in percent and over the same runs:
 how many of those with a weight are right, of all, of the model's own on the validation rows, and the mean trust.
-Ways that lack one of the runs are left out and named.
+Ways that lack one of the runs, or have other numbers of labels, are left out and named.
 """
 
 import argparse
@@ -21,6 +21,11 @@ from lit_react.experiments.statistics import standard_error
 
 Round = dict[str, Any]
 GENERATED = {"that count": "generated_accuracy", "of all": "generated_accuracy_all", "trust": "trust"}
+
+
+def label_counts(cell: Cell) -> list[int]:
+    """Of the rounds, without those for validation."""
+    return [entry["labeled"] for entry in cell.rounds]
 
 
 def of_rounds(cells: Sequence[Cell], value: Callable[[Cell, Round], float]) -> np.ndarray:
@@ -50,6 +55,12 @@ def difference_lines(ways: dict[str, list[Cell]], baseline: str, sets: int) -> l
     return lines
 
 
+def mean_of_known(values: np.ndarray) -> str:
+    """In a fit whose labels never counted, or were never generated, some are unknown."""
+    known = values[~np.isnan(values)]
+    return f"{known.mean():.0f}" if len(known) else "–"
+
+
 def generated_lines(ways: dict[str, list[Cell]]) -> list[str]:
     """Four lines for each way that generates labels."""
     lines = []
@@ -62,7 +73,7 @@ def generated_lines(ways: dict[str, list[Cell]]) -> list[str]:
         }
         found["the model's own"] = of_rounds(cells, own)
         for name, values in found.items():
-            lines.append(f"| `{way}`: {name} | " + " | ".join(f"{mean:.0f}" for mean in np.nanmean(values, 0)) + " |")
+            lines.append(f"| `{way}`: {name} | " + " | ".join(mean_of_known(column) for column in values.T) + " |")
     return lines
 
 
@@ -84,23 +95,24 @@ def main() -> None:
     of_baseline = [key for key in cells if key[0] == options.baseline]
     sets = options.data or sorted({data for _, data, _ in of_baseline})
     seeds = options.seeds or sorted({seed for _, _, seed in of_baseline})
+    keys = list(product(sets, seeds))
+    if not keys or not all((options.baseline, *key) in cells for key in keys):
+        raise SystemExit(f"error: {options.grid}: {options.baseline} lacks runs of {sets} with seeds {seeds}")
+    labels = label_counts(cells[options.baseline, *keys[0]])
     ways: dict[str, list[Cell]] = {}
     lacking = []
     for way in sorted({strategy for strategy, _, _ in cells}):
-        runs = [cells.get((way, data, seed)) for data, seed in product(sets, seeds)]
-        if None in runs:
-            lacking.append(way)
+        runs = [cells[way, *key] for key in keys if (way, *key) in cells]
+        if len(runs) == len(keys) and all(label_counts(cell) == labels for cell in runs):
+            ways[way] = runs
         else:
-            ways[way] = [cell for cell in runs if cell is not None]
-    if options.baseline not in ways:
-        raise SystemExit(f"error: {options.grid}: {options.baseline} lacks runs of {sets} with seeds {seeds}")
-    labels = [entry["labeled"] for entry in ways[options.baseline][0].rounds]
+            lacking.append(way)
     print(f"{len(sets)} data sets ({', '.join(sets)}), seeds {', '.join(map(str, seeds))}")
     print_table(f"difference to `{options.baseline}`", labels, difference_lines(ways, options.baseline, len(sets)))
     if lines := generated_lines(ways):
         print_table("generated labels", labels, lines)
     if lacking:
-        print(f"left out, for they lack runs: {', '.join(lacking)}")
+        print(f"left out, for they lack runs or have other labels: {', '.join(lacking)}")
 
 
 if __name__ == "__main__":

@@ -294,22 +294,43 @@ OVER = {
     "label_stretching": [],
     "label_stretching_short": ["label_stretching"],
     "no_validation": ["label_stretching"],
+    "baselines": ["label_stretching"],
+    "chinese": ["label_stretching"],
     "stretching_and_acquisition": ["label_stretching"],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""
 
 
+ARCHIVES = CONFIGS.parent / "docs" / "results"
+
+
+def shipped_jobs(name: str, **changes: Any) -> list[Job]:
+    """The cells of a grid as its command runs them."""
+    grid: dict[str, Any] = {"options": {}}
+    for part in (*OVER.get(name, ["policy"]), name):
+        grid |= shipped(f"compare/{part}.yaml")
+    grid |= changes
+    seeds = range(grid["seeds"]) if isinstance(grid["seeds"], int) else grid["seeds"]
+    return plan(Path(grid["folder"]), grid["configs"], grid["data"], grid["strategies"], list(seeds), grid["options"])
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("compare/*.yaml") if path.stem != "base"))
 def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
-    over = OVER.get(name, ["policy"])
-    grid: dict[str, Any] = {}
-    for path in (CONFIGS / "compare" / f"{part}.yaml" for part in (*over, name)):
-        grid |= yaml.safe_load(path.read_text())
-        assert f"configs/compare/{path.name}" in path.read_text().split("\n\n")[0], "the command that runs it"
-    options = grid.get("options") or {}
-    jobs = plan(Path(grid["folder"]), grid["configs"], grid["data"], grid["strategies"], [0], options)
-    assert {job.folder.parts[1] for job in jobs} == {name}, "a folder of its own"
+    comment = (CONFIGS / "compare" / f"{name}.yaml").read_text().split("\n\n")[0]
+    assert f"configs/compare/{name}.yaml" in comment, "the command that runs it"
+    assert {job.folder.parts[1] for job in shipped_jobs(name)} == {name}, "a folder of its own"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ARCHIVES.glob("*.zip")))
+def test_archived_cells_are_those_of_the_shipped_grid_which_goes_on_from_them(name: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    with zipfile.ZipFile(ARCHIVES / f"{name}.zip") as archive:
+        archive.extractall(tmp_path)
+    jobs = shipped_jobs(name, folder=str(tmp_path / name))
+    assert {path.parent for path in tmp_path.glob("*/*/*/*/cell.json")} <= {job.folder for job in jobs}
+    for job in jobs:
+        job.check_record()
 
 
 def shipped(path: str) -> dict[str, Any]:

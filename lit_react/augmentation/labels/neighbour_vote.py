@@ -19,7 +19,8 @@ class NeighbourVote(LabelGenerator):
     more than the share `agreement` of the k nearest neighbours has the same class, by cosine of the embeddings.
 
     Differences from the paper and its code: HAST asks the model that the round before fine-tuned, for predictions and
-    embeddings, while a generator knows embeddings alone, so the classifier is logistic regression on those; labeled
+    embeddings, while a generator knows embeddings alone, so the classifier is logistic regression on those, whose
+    guesses are smooth: nearly all neighbours agree, and the labels are those of `SelfTraining` but for a few; labeled
     rows vote too, with their bought class; the row itself does not count among the k.
 
     Nothing is generated while labels of one class only are known. A class without label is never generated.
