@@ -29,8 +29,9 @@ class PoolPretraining:
     """Task-adaptive pretraining (Gururangan et al. 2020, https://aclanthology.org/2020.acl-main.740, section 4).
 
     The encoder reads the pool's texts, labeled or not, each once (see `PretrainedTask.running_text`); those of
-    validation and test are read only where the pool has a copy of one, which `fit` tells. All rounds start from what comes of it, and the strategies' embeddings are its own; initial labels
-    that are chosen by embeddings (`data.initial: representative`) are chosen by the checkpoint's.
+    validation and test only where the pool has a copy of one, which `fit` tells. All rounds start from what comes of
+    it, and the strategies' embeddings are its own; initial labels that are chosen by embeddings
+    (`data.initial: representative`) are chosen by the checkpoint's.
 
     Args:
         objective: what is learned; without next sentences unless asked for.

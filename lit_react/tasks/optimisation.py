@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
 from lit_react.bounds import expect
@@ -27,7 +27,7 @@ class Optimised(L.LightningModule):
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
             learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
-        warmup: share of the steps in which the learning rate rises from 0; not for `plateau`.
+        warmup: share of the steps in which the learning rate rises from 0.
     """
 
     def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule, warmup: float) -> None:
@@ -36,18 +36,24 @@ class Optimised(L.LightningModule):
         self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
         self._plateau: ReduceLROnPlateau | None = None
 
-    def configure_optimizers(self) -> Any:
-        """AdamW or another, without weight decay on biases and norms, with the schedule chosen above."""
+    def built_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW or another, without weight decay on biases and norms, its rates before any schedule."""
         optimizer = self.optimizer(self._parameter_groups())
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
+        return optimizer
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, with the schedule chosen above."""
+        optimizer = self.built_optimizer()
+        steps = int(self.trainer.estimated_stepping_batches)
+        rising = int(self.warmup * steps)
+        schedule: LRScheduler
         if self.lr_scheduler == "plateau":
             self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1)
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule: LRScheduler = get_scheduler(
-            self.lr_scheduler, optimizer, num_warmup_steps=int(self.warmup * steps), num_training_steps=steps
-        )
+            schedule = LinearLR(optimizer, 1 / (rising + 1), total_iters=rising)  # then leaves the rate as it finds it
+        else:
+            schedule = get_scheduler(self.lr_scheduler, optimizer, num_warmup_steps=rising, num_training_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(

@@ -10,6 +10,7 @@ Ways that lack one of the runs, or have other numbers of labels, are left out an
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ def of_rounds(cells: Sequence[Cell], value: Callable[[Cell, Round], float]) -> n
 def score(cell: Cell, entry: Round) -> float:
     """Of the test."""
     return entry["metrics"][f"test/{cell.metric}"]
+
+
+def measured(key: str, _: Cell, entry: Round) -> float:
+    """By the augmentation; NaN where it has no such number."""
+    return entry.get("augmentation", {}).get(key, np.nan)
 
 
 def own(cell: Cell, entry: Round) -> float:
@@ -67,10 +73,7 @@ def generated_lines(ways: dict[str, list[Cell]]) -> list[str]:
     for way, cells in ways.items():
         if not any("trust" in entry.get("augmentation", {}) for cell in cells for entry in cell.rounds):
             continue
-        found = {
-            name: of_rounds(cells, lambda _, entry, key=key: entry.get("augmentation", {}).get(key, np.nan))
-            for name, key in GENERATED.items()
-        }
+        found = {name: of_rounds(cells, partial(measured, key)) for name, key in GENERATED.items()}
         found["the model's own"] = of_rounds(cells, own)
         for name, values in found.items():
             lines.append(f"| `{way}`: {name} | " + " | ".join(mean_of_known(column) for column in values.T) + " |")

@@ -41,7 +41,7 @@ def ready(pretrained: str, fine_tuning: FineTuning | None, task=TextClassificati
 
 def of_optimizer(module, option: str) -> dict[str, float]:
     """An option of the optimiser's groups, by the parameters' names; each parameter is in one group."""
-    groups = module.configure_optimizers().param_groups
+    groups = module.built_optimizer().param_groups
     names = {parameter: name for name, parameter in module.named_parameters()}
     pairs = [(names[parameter], group[option]) for group in groups for parameter in group["params"]]
     assert len(pairs) == len(dict(pairs)) == len(names)

@@ -200,8 +200,8 @@ def test_balanced_class_weights_by_hand(make, data):
 
 
 def test_biases_and_norms_do_not_decay(make):
-    module = ready(make(optimizer=adamw(weight_decay=0.3), lr_scheduler="plateau"))
-    optimizer = module.configure_optimizers()
+    module = ready(make(optimizer=adamw(weight_decay=0.3)))
+    optimizer = module.built_optimizer()
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decay) == len(list(module.parameters()))
     for name, parameter in module.named_parameters():
@@ -237,15 +237,22 @@ def test_plateau_goes_by_validations_where_they_come_by_steps(make, data):
     rates = Rates()
     data.batch_size = 12  # two steps per epoch, a validation after every third step
     by_steps = {"val_check_interval": 3, "check_val_every_n_epoch": None}
-    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau"), data, rates, epochs=6, **by_steps)
+    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.0), data, rates, epochs=6, **by_steps)
     assert rates.seen == pytest.approx([1e-6] * 9 + [1e-7] * 3, rel=1e-6, abs=0)
 
 
 def test_plateau_divides_the_rate_after_two_validations_without_gain(make, data):
     rates = Rates()
     data.batch_size = 24  # one step per epoch
-    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau"), data, rates, epochs=6)
+    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.0), data, rates, epochs=6)
     assert rates.seen == pytest.approx([1e-6, 1e-6, 1e-6, 1e-7, 1e-7, 1e-8], rel=1e-6, abs=0)
+
+
+def test_before_a_plateau_the_rate_rises_as_before_other_schedules(make, data):
+    rates = Rates()
+    data.batch_size = 6  # four steps per epoch
+    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.25), data, rates, epochs=4)
+    assert rates.seen == pytest.approx([2e-7, 4e-7, 6e-7, 8e-7, *[1e-6] * 8, *[1e-7] * 4], rel=1e-6, abs=0)
 
 
 def test_a_loss_that_is_no_number_is_told(make, data):
