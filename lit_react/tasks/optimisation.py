@@ -27,7 +27,7 @@ class Optimised(L.LightningModule):
         optimizer: builds the optimiser from the parameters, anew in each round.
         lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
             learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
-        warmup: share of the steps in which the learning rate rises from 0.
+        warmup: share of the steps in which the learning rate rises from 0 (for `plateau` from a first step above 0).
     """
 
     def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule, warmup: float) -> None:

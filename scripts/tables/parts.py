@@ -3,8 +3,9 @@
     python scripts/tables/parts.py runs/label_stretching [--baseline plain] [--seeds 0] [--data trec6 sst2]
 
 Two Markdown tables. Of the test metric, in points: the mean over data sets of a way's difference to the baseline, a
-seed's mean within a set first, ± standard error over the sets. Of generated labels, in percent and over the same runs:
-how many of those with a weight are right, of all, of the model's own on the validation rows, and the mean trust.
+seed's mean within a set first, ± standard error over the sets (two or more of them). Of generated labels, in percent
+and over the same runs: how many of those with a weight are right, of all, of the model's own on the validation rows,
+and the mean trust.
 Ways that lack one of the runs, or have other numbers of labels, are left out and named.
 """
 
@@ -98,6 +99,8 @@ def main() -> None:
     of_baseline = [key for key in cells if key[0] == options.baseline]
     sets = options.data or sorted({data for _, data, _ in of_baseline})
     seeds = options.seeds or sorted({seed for _, _, seed in of_baseline})
+    if len(sets) < 2:
+        raise SystemExit(f"error: {options.grid}: one data set has no error, expected two or more")
     keys = list(product(sets, seeds))
     if not keys or not all((options.baseline, *key) in cells for key in keys):
         raise SystemExit(f"error: {options.grid}: {options.baseline} lacks runs of {sets} with seeds {seeds}")

@@ -64,11 +64,14 @@ def test_few_labels_spread_over_two_moons(loss):
 
 
 @pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
-def test_training_finds_a_moon_of_which_one_label_is_known(loss):
-    for seed in range(2):
+def test_training_finds_more_of_the_moon_of_which_one_label_is_known(loss):
+    recalls = {"start": [], "trained": []}
+    for seed in range(3):
         pool, truth = moons(seed, labels=(1, 4), frequency=1.0)
-        start, trained = (LabelGAN(loss, **lengths).generate(pool, seed=0) for lengths in (UNTRAINED, {}))
-        assert accuracy(trained, truth) > max(0.6, accuracy(start, truth) + 0.04)
+        for name, lengths in {"start": UNTRAINED, "trained": {}}.items():
+            generated = LabelGAN(loss, **lengths).generate(pool, seed=0)
+            recalls[name].append((generated.targets.argmax(1)[truth[generated.rows] == 0] == 0).mean())
+    assert np.mean(recalls["trained"]) > np.mean(recalls["start"]) + 0.08
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -248,7 +248,7 @@ def test_plateau_divides_the_rate_after_two_validations_without_gain(make, data)
     assert rates.seen == pytest.approx([1e-6, 1e-6, 1e-6, 1e-7, 1e-7, 1e-8], rel=1e-6, abs=0)
 
 
-def test_before_a_plateau_the_rate_rises_as_before_other_schedules(make, data):
+def test_before_a_plateau_the_rate_rises_too(make, data):
     rates = Rates()
     data.batch_size = 6  # four steps per epoch
     fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.25), data, rates, epochs=4)
