@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from lit_react.experiments.points import tidy_points
 from lit_react.experiments.results import Cell, load_grid
-from lit_react.experiments.statistics import standard_error
 
 Round = dict[str, Any]
 GENERATED = {"that count": "generated_accuracy", "of all": "generated_accuracy_all", "trust": "trust"}
@@ -35,11 +35,6 @@ def of_rounds(cells: Sequence[Cell], value: Callable[[Cell, Round], float]) -> n
     return np.array([[100 * value(cell, entry) for entry in cell.rounds] for cell in cells])
 
 
-def score(cell: Cell, entry: Round) -> float:
-    """Of the test."""
-    return entry["metrics"][f"test/{cell.metric}"]
-
-
 def measured(key: str, _: Cell, entry: Round) -> float:
     """By the augmentation; NaN where it has no such number."""
     return entry.get("augmentation", {}).get(key, np.nan)
@@ -50,14 +45,17 @@ def own(cell: Cell, entry: Round) -> float:
     return entry["metrics"][f"val/{cell.metric}"]
 
 
-def difference_lines(ways: dict[str, list[Cell]], baseline: str, sets: int) -> list[str]:
+def difference_lines(ways: dict[str, list[Cell]], baseline: str) -> list[str]:
     """The baseline's means, then a way a line, the largest gain first."""
-    scores = {way: of_rounds(cells, score) for way, cells in ways.items()}
-    per_set = {way: found.reshape(sets, -1, found.shape[1]).mean(1) for way, found in scores.items()}
-    lines = [f"| `{baseline}` itself | " + " | ".join(f"{mean:.1f}" for mean in per_set[baseline].mean(0)) + " |"]
-    gains = {way: found - per_set[baseline] for way, found in per_set.items() if way != baseline}
-    for way, gain in sorted(gains.items(), key=lambda item: -item[1].mean()):
-        columns = (f"{column.mean():+.1f} ± {standard_error(column):.1f}".replace("-", "−") for column in gain.T)
+    points = tidy_points([cell for cells in ways.values() for cell in cells]).frame["score"]
+    per_set = points.groupby(["data", "labels", "strategy"]).mean().unstack("strategy")
+    gains = per_set.sub(per_set[baseline], axis=0).drop(columns=baseline).groupby("labels")
+    means, errors = gains.mean(), gains.sem()
+    itself = per_set[baseline].groupby("labels").mean()
+    lines = [f"| `{baseline}` itself | " + " | ".join(f"{mean:.1f}" for mean in itself) + " |"]
+    for way in means.mean().sort_values(ascending=False, kind="stable").index:
+        pairs = zip(means[way], errors[way], strict=True)
+        columns = (f"{mean:+.1f} ± {error:.1f}".replace("-", "−") for mean, error in pairs)
         lines.append(f"| `{way}` | " + " | ".join(columns) + " |")
     return lines
 
@@ -114,7 +112,7 @@ def main() -> None:
         else:
             lacking.append(way)
     print(f"{len(sets)} data sets ({', '.join(sets)}), seeds {', '.join(map(str, seeds))}")
-    print_table(f"difference to `{options.baseline}`", labels, difference_lines(ways, options.baseline, len(sets)))
+    print_table(f"difference to `{options.baseline}`", labels, difference_lines(ways, options.baseline))
     if lines := generated_lines(ways):
         print_table("generated labels", labels, lines)
     if lacking:

@@ -208,53 +208,6 @@ def test_biases_and_norms_do_not_decay(make):
         assert decay[id(parameter)] == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.3), name
 
 
-class Rates(L.Callback):
-    """The learning rate of each step."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_train_batch_start(self, trainer, module, *args):
-        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("linear", [0, 0.5, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
-        ("constant_with_warmup", [0, 0.5, 1, 1, 1, 1, 1, 1]),
-        ("cosine", [0, 0.5, *((1 + np.cos(np.pi * np.arange(6) / 6)) / 2)]),
-    ],
-)
-def test_the_learning_rate_rises_from_zero_and_follows_its_schedule(make, data, schedule, expected):
-    rates = Rates()
-    data.batch_size = 6  # 4 steps per epoch
-    fit(make(optimizer=adamw(1e-3), lr_scheduler=schedule, warmup=0.25), data, rates, epochs=2)
-    assert rates.seen == pytest.approx([1e-3 * share for share in expected], abs=1e-9)
-
-
-def test_plateau_goes_by_validations_where_they_come_by_steps(make, data):
-    rates = Rates()
-    data.batch_size = 12  # two steps per epoch, a validation after every third step
-    by_steps = {"val_check_interval": 3, "check_val_every_n_epoch": None}
-    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.0), data, rates, epochs=6, **by_steps)
-    assert rates.seen == pytest.approx([1e-6] * 9 + [1e-7] * 3, rel=1e-6, abs=0)
-
-
-def test_plateau_divides_the_rate_after_two_validations_without_gain(make, data):
-    rates = Rates()
-    data.batch_size = 24  # one step per epoch
-    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.0), data, rates, epochs=6)
-    assert rates.seen == pytest.approx([1e-6, 1e-6, 1e-6, 1e-7, 1e-7, 1e-8], rel=1e-6, abs=0)
-
-
-def test_before_a_plateau_the_rate_rises_too(make, data):
-    rates = Rates()
-    data.batch_size = 6  # four steps per epoch
-    fit(make(optimizer=adamw(1e-6), lr_scheduler="plateau", warmup=0.25), data, rates, epochs=4)
-    assert rates.seen == pytest.approx([2e-7, 4e-7, 6e-7, 8e-7, *[1e-6] * 8, *[1e-7] * 4], rel=1e-6, abs=0)
-
-
 def test_a_loss_that_is_no_number_is_told(make, data):
     module = ready(make())
     module.model.classifier.bias.data.fill_(float("nan"))
