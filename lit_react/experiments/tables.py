@@ -41,9 +41,21 @@ LATEX = {
 def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase.
 
-    Where labels were generated: how many, percent of them that are right where that is known, trust in them.
+    Where labels were generated: how many, percent of them that are right where that is known, trust in them. Where the
+    model was fitted again: of which fit the metrics are.
     """
-    table = rich.table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    refitted = any("refit" in entry["seconds"] for entry in rounds)
+    tested = any(name.startswith("test/") for entry in rounds for name in entry["metrics"])
+    caption = "val: of the fit; test: of the refit, which learned the validation labels too"
+    table = rich.table.Table(
+        title=title,
+        title_justify="left",
+        caption=caption if refitted and tested else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+    )
     shown = rounds[0]["shown"] if rounds else []
     columns = {f"{split}/{name}": f"{split}\n{SHORT.get(name, name)}" for split in ("val", "test") for name in shown}
     made = {entry["round"]: _generated(entry.get("augmentation", {})) for entry in rounds}
@@ -51,7 +63,6 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     for name in ("round", "labels", "cost", *generated, *columns.values(), "reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("next batch by", no_wrap=True)
-    refitted = any("refit" in entry["seconds"] for entry in rounds)
     phases = [phase for phase in PHASES if refitted or phase != "refit"]
     table.add_column("seconds:\n" + " + ".join(phases), justify="right", no_wrap=True)
     for entry in rounds:

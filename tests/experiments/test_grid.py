@@ -297,6 +297,7 @@ OVER = {
     "no_validation": ["label_stretching"],
     "baselines": ["label_stretching"],
     "chinese": ["label_stretching"],
+    "text_infilling": ["label_stretching"],
     "stretching_and_acquisition": ["label_stretching"],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""
@@ -343,14 +344,23 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> No
         assert all(own[option] == value for option, value in special.items()), name
 
 
-@pytest.mark.parametrize("who", ["random", "policy"])
-@pytest.mark.parametrize("way", ["stretched", "all_parts"])
-def test_the_grid_with_acquisition_stretches_labels_as_the_fragment_does(who, way) -> None:
-    grid = shipped("compare/stretching_and_acquisition.yaml")
-    merged = dotted(shipped("augmentation/sentence_head.yaml")) | dotted(shipped(f"augmentation/{way}.yaml"))
-    found = dotted(shipped("augmentation/sentence_head.yaml")) | grid["strategies"][f"{who}_{way}"]
-    chosen = {option: value for option, value in found.items() if not option.startswith("acquisition.")}
-    assert chosen | {"rounds.folder": None} == merged | {"rounds.folder": None}
+@pytest.mark.parametrize(
+    ("grid", "strategy", "fragments"),
+    [
+        ("stretching_and_acquisition", "random_stretched", ["stretched"]),
+        ("stretching_and_acquisition", "policy_stretched", ["stretched"]),
+        ("stretching_and_acquisition", "random_all_parts", ["all_parts"]),
+        ("stretching_and_acquisition", "policy_all_parts", ["all_parts"]),
+        ("baselines", "gan_bert_refit", ["gan_bert", "refit"]),
+    ],
+)
+def test_a_grid_that_names_parts_itself_stretches_labels_as_the_fragments_do(grid, strategy, fragments) -> None:
+    head, named = dotted(shipped("augmentation/sentence_head.yaml")), shipped(f"compare/{grid}.yaml")["strategies"]
+    merged = head
+    for fragment in fragments:
+        merged = merged | dotted(shipped(f"augmentation/{fragment}.yaml"))
+    chosen = {option: value for option, value in named[strategy].items() if not option.startswith("acquisition.")}
+    assert head | chosen | {"rounds.folder": None} == merged | {"rounds.folder": None}
 
 
 def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypatch) -> None:

@@ -104,6 +104,17 @@ def test_a_round_is_a_line_in_percent_and_points():
     assert lines[0].strip() == "a run"
 
 
+def test_a_table_says_of_which_fit_a_metric_is_where_there_are_two():
+    rounds = [make_round(0, 8), make_round(1, 14)]
+    assert "of the refit" not in rendered(rounds)
+    for entry in rounds:
+        entry["seconds"] |= {"refit": 2.0}
+    assert "val: of the fit; test: of the refit, which learned the validation labels too" in rendered(rounds)
+    for entry in rounds:
+        entry["metrics"] = {name: value for name, value in entry["metrics"].items() if name.startswith("val/")}
+    assert "of the refit" not in rendered(rounds), "there is no test"
+
+
 def test_generated_labels_have_a_column_where_there_are_some():
     plain, known, unknown = (make_round(number, 8) for number in range(3))
     known["augmentation"] = {"generated": 412.0, "generated_accuracy": 0.834, "trust": 0.66}
