@@ -98,7 +98,7 @@ table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (mi
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain, stretched, and with all parts (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml
 	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 

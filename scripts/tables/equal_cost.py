@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lit_react.errors import UserError
 from lit_react.experiments.results import load_grid
 from lit_react.experiments.statistics import standard_error, wilcoxon
 
@@ -33,9 +34,12 @@ def curves(way: Path) -> dict[tuple[str, int], Curve]:
 def comparison(first: Path, second: Path) -> Table:
     """A line for each cost that all curves have."""
     ours, theirs = curves(first), curves(second)
+    for way, found in ((first, ours), (second, theirs)):
+        if not found:
+            raise UserError(f"{way}: no finished cells, expected {way.parent}/<data>/{way.name}/seed_XX")
     pairs = sorted(ours.keys() & theirs.keys())
     if not pairs:
-        raise SystemExit(f"error: {first} and {second} have no data set and seed in common")
+        raise UserError(f"{first} and {second} have no data set and seed in common")
     table = Table(title=f"{len(pairs)} pairs of {len({data for data, _ in pairs})} data sets", box=box.SIMPLE_HEAD)
     for heading in ("cost", first.name, second.name, "difference", "wins", "p"):
         table.add_column(heading, justify="right")
@@ -53,7 +57,10 @@ def main() -> None:
     parser.add_argument("first", type=Path, help="<grid>/<strategy>")
     parser.add_argument("second", type=Path, help="the like")
     options = parser.parse_args()
-    Console().print(comparison(options.first, options.second))
+    try:
+        Console().print(comparison(options.first, options.second))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":

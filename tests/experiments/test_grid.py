@@ -298,7 +298,8 @@ OVER = {
     "baselines": ["label_stretching"],
     "chinese": ["label_stretching"],
     "text_infilling": ["label_stretching"],
-    "stretching_and_acquisition": ["label_stretching"],
+    "stretching_and_acquisition": [],
+    "all_parts_and_acquisition": ["stretching_and_acquisition"],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""
 
@@ -349,8 +350,8 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets() -> No
     [
         ("stretching_and_acquisition", "random_stretched", ["stretched"]),
         ("stretching_and_acquisition", "policy_stretched", ["stretched"]),
-        ("stretching_and_acquisition", "random_all_parts", ["all_parts"]),
-        ("stretching_and_acquisition", "policy_all_parts", ["all_parts"]),
+        ("all_parts_and_acquisition", "random_all_parts", ["all_parts"]),
+        ("all_parts_and_acquisition", "policy_all_parts", ["all_parts"]),
         ("baselines", "gan_bert_refit", ["gan_bert", "refit"]),
     ],
 )

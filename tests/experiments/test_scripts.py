@@ -71,3 +71,8 @@ def test_two_ways_are_paired_at_the_costs_that_both_have(grid) -> None:
         ["110", "57.0", "55.0", "+2.0", "±", "0.6"],
         ["150", "57.0", "55.0", "+2.0", "±", "0.0"],
     ]
+
+
+def test_a_way_that_was_not_run_is_named(grid) -> None:
+    said = printed("equal_cost.py", grid / "better", grid / "beter")
+    assert said.startswith(f"error: {grid / 'beter'}: no finished cells"), said
