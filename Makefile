@@ -12,8 +12,8 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
-	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-and-acquisition \
-	bench-label-gan bench-allocator model-multi30k model-scitldr clean
+	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-parts \
+	table-stretching-and-acquisition bench-label-gan bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -89,7 +89,7 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 21 ways to stretch labels x 5 data sets x 5 seeds, and the report (half a day)
+table-label-stretching: $(VENV)/dev  ## 3 ways to use labels x 5 data sets x 5 seeds, and the report (two hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 
@@ -97,6 +97,12 @@ table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (mi
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
+
+table-stretching-parts: $(VENV)/dev  ## 21 ways to stretch labels x 3 data sets x 2 seeds, and the report (three hours)
+	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
+		--config configs/compare/stretching_parts.yaml
+	$(BIN)/python -m lit_react report runs/stretching_parts --focus stretched --baseline plain
+	$(BIN)/python scripts/tables/parts.py runs/stretching_parts
 
 table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml

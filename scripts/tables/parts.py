@@ -1,6 +1,6 @@
 """What each way of a grid has more than one of them, at each number of labels, and how good its generated labels are.
 
-    python scripts/tables/parts.py runs/label_stretching [--baseline plain] [--seeds 0] [--data trec6 sst2]
+    python scripts/tables/parts.py runs/stretching_parts [--baseline plain] [--seeds 0] [--data trec6 sst2]
 
 Two Markdown tables. Of the test metric, in points: the mean over data sets of a way's difference to the baseline, a
 seed's mean within a set first, ± standard error over the sets (two or more of them). Of generated labels, in percent
