@@ -104,7 +104,7 @@ table-stretching-parts: $(VENV)/dev  ## 21 ways to stretch labels x 3 data sets 
 	$(BIN)/python -m lit_react report runs/stretching_parts --focus stretched --baseline plain
 	$(BIN)/python scripts/tables/parts.py runs/stretching_parts
 
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (hours)
+table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (two hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml
 	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 
