@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.data.tables import Source
+from lit_react.errors import UserError
 
 ENOUGH = 20
 """Labels from which on most classes should be there twice."""
@@ -17,6 +18,9 @@ def doubts(splits: Source) -> list[str]:
 
     Args:
         splits: as a run uses them; nothing is said of texts where there is no column `text`.
+
+    Raises:
+        UserError: all texts of the pool are empty.
     """
     found = _of_labels(splits)
     if "text" not in splits.pool.column_names:
@@ -26,6 +30,8 @@ def doubts(splits: Source) -> list[str]:
         if table is not None and (copies := _count(pc.is_in(_texts(table), value_set=pool))):
             found.append(f"{copies} of {len(table)} {name} texts are in the pool too, which flatters what they measure")
     if empty := _count(pc.equal(pc.utf8_trim_whitespace(pool), "")):
+        if empty == len(pool):
+            raise UserError(f"all {empty} texts of the pool are empty: is data.text_column theirs?")
         found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")
     return found
 

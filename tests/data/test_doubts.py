@@ -1,9 +1,11 @@
 """What the user is told of a data set before it is paid for."""
 
 import datasets
+import pytest
 
 from lit_react.data.doubts import doubts
 from lit_react.data.tables import Source
+from lit_react.errors import UserError
 from lit_react.tasks import QuestionAnswering, TextClassification
 
 
@@ -15,6 +17,11 @@ def test_copies_between_splits_and_empty_texts_are_counted():
     copies, empty = doubts(Source(of("a", "b", " ", ""), of("c", "d"), of("a", "a", "B", "x"), ["0"]))
     assert copies.startswith("2 of 4 test texts are in the pool too")
     assert empty.startswith("2 of 4 texts of the pool are empty")
+
+
+def test_a_pool_of_empty_texts_is_refused():
+    with pytest.raises(UserError, match="all 2 texts of the pool are empty"):
+        doubts(Source(of(" ", ""), of("c"), None, ["0"]))
 
 
 def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
