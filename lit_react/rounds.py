@@ -175,13 +175,9 @@ def run_rounds(
         for round in count(len(state.rounds)):
             _buy(people, ledger, data, round)
             labels = len(data.pool.labeled_rows)
-            until_now = [
-                entry for entry in ledger.purchases() if entry["round"] <= round
-            ]  # resumed: a query may follow
-            if is_first_process():
-                spent = sum(entry["cost"] for entry in until_now)
-                log.info("round %d: %d labels, %g of %g spent", round, labels, spent, plan.budget)
-            bought = [entry for entry in until_now if entry["round"] == round]
+            if is_first_process():  # a resumed run may have the next round's query already
+                log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), plan.budget)
+            bought = [entry for entry in ledger.purchases() if entry["round"] == round]
             tracker.bought(round, bought, read_lines(_round_folder(folder, round - 1) / "query.jsonl"), data)
             round_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
             data.seed = round_seed

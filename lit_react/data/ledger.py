@@ -277,10 +277,13 @@ class Ledger:
         """Cost of all that was asked, answered or not."""
         return math.fsum(cost for (cost,) in self._select("SELECT cost FROM purchases"))
 
+    def spent_by(self, round: int) -> float:
+        """Cost of all that was asked up to a round and in it; later rounds' queries don't count."""
+        return math.fsum(cost for (cost,) in self._select("SELECT cost FROM purchases WHERE round <= ?", int(round)))
+
     def left_for(self, round: int) -> float:
         """What is left of the budget for the query of a round, never below 0; later rounds' queries don't count."""
-        earlier = self._select("SELECT cost FROM purchases WHERE round < ?", int(round))
-        return max(0.0, self.budget - math.fsum(cost for (cost,) in earlier))
+        return max(0.0, self.budget - self.spent_by(round - 1))
 
     def purchases(self) -> list[dict[str, Any]]:
         """Return the whole table, one dict a purchase, in the order of asking; `label` None where none is known."""

@@ -29,8 +29,8 @@ def resolve(pretrained: str) -> str:
             such folder.
     """
     if not pretrained.startswith(PACKAGE):
-        if (pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1) and not Path(pretrained).is_dir():
-            raise UserError(f"{pretrained}: no such folder, expected one of a model, or a hub name (owner/name)")
+        if (pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1) and not Path(pretrained).exists():
+            raise UserError(f"cannot load {pretrained!r}: no such folder; expected one, or a hub name (owner/name)")
         return pretrained
     package, _, folder = pretrained.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)

@@ -47,6 +47,7 @@ def test_nothing_labeled_gives_nothing(ledger):
 def test_asked_rows_are_spent_money_before_they_are_answered(ledger):
     ledger.ask(0, [query(0, cost=2.5), query(1, cost=0.5)])
     assert (ledger.spent, ledger.left_for(0), ledger.left_for(1)) == (3.0, 10.0, 7.0)
+    assert (ledger.spent_by(-1), ledger.spent_by(0), ledger.spent_by(1)) == (0.0, 3.0, 3.0)
 
 
 def test_numpy_numbers_are_accepted_and_stored_as_numbers(ledger):

@@ -22,9 +22,9 @@ def test_a_package_names_a_folder_inside_it():
     [
         ("package:no_such_package/model", r"no_such_package is not installed \(pip install no-such-package\)"),
         ("package:lit_react/nowhere", "the package lit_react has no folder 'nowhere'"),
-        ("/no/such/folder", "^/no/such/folder: no such folder"),
-        ("./folder", "^./folder: no such folder"),
-        ("runs/pretrain/modle", "^runs/pretrain/modle: no such folder"),
+        ("/no/such/folder", "^cannot load '/no/such/folder': no such folder"),
+        ("./folder", "^cannot load './folder': no such folder"),
+        ("runs/pretrain/modle", "^cannot load 'runs/pretrain/modle': no such folder"),
     ],
 )
 def test_a_package_or_a_folder_that_is_not_there_is_told_without_asking_the_hub(name, message):
@@ -37,9 +37,10 @@ def test_a_package_or_a_folder_that_is_not_there_is_told_without_asking_the_hub(
     [load_config, load_tokenizer, lambda name: load_model(AutoModel, name)],
     ids=["config", "tokenizer", "model"],
 )
-def test_a_model_out_of_reach_is_told_in_one_line(load):
-    with pytest.raises(UserError, match="cannot load 'no/such-model'") as caught:
-        load("no/such-model")
+@pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder"])
+def test_a_model_out_of_reach_is_told_in_one_line(load, name):
+    with pytest.raises(UserError, match=f"cannot load {name!r}") as caught:
+        load(name)
     assert "\n" not in str(caught.value)
 
 
