@@ -4,7 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from lit_react.data.ledger import Ledger
+from lit_react.annotation.ledger import Ledger
 
 
 def purchases(folder: Path) -> list[dict]:

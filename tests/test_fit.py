@@ -155,7 +155,7 @@ def test_a_raised_budget_goes_on_and_equals_a_run_that_had_it_from_the_start(
 def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
     finished, tmp_path, news_csv, tiny_bert, monkeypatch
 ):
-    import lit_react.rounds as module
+    import lit_react.run.rounds as module
 
     main(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.budget", "34"))
     with monkeypatch.context() as crash:
@@ -184,7 +184,7 @@ def test_a_first_fit_that_failed_is_mended_without_buying_again(tmp_path, news_c
 def test_a_crash_between_asking_and_saving_asks_people_for_nothing_too_early(
     tmp_path, news_csv, tiny_bert, monkeypatch
 ):
-    from lit_react.state import RunState
+    from lit_react.run.state import RunState
 
     frame = pd.read_csv(news_csv)
     answers = dict(zip(frame["text"], frame["label"], strict=True))

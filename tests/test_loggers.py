@@ -8,7 +8,7 @@ from run_folders import rounds
 from tiny import command
 
 from lit_react.cli import main
-from lit_react.tracking import BY_ROUND
+from lit_react.core.wandb_logger import BY_ROUND
 
 
 def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:

@@ -13,8 +13,8 @@ from tiny import command
 
 from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
-from lit_react.errors import UserError
-from lit_react.rounds import Rounds
+from lit_react.core.errors import UserError
+from lit_react.run.rounds import Rounds
 
 REFIT = ("--rounds.refit", "true")
 

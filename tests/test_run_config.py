@@ -1,9 +1,9 @@
 import pytest
 import yaml
 
-from lit_react.data.ledger import Ledger, Query
-from lit_react.errors import UserError
-from lit_react.run_config import check_same_run
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.core.errors import UserError
+from lit_react.run.run_config import check_same_run
 
 CONFIG = {
     "seed_everything": 0,

@@ -5,9 +5,9 @@ import torch
 
 from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.callback import AcquisitionCallback
-from lit_react.errors import UserError
-from lit_react.files import write_atomically, write_json, write_lines
-from lit_react.state import RunState
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically, write_json, write_lines
+from lit_react.run.state import RunState
 
 LIMITS = {"budget": 1.0}
 

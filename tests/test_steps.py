@@ -12,8 +12,8 @@ from tiny import QUIET, command
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.texts import WordDropout
 from lit_react.cli import main
-from lit_react.errors import UserError
-from lit_react.steps import Steps, check_validations, few_batches
+from lit_react.core.errors import UserError
+from lit_react.run.steps import Steps, check_validations, few_batches
 from lit_react.tasks import TextClassification
 
 pytestmark = pytest.mark.usefixtures("one_thread")

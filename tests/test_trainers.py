@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from tiny import QUIET
 
-from lit_react.trainers import new_trainer
+from lit_react.run.trainers import new_trainer
 
 
 @pytest.mark.parametrize(("max_epochs", "told"), [(-1, "Epoch 6"), (10, "Epoch 6/9")])

@@ -18,8 +18,8 @@ from lit_react.acquisition.guard import Guard
 from lit_react.acquisition.pretrained import SHIPPED, PretrainedPolicy
 from lit_react.acquisition.q_network import QNetwork
 from lit_react.acquisition.replay import ReplayBuffer, Transition
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")

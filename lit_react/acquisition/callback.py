@@ -20,10 +20,10 @@ from lit_react.acquisition.scoring import score_pool
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.stopping import Stopping
 from lit_react.acquisition.strategies import DISPENSABLE
-from lit_react.bounds import expect
-from lit_react.data.ledger import SLACK, Ledger, Query
+from lit_react.annotation.ledger import SLACK, Ledger, Query
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 from lit_react.data.pool import Pool
-from lit_react.errors import UserError
 from lit_react.tasks.base import TaskModule
 
 FORMAT = 2

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_react.acquisition.signals import Rows
-from lit_react.bounds import expect
-from lit_react.data.ledger import SLACK
-from lit_react.errors import UserError
+from lit_react.annotation.ledger import SLACK
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 Costs = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from safetensors.torch import save as serialised
 
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.q_network import QNetwork
-from lit_react.errors import UserError
-from lit_react.files import write_atomically, write_json
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically, write_json
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The policy that comes with the package."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_react.annotation.ledger import Label
 from lit_react.augmentation.complementary import ComplementaryLabels
 from lit_react.augmentation.consistency import Consistency
 from lit_react.augmentation.contrastive import Contrastive
@@ -23,11 +24,11 @@ from lit_react.augmentation.preparation import (
 )
 from lit_react.augmentation.texts import TextAugmentation
 from lit_react.augmentation.trust import Trust
-from lit_react.bounds import expect
-from lit_react.data.encoding import Batch, Label
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.data.encoding import Batch
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.pool import Rows
-from lit_react.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class ComplementaryLabels:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 SHARES = {
     "log": lambda progress: 1 - math.exp(-5 * progress),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class Contrastive:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class Trust:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from lit_react.data.encoding import Label
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.tables import Source, Split, is_list, is_string
-from lit_react.errors import UserError, WrongColumn
 
 log = logging.getLogger("lit_react")
 

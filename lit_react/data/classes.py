@@ -9,8 +9,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError, WrongColumn
 
 
 def number_classes(

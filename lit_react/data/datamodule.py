@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from lit_react.bounds import expect
+from lit_react.annotation.costs import Cost
+from lit_react.annotation.ledger import Label
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.batching import LengthSortedBatches
-from lit_react.data.costs import Cost
-from lit_react.data.encoding import Batch, EncodedTable, Label, text_digest
+from lit_react.data.encoding import Batch, EncodedTable, text_digest
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.initial import representative, stratified
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
 from lit_react.data.sources import load_pool, load_tables
 from lit_react.data.splits import split
 from lit_react.data.tables import Source
-from lit_react.errors import UserError, WrongColumn
 
 if TYPE_CHECKING:
     from lit_react.tasks.base import TaskModule

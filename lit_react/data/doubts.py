@@ -6,8 +6,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lit_react.core.errors import UserError
 from lit_react.data.tables import Source
-from lit_react.errors import UserError
 
 ENOUGH = 20
 """Labels from which on most classes should be there twice."""

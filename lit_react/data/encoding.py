@@ -21,13 +21,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_react.annotation.ledger import Label
 from lit_react.data.batching import length_sorted_batches
 
 Batch = dict[str, Any]
 """What a model gets at once: tensors by name; a task may add lists (texts that its metrics read)."""
-
-Label = Any
-"""What was bought for one row, as JSON has it: a class id, a list of spans, a text. The task knows which."""
 
 
 class EncodedTable(Protocol):

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lit_react.annotation.ledger import Label
 from lit_react.data.batching import ShuffledBuckets
-from lit_react.data.encoding import Batch, EncodedTable, Label
+from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.data.pool import Rows, whole
 
 

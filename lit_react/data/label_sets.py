@@ -9,9 +9,9 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.classes import checked_names, no_such_label
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError, WrongColumn
 
 Names = list[str] | None
 """The names of a row's labels; None where they are unknown."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.tables import Split, is_list
-from lit_react.errors import UserError, WrongColumn
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
 """Around the first mention (the head) and the second (the tail), as SemEval-2010 Task 8 writes them."""

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from lit_react.annotation.ledger import Label
 from lit_react.data.batching import LengthSortedBatches
-from lit_react.data.encoding import Batch, EncodedTable, Label
+from lit_react.data.encoding import Batch, EncodedTable
 
 Rows = NDArray[np.int64]
 

@@ -13,8 +13,8 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from lit_react.core.errors import UserError
 from lit_react.data.tables import SUFFIXES, Split, read_table
-from lit_react.errors import UserError
 
 ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")

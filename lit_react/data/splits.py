@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import datasets
 import numpy as np
 
+from lit_react.core.errors import UserError
 from lit_react.data.pool import Rows
 from lit_react.data.tables import Source
-from lit_react.errors import UserError
 
 CARVED_VALIDATION = 100
 """Rows of a validation split that is carved without a size."""

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from lit_react.errors import UserError, WrongColumn
+from lit_react.core.errors import UserError, WrongColumn
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".json", ".parquet")

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_react.data.encoding import Batch, Label, TokenTable
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError, WrongColumn
+from lit_react.data.encoding import Batch, TokenTable
 from lit_react.data.tables import Source, Split, is_list, is_string
-from lit_react.errors import UserError, WrongColumn
 
 REFERENCES = "references"
 """Column with lists of further targets that are right, where the data has one."""

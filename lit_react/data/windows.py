@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from lit_react.data.encoding import Batch, Encode, Label, TokenTable, tokenize
+from lit_react.annotation.ledger import Label
+from lit_react.data.encoding import Batch, Encode, TokenTable, tokenize
 
 SPARE = 8
 """Tokens of a window that are left for special ones (two to four) and for a question cut within a character."""

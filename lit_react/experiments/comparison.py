@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lit_react.acquisition.strategies import STRATEGIES
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.experiments import statistics
 from lit_react.experiments.points import tidy_points
-from lit_react.experiments.results import Cell
+from lit_react.run.results import Cell
 
 CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
 SEED = 20  # of the resamples

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 import torch
 
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.core.workers import begin_worker
 from lit_react.experiments.jobs import Job, run_job
-from lit_react.workers import begin_worker
 
 Outcomes: TypeAlias = Generator[tuple[Job, str | None], None, None]
 """Jobs as they end, each with what went wrong or None; closing it ends those that run."""

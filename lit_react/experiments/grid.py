@@ -16,10 +16,10 @@ from jsonargparse import lazy_instance
 from tqdm import tqdm
 
 from lit_react.acquisition.policies.base import check_strategy
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
+from lit_react.core.same_work import dotted
 from lit_react.experiments.executors import Executor, LocalExecutor
 from lit_react.experiments.jobs import LOG, Job
-from lit_react.run_config import dotted
 
 Options = dict[str, Any]
 

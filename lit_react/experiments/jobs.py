@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_react.errors import UserError
-from lit_react.files import write_json
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_json
 
 RECORD, LOG = "cell.json", "output.log"
 OF_THE_GRID = ("rounds.budget", "rounds.stopping")
@@ -61,7 +61,7 @@ class Job:
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():
             return  # `fit` itself compares whatever lies there
-        from lit_react.run_config import FREE  # imports torch, for which a worker prepares first
+        from lit_react.run.run_config import FREE  # imports torch, for which a worker prepares first
 
         begun = json.loads(path.read_text())
         for name in sorted(begun.keys() | self.asked.keys()):
@@ -75,7 +75,7 @@ class Job:
         """The content of `result.json` if the cell is finished, else None."""
         if not (self.folder / RECORD).exists() or not (self.folder / "result.json").exists():
             return None
-        from lit_react.experiments.results import read_results  # imports torch too
+        from lit_react.run.results import read_results  # imports torch too
 
         results = read_results(self.folder)
         return results if results["stopped"] is not None else None

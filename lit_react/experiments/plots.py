@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lit_react.experiments.results import have_one_price
+from lit_react.run.results import have_one_price
 
 
 def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None:

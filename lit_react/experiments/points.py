@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lit_react.errors import UserError
-from lit_react.experiments.results import Cell, have_one_price
+from lit_react.core.errors import UserError
+from lit_react.run.results import Cell, have_one_price
 
 OTHER_METRICS = ("macro_f1", "ece")
 """Compared beside each task's own metric, where all cells have them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lit_react.core.files import write_atomically
 from lit_react.experiments.comparison import CEILING, Comparison, Difference, compare_grid
 from lit_react.experiments.curves import gain_curves, gains, learning_curves
 from lit_react.experiments.differences import focus_intervals, pairs_heat_map, sets_heat_map
@@ -21,7 +22,6 @@ from lit_react.experiments.pairs import (
     penalty_table,
     sets_table,
 )
-from lit_react.experiments.results import Grid, load_grid
 from lit_react.experiments.standings import (
     BELOW,
     REGIMES,
@@ -31,7 +31,7 @@ from lit_react.experiments.standings import (
     protocol_table,
     summary_table,
 )
-from lit_react.files import write_atomically
+from lit_react.run.results import Grid, load_grid
 
 NAMED = 20  # missing runs that are listed by name
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from lit_react.experiments import statistics
 from lit_react.experiments.comparison import CEILING, COLD, Comparison
-from lit_react.experiments.results import Cell
 from lit_react.experiments.tables import Entry, Table, number
+from lit_react.run.results import Cell
 
 TARGET = 0.95  # share of the reference score that label efficiency asks for
 BELOW = 0.5  # points under the best fixed rule that count as a loss on a data set

@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
 from lit_react.data.sources import load_texts
 from lit_react.data.splits import carve, groups_of
-from lit_react.errors import UserError
 from lit_react.pretraining.sentences import sentence_starts
 
 Ints = NDArray[np.int64]

@@ -26,7 +26,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES,
 )
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, most_tokens
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import Batch
-from lit_react.errors import UserError
 from lit_react.pretraining.encoders import head_sees
 from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.options import Training

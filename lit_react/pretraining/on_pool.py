@@ -10,14 +10,14 @@ import datasets
 import numpy as np
 import torch
 
+from lit_react.core.errors import UserError
+from lit_react.core.processes import is_first_process, signs_of_life, wait_for_first
+from lit_react.core.same_work import check_same_making
 from lit_react.data.encoding import text_digest
-from lit_react.errors import UserError
 from lit_react.pretraining.corpus import each_once, hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
 from lit_react.pretraining.options import Objective, Training
 from lit_react.pretraining.pretrain import CARD, learn
-from lit_react.processes import is_first_process, signs_of_life, wait_for_first
-from lit_react.run_config import check_same_making
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.transformer import PretrainedTask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 @dataclass

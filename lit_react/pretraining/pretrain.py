@@ -17,9 +17,12 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react import __version__
+from lit_react.core.errors import UserError
+from lit_react.core.files import put_in_place, write_json
+from lit_react.core.quiet import quiet
+from lit_react.core.same_work import check_same_making
+from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.encoding import cache_folder, text_digest
-from lit_react.errors import UserError
-from lit_react.files import put_in_place, write_json
 from lit_react.pretraining.corpus import Texts, passages
 from lit_react.pretraining.encoders import (
     bert_config,
@@ -36,11 +39,8 @@ from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Objective, Training
 from lit_react.pretraining.report import before_and_after, loss_curves
 from lit_react.pretraining.training import checkpoint, run
-from lit_react.quiet import quiet
-from lit_react.run_config import check_same_making
 from lit_react.tasks.pretrained import load_tokenizer
 from lit_react.tasks.transformer import MINILM
-from lit_react.tracking import Wandb, wandb_logger
 
 CARD = "pretraining.json"
 

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
-from lit_react.errors import UserError
-from lit_react.files import put_in_place
+from lit_react.core.errors import UserError
+from lit_react.core.files import put_in_place
 from lit_react.pretraining.examples import Examples, Stretches
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Training

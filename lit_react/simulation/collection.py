@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save as serialised
 
 from lit_react.acquisition.policies import QProposals
-from lit_react.files import write_atomically
+from lit_react.core.files import write_atomically
 from lit_react.simulation.comparison import Comparisons, Episodes, compare
 from lit_react.simulation.tasks import draw_task
 from lit_react.simulation.workers import Workplace, in_processes

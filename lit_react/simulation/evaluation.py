@@ -14,7 +14,7 @@ from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.callback import Purchase
 from lit_react.acquisition.policies import Fixed, Policy, QProposals
 from lit_react.acquisition.rewards import GainReward, Outcome
-from lit_react.files import write_json
+from lit_react.core.files import write_json
 from lit_react.simulation.environment import begin
 from lit_react.simulation.tasks import Parts, Task
 from lit_react.simulation.workers import Workplace, in_processes

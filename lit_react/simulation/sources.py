@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
-from lit_react.files import write_atomically
 from lit_react.simulation.tasks import Embedded, Parts
 from lit_react.tasks.linear_probe import LinearProbe
 

@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from lit_react.acquisition.policies import QProposals
+from lit_react.core.workers import begin_worker
 from lit_react.simulation.sources import load_sources
 from lit_react.simulation.tasks import Parts
-from lit_react.workers import begin_worker
 
 Job = TypeVar("Job")
 Plan = TypeVar("Plan")

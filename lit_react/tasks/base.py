@@ -16,11 +16,12 @@ from lightning.pytorch.cli import OptimizerCallable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_react.data.costs import ConstantCost, Cost
-from lit_react.data.encoding import Batch, EncodedTable, Label
+from lit_react.annotation.costs import ConstantCost, Cost
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_json
+from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError
-from lit_react.files import write_json
 from lit_react.tasks.optimisation import Optimised, Schedule
 
 if TYPE_CHECKING:

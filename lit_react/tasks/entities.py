@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.classes import checked_names
 from lit_react.data.tables import Source, Split, is_list, is_string
-from lit_react.errors import UserError, WrongColumn
 from lit_react.tasks.entity_metrics import spans
 
 BIO = re.compile(r"O|[BI]-.+")

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 
 @dataclass

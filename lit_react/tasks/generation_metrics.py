@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
 _INSTALL = 'expected `pip install -e ".[generation]"`'

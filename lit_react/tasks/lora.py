@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 from lit_react.tasks.pretrained import load_model, skeleton
 
 ADAPTERS = "adapter_model.safetensors"

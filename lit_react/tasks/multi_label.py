@@ -17,11 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
-from lit_react.data.costs import ConstantCost
-from lit_react.data.encoding import Batch, EncodedTable, Label, TokenTable, cache_folder, tokenize
+from lit_react.annotation.costs import ConstantCost
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError
+from lit_react.data.encoding import Batch, EncodedTable, TokenTable, cache_folder, tokenize
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
 from lit_react.tasks.optimisation import Schedule

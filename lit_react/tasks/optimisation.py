@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 PACKAGE = "package:"
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")

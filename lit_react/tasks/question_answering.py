@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForQuestionAnswering
 
-from lit_react.bounds import expect
+from lit_react.annotation.costs import TokenCost
+from lit_react.annotation.ledger import Label
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 from lit_react.data.answers import CONTEXT, FLAT_TEXT, locate, read_questions
-from lit_react.data.costs import TokenCost
-from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder
 from lit_react.data.splits import groups_of
 from lit_react.data.tables import Source, Split
 from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
-from lit_react.errors import UserError
 from lit_react.tasks.answer_metrics import AnswerScores, Language
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA

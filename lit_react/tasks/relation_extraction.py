@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import (
     Batch,
     Encode,
@@ -27,7 +28,6 @@ from lit_react.data.encoding import (
 )
 from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, without_markers
 from lit_react.data.tables import Source, Split
-from lit_react.errors import UserError
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
 from lit_react.tasks.fine_tuning import FineTuning

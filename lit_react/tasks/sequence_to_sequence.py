@@ -18,12 +18,13 @@ from torch.nn import functional as F
 from transformers import AutoModelForSeq2SeqLM, LogitsProcessorList, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from lit_react.bounds import expect
-from lit_react.data.costs import TokenCost
-from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding, tokenize
+from lit_react.annotation.costs import TokenCost
+from lit_react.annotation.ledger import Label
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, mean_embedding, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
-from lit_react.errors import UserError
 from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
 from lit_react.tasks.lora import LoRA

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
+from lit_react.annotation.ledger import Label
 from lit_react.augmentation.features.base import View
+from lit_react.core.errors import UserError
 from lit_react.data.classes import number_classes
-from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, sentence_embedding, tokenize
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, sentence_embedding, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.words import split_words
-from lit_react.errors import UserError
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.fine_tuning import FineTuning

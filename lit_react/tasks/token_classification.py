@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from lit_react.data.costs import TokenCost
-from lit_react.data.encoding import Batch, EncodedTable, Label, cache_folder, mean_embedding
+from lit_react.annotation.costs import TokenCost
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, mean_embedding
 from lit_react.data.tables import Source, Split
 from lit_react.data.words import WordTable, tokenize_words
-from lit_react.errors import UserError
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
 from lit_react.tasks.entity_metrics import EntityF1
 from lit_react.tasks.fine_tuning import FineTuning

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
-from lit_react.errors import UserError
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import ADAPTERS, LoRA

@@ -10,7 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.tasks.generation_metrics import GenerationMetrics, TranslationScores
 from lit_react.tasks.lora import LoRA
 from lit_react.tasks.optimisation import Schedule

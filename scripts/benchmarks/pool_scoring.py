@@ -30,7 +30,7 @@ from lit_react.acquisition.scoring import collect_signals
 from lit_react.cli import main as lit_react
 from lit_react.data.pool import Pool
 from lit_react.data.sources import load_texts
-from lit_react.experiments.results import read_results
+from lit_react.run.results import read_results
 from lit_react.tasks import TextClassification
 
 NO_SIGNALS: frozenset[str] = frozenset()

@@ -44,7 +44,7 @@ from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.signals import Rows
 from lit_react.acquisition.strategies import find_strategy
-from lit_react.files import write_atomically
+from lit_react.core.files import write_atomically
 from lit_react.simulation import comparison
 from lit_react.simulation.collection import collect
 from lit_react.simulation.comparison import Episodes

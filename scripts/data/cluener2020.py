@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lit_react.files import write_lines
+from lit_react.core.files import write_lines
 
 FILES = {"train.json": "train.jsonl", "dev.json": "validation.jsonl"}
 

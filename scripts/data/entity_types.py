@@ -15,9 +15,9 @@ from pathlib import Path
 import datasets
 import pyarrow as pa
 
+from lit_react.core.files import write_lines
 from lit_react.data.sources import load_tables
 from lit_react.data.tables import Split
-from lit_react.files import write_lines
 
 FILES = {"pool": "train", "validation": "validation", "test": "test"}
 

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from lit_react.experiments.jobs import RECORD
-from lit_react.experiments.results import load_grid
+from lit_react.run.results import load_grid
 
 
 def archive(folder: Path, path: Path) -> int:

@@ -14,9 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lit_react.errors import UserError
-from lit_react.experiments.results import load_grid
+from lit_react.core.errors import UserError
 from lit_react.experiments.statistics import standard_error, wilcoxon
+from lit_react.run.results import load_grid
 
 Curve = dict[float, float]
 """Cost → points of the test metric."""

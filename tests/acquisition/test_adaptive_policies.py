@@ -13,8 +13,8 @@ from lit_react.acquisition.policies.bandit import DEFAULT_ARMS
 from lit_react.acquisition.policies.tailor import class_worth
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.cli import main
-from lit_react.errors import UserError
-from lit_react.state import RunState
+from lit_react.core.errors import UserError
+from lit_react.run.state import RunState
 
 ARMS = ["margin", "entropy", "random"]
 

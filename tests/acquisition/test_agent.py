@@ -10,7 +10,7 @@ from torch import nn
 
 from lit_react.acquisition.agent import POINTS, Agent
 from lit_react.acquisition.guard import Guard
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 class Values(nn.Module):

@@ -17,9 +17,9 @@ from lit_react.acquisition.policies import ALBL, TAILOR, Fixed, QProposals, QSam
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.stopping import Stopping
 from lit_react.acquisition.strategies import STRATEGIES
-from lit_react.data.ledger import Ledger, Query
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.core.errors import UserError
 from lit_react.data.pool import Pool
-from lit_react.errors import UserError
 
 ROWS = 30
 INITIAL = 4

@@ -9,7 +9,7 @@ from lit_react.acquisition.features import SAMPLE_FEATURES, FeatureMap, History
 from lit_react.acquisition.policies import Fixed, Proposal, QProposals, QSamples
 from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.strategies import STRATEGIES
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 def generator(seed=0):

@@ -10,7 +10,7 @@ from tiny import linear_policy, random_policy
 from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from lit_react.acquisition.stopping import Stopping
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import NEEDS, SCORES, STRATEGIES, find_strategy, needs_of
 from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 RANKING = {"least_confidence", "margin", "entropy", "cal", "density_weighted_margin", *SCORES}
 GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from

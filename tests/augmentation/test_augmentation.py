@@ -24,9 +24,9 @@ from lit_react.augmentation.preparation import Seen, under_present_weights
 from lit_react.augmentation.texts import WordDropout
 from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_rows import FitRows
-from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
 
 

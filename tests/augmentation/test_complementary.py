@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lit_react.augmentation.complementary import ComplementaryLabels, log_not
 from lit_react.augmentation.labels import SelfTraining
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 logits_of = st.integers(2, 6).flatmap(
     lambda classes: st.lists(

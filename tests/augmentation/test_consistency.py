@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit_react.augmentation.consistency import Consistency
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 def logits_of(*rows: tuple[float, ...]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lit_react.augmentation.contrastive import Contrastive
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 def test_the_loss_is_that_of_the_paper_worked_out_by_hand() -> None:

@@ -15,7 +15,7 @@ from lit_react.augmentation.features.base import FeatureAugmentation, Step
 from lit_react.augmentation.features.feature_memory import FeatureMemory
 from lit_react.augmentation.features.feature_space import Gaussians, Smote, class_balanced, class_gaussians
 from lit_react.augmentation.features.mixup import Mixup
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 CPU = torch.device("cpu")
 

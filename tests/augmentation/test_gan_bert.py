@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_react.augmentation.features.base import Step
 from lit_react.augmentation.features.gan_bert import GanBert, discriminator_loss, generator_loss
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -20,7 +20,7 @@ from lit_react.augmentation.labels.label_gan.losses import (
     prior_gap,
 )
 from lit_react.augmentation.labels.label_gan.networks import Discriminator, FeatureNetwork, Views
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = {"pretraining_steps": 10, "steps": 40}

@@ -11,7 +11,7 @@ from lit_react.acquisition.strategies import geometry
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
 from lit_react.augmentation.labels.neighbour_vote import NeighbourVote
 from lit_react.augmentation.labels.self_training import SelfTraining
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 GENERATORS = [SelfTraining(threshold=0.0), NeighbourVote(threshold=0.0)]
 

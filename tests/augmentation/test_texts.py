@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lit_react.augmentation.texts import Several, TextAugmentation, Varied, WordDropout, WordSwap
+from lit_react.core.errors import UserError
 from lit_react.data.words import split_words
-from lit_react.errors import UserError
 
 RULES = {
     "dropout": WordDropout(0.3),

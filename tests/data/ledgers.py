@@ -1,6 +1,6 @@
 """Ledgers for tests."""
 
-from lit_react.data.ledger import Ledger, Query
+from lit_react.annotation.ledger import Ledger, Query
 
 
 def opened(path, budget=10.0, fingerprint="data", **options):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import load_source
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 ROWS = {"text": ["one", "two", "three"], "label": ["b", "a", "b"]}
 

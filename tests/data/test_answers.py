@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lit_react.core.errors import UserError
 from lit_react.data.answers import locate, read_questions
 from lit_react.data.sources import load_tables
 from lit_react.data.tables import read_table
-from lit_react.errors import UserError
 
 CONTEXT = "the cat saw the other cat ."
 

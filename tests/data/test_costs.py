@@ -2,8 +2,8 @@ import datasets
 import numpy as np
 import pytest
 
-from lit_react.data.costs import ColumnCost, ConstantCost, TokenCost
-from lit_react.errors import UserError
+from lit_react.annotation.costs import ColumnCost, ConstantCost, TokenCost
+from lit_react.core.errors import UserError
 
 
 def table(**columns):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import buy, connect
 
-from lit_react.data.costs import ConstantCost, TokenCost
+from lit_react.annotation.costs import ConstantCost, TokenCost
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.tasks import LinearProbe, TextClassification
 
 HEADER = ["text", "label"]

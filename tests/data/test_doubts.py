@@ -3,9 +3,9 @@
 import datasets
 import pytest
 
+from lit_react.core.errors import UserError
 from lit_react.data.doubts import doubts
 from lit_react.data.tables import Source
-from lit_react.errors import UserError
 from lit_react.tasks import QuestionAnswering, TextClassification
 
 

@@ -100,7 +100,7 @@ def test_what_the_hub_refuses_is_told_in_one_line(monkeypatch, reason):
 
 def test_a_hub_that_is_switched_off_is_told_at_once():
     code = (
-        "from lit_react.data.sources import load_tables; from lit_react.errors import UserError\n"
+        "from lit_react.data.sources import load_tables; from lit_react.core.errors import UserError\n"
         "try: load_tables('hf:owner/name')\n"
         "except UserError as error: print(error)"
     )

@@ -7,8 +7,8 @@ import sys
 import pytest
 from ledgers import opened, query, without_times
 
-from lit_react.data.ledger import Ledger, Query
-from lit_react.errors import UserError
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.core.errors import UserError
 
 
 def test_everything_is_there_when_opened_again(path):
@@ -141,8 +141,8 @@ def test_a_closed_ledger_can_be_closed_again(path):
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from lit_react.data.ledger import Ledger, Query
-from lit_react.errors import UserError
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.core.errors import UserError
 path, what = Path(sys.argv[1]), sys.argv[2]
 try:
     ledger = Ledger(path, budget=10, fingerprint="data", read_only=what == "read")

@@ -3,9 +3,9 @@ import logging
 
 import pytest
 
-from lit_react.data.ledger import Query
-from lit_react.data.oracles import FileOracle, GoldOracle
-from lit_react.errors import UserError
+from lit_react.annotation.ledger import Query
+from lit_react.annotation.oracles import FileOracle, GoldOracle
+from lit_react.core.errors import UserError
 
 NAMES = ["sports", "politik", "经济"]
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from lit_react.core.errors import UserError
 from lit_react.data.tables import read_table
-from lit_react.errors import UserError
 from lit_react.tasks import Summarization, Translation
 
 

@@ -16,12 +16,12 @@ import yaml
 from tiny import command
 
 from lit_react.cli import main
-from lit_react.commands import COMMANDS
-from lit_react.errors import UserError
+from lit_react.cli.commands import COMMANDS
+from lit_react.core.errors import UserError
+from lit_react.core.same_work import dotted
 from lit_react.experiments.executors import DIED, Executor, LocalExecutor, Outcomes, RayExecutor
 from lit_react.experiments.grid import plan
 from lit_react.experiments.jobs import Job, run_job
-from lit_react.run_config import dotted
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 ARCHIVES = CONFIGS.parent / "docs" / "results"

@@ -13,7 +13,7 @@ from lit_react.experiments.label_counts import (
     scores_at,
 )
 from lit_react.experiments.report import report
-from lit_react.experiments.results import load_grid
+from lit_react.run.results import load_grid
 
 
 def comparison(folder, focus="ours", baseline="plain"):

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from lit_react.experiments.curves import spread_out
 from lit_react.experiments.pages import Picture, Section, as_html
 from lit_react.experiments.report import make_sections, report
-from lit_react.experiments.results import load_grid
 from lit_react.experiments.tables import Entry, Table, as_latex, interval, number, probability
+from lit_react.run.results import load_grid
 
 # ---- entries
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from grids import write_cell
 
-from lit_react.experiments.results import read_results
+from lit_react.run.results import read_results
 
 TABLES = Path(__file__).parent.parent.parent / "scripts" / "tables"
 LABELS = (10, 50)

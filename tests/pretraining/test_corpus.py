@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, RobertaTokenizer
 
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.pretraining.corpus import Passages, Texts, joined, passages, sentence_ends
 from lit_react.pretraining.sentences import sentence_starts
 from lit_react.tasks import QuestionAnswering, TextClassification

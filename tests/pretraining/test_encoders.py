@@ -15,7 +15,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.pretraining.encoders import bert_config, check_objectives, new_bert, pretrained_encoder, train_tokenizer
 from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.module import Pretraining

@@ -18,9 +18,9 @@ from transformers import AutoModel
 
 from lit_react import processes
 from lit_react.cli import main
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.tables import Split
-from lit_react.errors import UserError
 from lit_react.pretraining import on_pool
 from lit_react.pretraining.corpus import each_once
 from lit_react.pretraining.module import Pretraining

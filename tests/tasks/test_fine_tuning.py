@@ -19,8 +19,8 @@ from transformers import (
     T5Config,
 )
 
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.tasks import RelationExtraction, TextClassification, TokenClassification
 from lit_react.tasks.fine_tuning import FineTuning, layers_of
 from lit_react.tasks.lora import LoRA

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import corpus_bleu, corpus_chrf
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.tasks.generation_metrics import RougeScores, TranslationScores, bleu_variance
 
 WORDS = st.sampled_from(["the", "The", "cat", "cats", "sitting", "on", "mats", ".", ",", "3.5", "don't", "naïve", "猫"])

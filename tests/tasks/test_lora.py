@@ -25,8 +25,8 @@ from transformers import (
 
 from lit_react.acquisition.callback import load_best_weights
 from lit_react.cli import main
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.tasks import TextClassification
 from lit_react.tasks import lora as module_of_lora
 from lit_react.tasks.lora import ADAPTERS, LoRA, head_parts

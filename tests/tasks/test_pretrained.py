@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, resolve, weights_digest
 
 

@@ -8,10 +8,10 @@ import torch
 from task_cases.question_answering import options
 from tiny import QUIET, documented_code
 
-from lit_react.data.costs import TokenCost
+from lit_react.annotation.costs import TokenCost
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import text_digest
-from lit_react.errors import UserError
 from lit_react.tasks import QuestionAnswering
 from lit_react.tasks.answer_metrics import squad_scores
 

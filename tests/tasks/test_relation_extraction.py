@@ -13,10 +13,10 @@ from task_cases import relation_extraction as case
 from tiny import QUIET, documented_code
 from transformers import AutoModel, AutoTokenizer
 
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.pairs import MARKERS, OFFSETS, mark_pairs, mentions, without_markers
 from lit_react.data.tables import Split, read_table
-from lit_react.errors import UserError
 from lit_react.tasks import RelationExtraction, TextClassification
 from lit_react.tasks.relation_extraction import RelationMetrics, window
 from lit_react.tasks.relation_metrics import RelationF1

@@ -13,8 +13,8 @@ from task_cases.translation import options as translation_case
 from tiny_seq2seq import build_bart, build_t5
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.tasks import Translation
 from lit_react.tasks.lora import LoRA
 

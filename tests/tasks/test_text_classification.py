@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel, pipeline
 
 from lit_react.acquisition.callback import load_best_weights
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.errors import UserError
 from lit_react.tasks import TextClassification
 
 NAMES = ["business", "entertainment", "politics", "sports"]

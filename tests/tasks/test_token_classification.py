@@ -13,9 +13,9 @@ from tiny import QUIET, documented_code
 from torch.nn import functional as F
 from transformers import RobertaConfig, RobertaModel, RobertaTokenizer, pipeline
 
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.tables import Split, read_table
-from lit_react.errors import UserError
 from lit_react.tasks import TokenClassification
 from lit_react.tasks.entities import entities_of, tag_names, tags_of
 

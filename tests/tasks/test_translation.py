@@ -10,8 +10,8 @@ from tiny_seq2seq import build_t5
 from transformers import M2M100Config, NllbTokenizer
 from transformers import M2M100ForConditionalGeneration as Nllb
 
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import tokenizer_digest
-from lit_react.errors import UserError
 from lit_react.tasks import Translation
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "models" / "small_seq2seq.py"

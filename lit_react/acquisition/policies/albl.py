@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
 from lit_react.acquisition.policies.base import Proposal
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 
 class ALBL(Bandit):

@@ -10,7 +10,7 @@ import numpy as np
 from lit_react.acquisition.policies.base import Policy, check_strategy
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import find_strategy
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 DEFAULT_ARMS = ("margin", "entropy", "badge", "cluster_margin", "typiclust", "coverage", "random")
 

@@ -15,7 +15,7 @@ from lit_react.acquisition.agent import Options
 from lit_react.acquisition.features import FeatureMap
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import find_strategy, needs_of
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 @dataclass(frozen=True)

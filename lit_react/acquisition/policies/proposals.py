@@ -9,7 +9,7 @@ import numpy as np
 from lit_react.acquisition.policies.base import Policy, Proposal, check_strategy
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies import find_strategy
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 DEFAULT_STRATEGIES = (
     "facility_location",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
 from lit_react.acquisition.policies.base import Proposal
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class TAILOR(Bandit):

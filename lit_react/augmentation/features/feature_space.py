@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lit_react.augmentation.features.base import FeatureAugmentation, Step
 from lit_react.augmentation.features.feature_memory import FeatureMemory
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class Smote(FeatureAugmentation):

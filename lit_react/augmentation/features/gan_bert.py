@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from lit_react.augmentation.features.base import FeatureAugmentation, Step
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class GanBert(FeatureAugmentation):

@@ -9,7 +9,7 @@ import numpy as np
 from lit_react.acquisition.strategies.geometry import load, nearest
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
 from lit_react.augmentation.labels.embedding_classifier import Float32s, class_probabilities, one_hot
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 
 class NeighbourVote(LabelGenerator):

@@ -12,7 +12,7 @@ import torch
 
 from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
 from lit_react.augmentation.texts.masked_words import MaskedWords, parts_of
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 from lit_react.data.batching import length_sorted_batches
 
 Draws = Mapping[int, float]

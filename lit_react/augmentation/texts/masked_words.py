@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 from lit_react.pretraining.encoders import check_objectives, head_sees, position_limit, pretrained_tokenizer
 from lit_react.tasks.pretrained import load_as_trained
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
-from lit_react.bounds import expect
+from lit_react.core.bounds import expect
 
 Places = NDArray[np.int64]
 

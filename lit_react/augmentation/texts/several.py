@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lit_react.augmentation.texts.base import TextAugmentation, Varied
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 class Several(TextAugmentation):

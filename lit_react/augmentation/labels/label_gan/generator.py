@@ -22,8 +22,8 @@ from lit_react.augmentation.labels.label_gan.training import (
     distinct_in_order,
     logistic_regression,
 )
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 CHUNK = 2048
 """Rows that are scored at once: a block of this size times the anchors is all that scoring keeps."""

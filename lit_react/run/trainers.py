@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from lightning.pytorch.loggers import Logger
 
 from lit_react.acquisition.callback import AcquisitionCallback
-from lit_react.errors import UserError
-from lit_react.steps import Steps
+from lit_react.core.errors import UserError
+from lit_react.run.steps import Steps
 
 
 class RoundBar(RichProgressBar):

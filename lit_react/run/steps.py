@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lit_react.bounds import expect
-from lit_react.errors import UserError
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
 
 if TYPE_CHECKING:
     import lightning as L

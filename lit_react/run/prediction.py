@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, distributed
 
-from lit_react.errors import UserError
-from lit_react.files import write_atomically, write_lines
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically, write_lines
 
 
 class PredictionWriter(BasePredictionWriter):

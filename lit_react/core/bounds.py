@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 
 def expect(

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from importlib import import_module
 
-from lit_react.one_line import OneLineParser
+from lit_react.cli.one_line import OneLineParser
 
 
 @dataclass(frozen=True)

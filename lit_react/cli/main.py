@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lit_react.commands import COMMANDS, LIGHTNING, run_command
-from lit_react.errors import UserError
-from lit_react.one_line import cause, configs_first
+from lit_react.cli.commands import COMMANDS, LIGHTNING, run_command
+from lit_react.cli.one_line import cause, configs_first
+from lit_react.core.errors import UserError
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import ArgsType
@@ -26,7 +26,7 @@ def main(args: ArgsType = None) -> None:
         if isinstance(words, list) and words[0] in COMMANDS:
             run_command(words[0], words[1:])
         else:
-            from lit_react.lightning_cli import run_lightning  # seconds of imports
+            from lit_react.cli.lightning_cli import run_lightning  # seconds of imports
 
             run_lightning(words)
     except (UserError, ValueError) as error:

@@ -13,7 +13,7 @@ import lightning as L
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.refit import MakeRefitTrainer, refit
+from lit_react.run.refit import MakeRefitTrainer, refit
 from lit_react.tasks.base import TaskModule
 
 Result = dict[str, Any]

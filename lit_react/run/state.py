@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from lit_react.errors import UserError
-from lit_react.files import write_atomically
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically
 
 STATE = "state.pt"
 """The file, in the folder of the run."""

@@ -24,29 +24,30 @@ from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.rewards import GainReward
+from lit_react.annotation.ledger import Ledger, Query
 from lit_react.augmentation.augmentation import Augmentation
-from lit_react.bounds import expect
-from lit_react.commands import COMMANDS
+from lit_react.cli.commands import COMMANDS
+from lit_react.cli.one_line import OneLineParser, cause
+from lit_react.core.bounds import expect
+from lit_react.core.errors import LabelsPending, UserError
+from lit_react.core.files import write_atomically
+from lit_react.core.processes import check_launch, is_first_process
+from lit_react.core.quiet import quiet
+from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
-from lit_react.data.ledger import Ledger, Query
-from lit_react.errors import LabelsPending, UserError
 from lit_react.experiments.plots import learning_curve
 from lit_react.experiments.tables import rounds_table
-from lit_react.files import write_atomically
-from lit_react.one_line import OneLineParser, cause
-from lit_react.prediction import PredictionWriter
 from lit_react.pretraining.on_pool import PoolPretraining
-from lit_react.processes import check_launch, is_first_process
-from lit_react.quiet import quiet
-from lit_react.rounds import Rounds, first_queries, label_counts, run_rounds
-from lit_react.run_config import check_same_run
-from lit_react.state import RunState
-from lit_react.steps import check_validations, few_batches
+from lit_react.run.prediction import PredictionWriter
+from lit_react.run.rounds import Rounds, first_queries, label_counts, run_rounds
+from lit_react.run.run_config import check_same_run
+from lit_react.run.state import RunState
+from lit_react.run.steps import check_validations, few_batches
+from lit_react.run.tracking import Tracker
+from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
-from lit_react.tracking import Tracker, Wandb, wandb_logger
-from lit_react.trainers import OF_THE_TASK, RoundTrainers, new_trainer
 
 log = logging.getLogger("lit_react")
 TRAINER_DEFAULTS = {

@@ -18,21 +18,20 @@ import numpy as np
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping
-from lit_react.bounds import expect
+from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
+from lit_react.annotation.oracles import Answers, FileOracle, GoldOracle
+from lit_react.core.bounds import expect
+from lit_react.core.errors import LabelsPending, UserError
+from lit_react.core.files import put_in_place, read_lines, write_json, write_lines
+from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.encoding import Label
-from lit_react.data.ledger import SLACK, Ledger, Query
-from lit_react.data.oracles import Answers, FileOracle, GoldOracle
-from lit_react.errors import LabelsPending, UserError
-from lit_react.experiments.results import write_results
-from lit_react.files import put_in_place, read_lines, write_json, write_lines
-from lit_react.processes import is_first_process, wait_for_all
-from lit_react.round_fit import fit_and_test
-from lit_react.state import RunState
-from lit_react.steps import Steps
+from lit_react.run.results import write_results
+from lit_react.run.round_fit import fit_and_test
+from lit_react.run.state import RunState
+from lit_react.run.steps import Steps
+from lit_react.run.tracking import Tracker
+from lit_react.run.trainers import RoundTrainers
 from lit_react.tasks.base import TaskModule
-from lit_react.tracking import Tracker
-from lit_react.trainers import RoundTrainers
 
 log = logging.getLogger("lit_react")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_react import __version__
-from lit_react.errors import UserError
-from lit_react.files import write_json
-from lit_react.state import RunState
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_json
+from lit_react.run.state import RunState
 
 
 def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:

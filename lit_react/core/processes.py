@@ -13,7 +13,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import distributed
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 BEAT, PATIENCE = 5.0, 180.0
 """Seconds: between two signs of life of the first process; without any before the others give up (a network's file

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lit_react.data.encoding import Label
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
+
+Label = Any
+"""What was bought for one row, as JSON has it: a class id, a list of spans, a text. The task knows which."""
 
 SCHEMA_VERSION = "2"
 WAIT_SECONDS = 10.0

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser
 
-from lit_react.errors import UserError
+from lit_react.core.errors import UserError
 
 E = TypeVar("E", bound=BaseException)
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from lit_react.data.encoding import Label
-from lit_react.data.ledger import Query
-from lit_react.errors import UserError
-from lit_react.files import write_lines
+from lit_react.annotation.ledger import Label, Query
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_lines
 
 log = logging.getLogger("lit_react")
 Answers = dict[tuple[str, int], Label]

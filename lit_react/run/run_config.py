@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_react.data.ledger import has_purchases
-from lit_react.errors import UserError
-from lit_react.files import write_json
-from lit_react.state import STATE
+from lit_react.annotation.ledger import has_purchases
+from lit_react.core.errors import UserError
+from lit_react.core.same_work import dotted
+from lit_react.run.state import STATE
 
 FREE = (
     "acquisition.batch_size",
@@ -75,30 +74,3 @@ def _switched(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
         for key, value in one.items()
         if value is None and any(name.startswith(f"{key}.") for name in other)
     }
-
-
-def check_same_making(path: Path, made_of: dict[str, Any], what: str) -> None:
-    """Compare what a folder's work is made of with what it was begun with; the first call writes that down.
-
-    Args:
-        path: the file, in the folder.
-        made_of: JSON values; their order counts. Keys that are left out are not compared.
-        what: names the work.
-
-    Raises:
-        UserError: a value was changed.
-    """
-    if not path.exists():
-        write_json(path, made_of)
-    old, new = json.loads(path.read_text()), json.loads(json.dumps(made_of))
-    for key, value in new.items():
-        if json.dumps(old.get(key)) != json.dumps(value):
-            raise UserError(f"{path}: this {what} was begun with other {key}; restore it, or choose another folder")
-
-
-def dotted(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one of dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

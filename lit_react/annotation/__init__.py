@@ -1,0 +1,1 @@
+"""Who labels and for what money: oracles, the ledger, costs."""

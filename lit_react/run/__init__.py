@@ -1,0 +1,1 @@
+"""A run: buy, fit, acquire, test, save, until something ends it."""
