@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lit_react.acquisition.features import FeatureMap, History
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.simulation.head import Head, fit_head
+from lit_react.core.logistic_regression import LinearClassifier, fit_logistic_regression
 from lit_react.simulation.tasks import Task
 
 VALIDATION_SIZE = 100
@@ -31,14 +31,14 @@ class Annotation:
         before: the state before the last purchase; None at the start.
     """
 
-    head: Head
+    head: LinearClassifier
     history: History
 
     def __init__(self, task: Task, labeled: Rows, before: Annotation | None = None) -> None:
         self.task, self.labeled = task, np.sort(labeled)
         pool, start = task.pool, before.head if before else None
         known = pool.labels[self.labeled]
-        self.head = fit_head(pool.embeddings[self.labeled], known, task.num_classes, task.l2, start)
+        self.head = fit_logistic_regression(pool.embeddings[self.labeled], known, task.num_classes, task.l2, start)
         probabilities = self.head.probabilities(task.test.embeddings)
         right = probabilities.argmax(1) == task.test.labels
         self.accuracy = float((right[VALIDATION_SIZE:] if len(right) > VALIDATION_SIZE else right).mean())

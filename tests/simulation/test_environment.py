@@ -12,8 +12,8 @@ from lit_react.acquisition.features import STATE_FEATURES, FeatureMap, History
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.core.logistic_regression import fit_logistic_regression
 from lit_react.simulation.environment import VALIDATION_SIZE, Annotation, begin
-from lit_react.simulation.head import fit_head
 from lit_react.simulation.tasks import Embedded
 
 
@@ -80,7 +80,7 @@ def test_the_head_is_fitted_to_the_labels_that_were_bought():
     task = world()
     for now in walk(task, 3):
         labels = task.pool.labels[now.labeled]
-        cold = fit_head(task.pool.embeddings[now.labeled], labels, task.num_classes, task.l2)
+        cold = fit_logistic_regression(task.pool.embeddings[now.labeled], labels, task.num_classes, task.l2)
         test = task.test.embeddings
         assert np.abs(now.head.probabilities(test) - cold.probabilities(test)).max() < 1e-2
 

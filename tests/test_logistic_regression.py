@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from lit_react.simulation import head as module
-from lit_react.simulation.head import Head, fit_head
+from lit_react.core import logistic_regression as module
+from lit_react.core.logistic_regression import LinearClassifier, fit_logistic_regression
 
 SHAPES = {"more dimensions than rows": (60, 96), "more rows than dimensions": (250, 12)}
 
@@ -42,7 +42,11 @@ def scikit_learns(features, labels, l2):
     model = LogisticRegression(C=(2 if binary else 1) / l2, tol=1e-10, max_iter=20_000)
     model.fit(features.astype(float), labels)
     weight, bias = model.coef_.T, model.intercept_
-    return Head(np.hstack([-weight / 2, weight / 2]), np.append(-bias / 2, bias / 2)) if binary else Head(weight, bias)
+    return (
+        LinearClassifier(np.hstack([-weight / 2, weight / 2]), np.append(-bias / 2, bias / 2))
+        if binary
+        else LinearClassifier(weight, bias)
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -52,7 +56,7 @@ def scikit_learns(features, labels, l2):
 def test_a_fit_is_scikit_learns_logistic_regression(shape, classes, l2):
     features, labels = clusters(*shape, classes)
     unseen, _ = clusters(200, shape[1], classes, seed=1)
-    head, exact = fit_head(features, labels, classes, l2), scikit_learns(features, labels, l2)
+    head, exact = fit_logistic_regression(features, labels, classes, l2), scikit_learns(features, labels, l2)
     expected = exact.probabilities(unseen.astype(float))
     assert np.abs(head.probabilities(unseen) - expected).max() < 1e-2
     least = loss(exact, features, labels, l2)
@@ -73,8 +77,8 @@ def test_a_warm_start_gives_the_same_head_in_fewer_steps(monkeypatch, shape, cla
     monkeypatch.setattr(module, "minimize", counted)
     features, labels = clusters(*shape, classes)
     fewer = len(labels) - 6
-    before = fit_head(features[:fewer], labels[:fewer], classes, 0.05)
-    cold, warm = (fit_head(features, labels, classes, 0.05, start) for start in (None, before))
+    before = fit_logistic_regression(features[:fewer], labels[:fewer], classes, 0.05)
+    cold, warm = (fit_logistic_regression(features, labels, classes, 0.05, start) for start in (None, before))
     unseen, _ = clusters(200, shape[1], classes, seed=1)
     assert np.abs(cold.probabilities(unseen) - warm.probabilities(unseen)).max() < 1e-2
     assert loss(warm, features, labels, 0.05) == pytest.approx(loss(cold, features, labels, 0.05), rel=1e-4)
@@ -84,8 +88,8 @@ def test_a_warm_start_gives_the_same_head_in_fewer_steps(monkeypatch, shape, cla
 def test_a_start_far_away_does_not_matter():
     features, labels = clusters(60, 96, 5)
     rng = np.random.default_rng(0)
-    far = Head(rng.normal(size=(96, 5)).astype(np.float32) * 20, np.full(5, 7, dtype=np.float32))
-    heads = fit_head(features, labels, 5, 0.05), fit_head(features, labels, 5, 0.05, far)
+    far = LinearClassifier(rng.normal(size=(96, 5)).astype(np.float32) * 20, np.full(5, 7, dtype=np.float32))
+    heads = fit_logistic_regression(features, labels, 5, 0.05), fit_logistic_regression(features, labels, 5, 0.05, far)
     assert np.abs(heads[0].probabilities(features) - heads[1].probabilities(features)).max() < 1e-2
 
 
@@ -93,7 +97,7 @@ def test_it_minimises_what_a_linear_probe_minimises():
     """`LinearProbe`: mean cross-entropy + l2 / (2 n) · ‖W‖², here written with its own operations."""
     features, labels = clusters(60, 96, 5)
     x, y, l2 = torch.from_numpy(features).double(), torch.from_numpy(labels), 0.05
-    head = fit_head(features, labels, 5, l2)
+    head = fit_logistic_regression(features, labels, 5, l2)
     weight, bias = (torch.from_numpy(part).double().requires_grad_() for part in (head.weight, head.bias))
 
     def objective(w, b):
@@ -113,7 +117,7 @@ def test_it_minimises_what_a_linear_probe_minimises():
 def test_classes_without_labels_get_no_weight_and_next_to_no_probability():
     features, labels = clusters(60, 96, 5)
     kept = labels < 3
-    head = fit_head(features[kept], labels[kept], 5, 0.05)
+    head = fit_logistic_regression(features[kept], labels[kept], 5, 0.05)
     assert np.isfinite(head.weight).all()
     assert head.probabilities(features)[:, 3:].max() < 0.1
     assert head.probabilities(features).sum(1) == pytest.approx(np.ones(60), abs=1e-5)
@@ -122,7 +126,7 @@ def test_classes_without_labels_get_no_weight_and_next_to_no_probability():
 @pytest.mark.parametrize("copies", [1, 7])
 def test_labels_of_one_class_and_copies_of_one_row_break_nothing(copies):
     features, _ = clusters(5, 8, 2)
-    head = fit_head(np.repeat(features[:1], copies, axis=0), np.zeros(copies, dtype=np.int64), 3, 0.05)
+    head = fit_logistic_regression(np.repeat(features[:1], copies, axis=0), np.zeros(copies, dtype=np.int64), 3, 0.05)
     p = head.probabilities(features)
     assert np.isfinite(p).all()
     assert (p.argmax(1) == 0).all()

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression that refits in milliseconds: the learner of a simulated round."""
+"""Multinomial logistic regression that refits in milliseconds on few rows of many dimensions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from lit_react.acquisition.signals import Rows
-
 Float32s = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Head:
-    """A linear classifier.
+class LinearClassifier:
+    """A linear classifier that was fitted.
 
     Attributes:
         weight: float32 [d, C].
@@ -34,7 +33,9 @@ class Head:
         return logits
 
 
-def fit_head(features: Float32s, labels: Rows, num_classes: int, l2: float, start: Head | None = None) -> Head:
+def fit_logistic_regression(
+    features: Float32s, labels: Rows, num_classes: int, l2: float, start: LinearClassifier | None = None
+) -> LinearClassifier:
     """Minimise Σ cross-entropy + l2 / 2 · ‖W‖², as `LinearProbe` and scikit-learn's `LogisticRegression(C=1/l2)` do.
 
     The solution lies in the span of the features, so L-BFGS runs in their eigenbasis, of at most n dimensions, scaled
@@ -46,7 +47,7 @@ def fit_head(features: Float32s, labels: Rows, num_classes: int, l2: float, star
         labels: int64 [n], class ids.
         num_classes: C.
         l2: 1 / C of scikit-learn.
-        start: where the search begins, the head of the round before; None: zeros.
+        start: where the search begins, such as the round before; None: at zeros.
     """
     n = len(features)
     eigenvalues, vectors = np.linalg.eigh((features @ features.T).astype(np.float64))
@@ -76,4 +77,4 @@ def fit_head(features: Float32s, labels: Rows, num_classes: int, l2: float, star
     limits = {"maxiter": 100, "gtol": 1e-3, "ftol": 1e-6}
     z = minimize(loss_and_gradient, z.ravel(), jac=True, method="L-BFGS-B", options=limits).x.reshape(z.shape)
     weight = basis @ (z[:-1] * scale[:, None]).astype(np.float32)
-    return Head(weight, (z[-1] * bias_scale).astype(np.float32))
+    return LinearClassifier(weight, (z[-1] * bias_scale).astype(np.float32))
