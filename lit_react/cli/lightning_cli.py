@@ -36,14 +36,13 @@ from lit_react.core.quiet import quiet
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
-from lit_react.experiments.plots import learning_curve
-from lit_react.experiments.tables import rounds_table
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.prediction import PredictionWriter
 from lit_react.run.rounds import Rounds, first_queries, label_counts, run_rounds
 from lit_react.run.run_config import check_same_run
 from lit_react.run.state import RunState
 from lit_react.run.steps import check_validations, few_batches
+from lit_react.run.summary import learning_curve, rounds_table
 from lit_react.run.tracking import Tracker
 from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer
 from lit_react.tasks import TaskModule, TextClassification

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lit_react.acquisition.strategies import STRATEGIES
+from lit_react.core import statistics
 from lit_react.core.errors import UserError
-from lit_react.experiments import statistics
 from lit_react.experiments.points import tidy_points
 from lit_react.run.results import Cell
 

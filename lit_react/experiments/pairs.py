@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lit_react.experiments import statistics
+from lit_react.core import statistics
 from lit_react.experiments.comparison import Comparison, Difference, adjust
 from lit_react.experiments.standings import BELOW
 from lit_react.experiments.tables import Entry, Table, interval, number, probability

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from lit_react.experiments import statistics
+from lit_react.core import statistics
 from lit_react.experiments.comparison import CEILING, COLD, Comparison
 from lit_react.experiments.tables import Entry, Table, number
 from lit_react.run.results import Cell

@@ -1,4 +1,4 @@
-"""Tables: of a run's rounds for the terminal, and of a comparison for Markdown, LaTeX, HTML and the terminal."""
+"""Tables of a comparison for Markdown, LaTeX, HTML and the terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import rich.table
 from rich import box
 from rich.text import Text
 
-SHORT = {"accuracy": "acc", "macro_f1": "F1", "micro_f1": "micro F1", "f1": "F1", "exact_match": "EM", "bleu": "BLEU"}
-"""Headings of metrics that are known by shorter names."""
-PHASES = ("fit", "score", "select", "refit", "test")
 ROWS_OF_A_PAGE = 40
 
 LATEX = {
@@ -36,56 +32,6 @@ LATEX = {
     "“": "``",
     "”": "''",
 }
-
-
-def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
-    """One line per round: labels, cost, metrics in percent, reward in points, what was bought, seconds per phase.
-
-    Where labels were generated: how many, percent of them that are right where that is known, trust in them. Where the
-    model was fitted again: of which fit the metrics are.
-    """
-    refitted = any("refit" in entry["seconds"] for entry in rounds)
-    tested = any(name.startswith("test/") for entry in rounds for name in entry["metrics"])
-    caption = "val: of the fit; test: of the refit, which learned the validation labels too"
-    table = rich.table.Table(
-        title=title,
-        title_justify="left",
-        caption=caption if refitted and tested else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
-    )
-    shown = rounds[0]["shown"] if rounds else []
-    columns = {f"{split}/{name}": f"{split}\n{SHORT.get(name, name)}" for split in ("val", "test") for name in shown}
-    made = {entry["round"]: _generated(entry.get("augmentation", {})) for entry in rounds}
-    generated = ["generated:\nright, trust"] if any(made.values()) else []
-    for name in ("round", "labels", "cost", *generated, *columns.values(), "reward"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("next batch by", no_wrap=True)
-    phases = [phase for phase in PHASES if refitted or phase != "refit"]
-    table.add_column("seconds:\n" + " + ".join(phases), justify="right", no_wrap=True)
-    for entry in rounds:
-        metrics, seconds = entry["metrics"], entry["seconds"]
-        table.add_row(
-            str(entry["round"]),
-            str(entry["labeled"]),
-            f"{entry['cost']:g}",
-            *([made[entry["round"]] or "–"] if generated else []),
-            *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for key in columns),
-            "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
-            entry["q"].get("proposal", "–"),
-            " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in phases),
-        )
-    return table
-
-
-def _generated(measured: dict[str, float]) -> str:
-    """What `Augmentation.report` says of generated labels; nothing where there are none."""
-    if "generated" not in measured:
-        return ""
-    right = f"{100 * measured['generated_accuracy']:.0f} %" if "generated_accuracy" in measured else "–"
-    return f"{measured['generated']:.0f}: {right}, {measured['trust']:.1f}"
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import check_same_making
+from lit_react.core.statistics import bootstrap_interval, wilcoxon
 from lit_react.core.wandb_logger import Wandb, wandb_logger
-from lit_react.experiments.statistics import bootstrap_interval, wilcoxon
 from lit_react.simulation.collection import collect, load_comparisons
 from lit_react.simulation.comparison import Comparisons, Episodes
 from lit_react.simulation.evaluation import Evaluation, SimulatedRun, evaluate, load_results

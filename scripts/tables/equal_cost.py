@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_react.core.errors import UserError
-from lit_react.experiments.statistics import standard_error, wilcoxon
+from lit_react.core.statistics import standard_error, wilcoxon
 from lit_react.run.results import load_grid
 
 Curve = dict[float, float]

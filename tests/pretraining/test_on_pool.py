@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from tiny import command, connect
 from transformers import AutoModel
 
-from lit_react import processes
 from lit_react.cli import main
+from lit_react.core import processes
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.tables import Split

@@ -8,10 +8,9 @@ from rich.console import Console
 
 from lit_react import __version__
 from lit_react.core.errors import UserError
-from lit_react.experiments.plots import horizontal_axis, learning_curve
-from lit_react.experiments.tables import rounds_table
 from lit_react.run.results import aulc, read_results, write_results
 from lit_react.run.state import RunState
+from lit_react.run.summary import horizontal_axis, learning_curve, rounds_table
 
 
 def make_round(number, labeled, test=True, reward=0.01, proposal="margin"):

@@ -79,18 +79,16 @@ def tost(differences: Array, margin: float) -> float:
     """The p-value of two one-sided t-tests: small if the mean lies within ±margin; NaN for fewer than two values."""
     if len(differences) < 2:
         return np.nan
-    mean, error = float(np.mean(differences)), standard_error(differences)
-    if error == 0:
-        return 0.0 if abs(mean) < margin else 1.0
-    freedom = len(differences) - 1
-    above = stats.t.sf((mean + margin) / error, freedom)
-    below = stats.t.cdf((mean - margin) / error, freedom)
+    if np.ptp(differences) == 0:
+        return 0.0 if abs(differences[0]) < margin else 1.0
+    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
     return float(max(above, below))
 
 
 def standard_error(values: Array) -> float:
     """Of the mean; NaN for fewer than two values."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+    return float(stats.sem(values)) if len(values) > 1 else np.nan
 
 
 def mean_rank(means: Array) -> Array:

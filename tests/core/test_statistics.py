@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lit_react.experiments.statistics import (
+from lit_react.core.statistics import (
     bootstrap_interval,
     held_out_best,
     holm,
