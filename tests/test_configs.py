@@ -26,7 +26,6 @@ PRICES = {"token_costs.yaml": {"rounds.budget": 34 * 16, "acquisition.query_cost
 """Options of those whose labels do not cost 1; each tiny text has 16 tokens."""
 FEW_STEPS = {"rounds.steps.least": 2, "rounds.steps.most": 4, "rounds.steps.validations": 2}
 QUICK = {
-    "augmentation/few_samples.yaml": FEW_STEPS,
     "augmentation/plateau.yaml": FEW_STEPS,
     "augmentation/tapt.yaml": {"pretraining.training.steps": 2, "pretraining.held_out": 10},
     "augmentation/infilling.yaml": {"augmentation.texts.pretrained": "{masked}"},

@@ -155,7 +155,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "unknown generator of labels": (
         lambda p: ["--augmentation.labels", "LabelGun"],
-        "error: augmentation.labels: no class 'LabelGun', expected one of LabelGAN, NeighbourVote, SelfTraining, or",
+        "error: augmentation.labels: no class 'LabelGun', expected one of LabelGAN, SelfTraining, or",
     ),
     "unknown part of a part": (
         lambda p: ["--augmentation.texts", "Several", "--augmentation.texts.parts", "[{class_path: WordDrop}]"],

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lit_react.annotation.ledger import Label
 from lit_react.augmentation.complementary import ComplementaryLabels
-from lit_react.augmentation.consistency import Consistency
 from lit_react.augmentation.contrastive import Contrastive
 from lit_react.augmentation.features import FeatureAugmentation, Step, View
 from lit_react.augmentation.labels import GeneratedLabels, LabelGenerator
@@ -45,18 +43,16 @@ class Augmentation:
 
     Args:
         labels: puts labels on rows that have none, once per round, when `trust.start` of the steps are done, by the
-            model's own embeddings: `LabelGAN`, `SelfTraining`, `NeighbourVote`.
+            model's own embeddings: `LabelGAN`, `SelfTraining`.
         complementary: what a row is not: `ComplementaryLabels`.
         contrastive: rows of a class near one another, in what the head reads: `Contrastive`.
-        features: made features for the head: `Mixup`, `Smote`, `Gaussians`, `GanBert`.
+        features: made features for the head: `GanBert`.
         texts: varied texts: `WordDropout`, `WordSwap`, `Infilling`, or `Several` of them.
-        consistency: the same prediction for a text and for its variant, which `texts` makes: `Consistency`.
         unlabeled_size: unlabeled rows in a batch, beside the labeled ones, where a part reads them.
         label_weight: of generated labels against bought ones.
         trust: when generated labels count; None: `Trust()`.
         most_unlabeled: unlabeled rows that a fit reads at most; where the pool has more, they are drawn anew for each.
-        variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given; 0 where
-            they serve `consistency` alone.
+        variants: of each labeled text, which the fit reads beside the text itself, where `texts` is given.
     """
 
     def __init__(
@@ -66,7 +62,6 @@ class Augmentation:
         contrastive: Contrastive | None = None,
         features: FeatureAugmentation | None = None,
         texts: TextAugmentation | None = None,
-        consistency: Consistency | None = None,
         unlabeled_size: int = 8,
         label_weight: float = 1.0,
         trust: Trust | None = None,
@@ -75,19 +70,10 @@ class Augmentation:
     ) -> None:
         expect("augmentation.unlabeled_size", unlabeled_size, at_least=1)
         expect("augmentation.most_unlabeled", most_unlabeled, at_least=1)
-        expect("augmentation.variants", variants, at_least=0)
+        expect("augmentation.variants", variants, at_least=1)
         expect("augmentation.label_weight", label_weight, at_least=0)
-        if consistency is not None and texts is None:
-            raise UserError("augmentation.consistency: needs variants of texts, expected augmentation.texts as well")
-        if texts is not None and consistency is None and variants == 0:
-            raise UserError("augmentation.variants: 0 leaves augmentation.texts nothing to do, expected 1 or more")
-        if complementary is not None and complementary.negatives_below > 0 and not (labels and labels.gives_shares):
-            raise UserError(
-                "augmentation.complementary.negatives_below: needs generated probabilities of the classes, expected "
-                "augmentation.labels LabelGAN, or SelfTraining with soft targets"
-            )
         self.labels, self.complementary, self.contrastive = labels, complementary, contrastive
-        self.features, self.texts, self.consistency = features, texts, consistency
+        self.features, self.texts = features, texts
         self.unlabeled_size, self.most_unlabeled, self.variants = unlabeled_size, most_unlabeled, variants
         self.label_weight, self.trust = label_weight, trust or Trust()
         self.generated: GeneratedLabels | None = None
@@ -95,7 +81,7 @@ class Augmentation:
     @property
     def parts(self) -> dict[str, object]:
         """The parts that are on, by the name of their option."""
-        names = ("labels", "complementary", "contrastive", "features", "texts", "consistency")
+        names = ("labels", "complementary", "contrastive", "features", "texts")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
     def rows_of(self, labels: int) -> int:
@@ -151,8 +137,7 @@ class Augmentation:
         )
         if self.texts is None:
             return fit_rows
-        in_pairs = self.consistency is not None
-        return with_variants(fit_rows, data, self.texts, count=self.variants, of_unlabeled=in_pairs, seed=seed)
+        return with_variants(fit_rows, data, self.texts, count=self.variants, seed=seed)
 
     def unlabeled_of(self, data: PoolDataModule, seed: int) -> Rows:
         """int64 [u], the unlabeled rows of the pool that a fit reads; none where no part reads any."""
@@ -163,7 +148,7 @@ class Augmentation:
     @property
     def _reads_all(self) -> bool:
         """Whether a part reads all unlabeled rows, and in every step."""
-        return self.consistency is not None or (self.features is not None and self.features.needs_unlabeled)
+        return self.features is not None and self.features.needs_unlabeled
 
     def _generate(self, task: TaskModule) -> None:
         """Fill in targets and weights of the unlabeled rows, which the fit reads from now on."""
@@ -209,60 +194,34 @@ class Augmentation:
         if self.generated is None and progress >= self.trust.start:
             self._generate(task)
 
-    def labeled_loss(self, logits: Tensor, labels: Tensor, weight: Tensor | None, progress: float) -> Tensor:
-        """Cross-entropy of the labeled rows, a float32 scalar: of all, unless `consistency` anneals it.
-
-        Args:
-            logits: float32 [b, C].
-            labels: int64 [b].
-            weight: float32 [C], of each class's rows in the mean; None: all alike.
-            progress: see `Step`.
-        """
-        if self.consistency is not None:
-            counts = self.consistency.still_counts(logits, labels, progress)
-            logits, labels = logits[counts], labels[counts]
-        return F.cross_entropy(logits, labels, weight) if len(labels) else logits.sum()
-
     def loss(self, view: View, batch: Batch, head: Callable[[Tensor], Tensor], progress: float) -> Tensor:
         """What the parts add to the cross-entropy of the labeled rows, a float32 scalar.
 
         Args:
-            view: the pass over the batch: labeled rows, unlabeled rows, variants of these; see `FitRows.loader`.
+            view: the pass over the batch: labeled rows, then unlabeled ones; see `FitRows.loader`.
             batch: with `row` and `labels`, and maybe `targets` and `weights`.
             head: see `Step`.
             progress: see `Step`.
         """
         labels = batch["labels"]
-        count = (len(view.logits) - len(labels)) // (2 if self.consistency is not None else 1)
-        labeled, unlabeled, varied = _cut(view, [len(labels), count])
+        labeled, unlabeled = _cut(view, len(labels))
         total = view.logits.new_zeros(())
         if "targets" in batch:
             total = total + self.trust.factor * self._of_generated(unlabeled.logits, batch)
         if self.complementary is not None:
-            total = total + self.complementary.factor(progress) * self._of_complements(
-                self.complementary, labeled.logits, unlabeled.logits, batch
-            )
+            part = self.complementary
+            total = total + part.factor(progress) * part.loss(labeled.logits, labels, part.generator)
         if self.contrastive is not None:
             total = total + self.contrastive.loss(self._gather(labeled.features), self._gather(labels))
-        if self.consistency is not None:
-            total = total + self.consistency.loss(unlabeled.logits, varied.logits)
         if self.features is not None:
             rows = batch["row"][: len(labels)]
-            step = Step(labeled, labels, rows, unlabeled if count else None, head, progress)
+            step = Step(labeled, labels, rows, unlabeled if len(unlabeled.logits) else None, head, progress)
             total = total + self.features.loss(step)
         return total
 
     def _of_generated(self, logits: Tensor, batch: Batch) -> Tensor:
         losses = -(batch["targets"] * logits.log_softmax(-1)).sum(-1)
         return self.label_weight * (batch["weights"] * losses).sum() / max(len(losses), 1)
-
-    def _of_complements(self, part: ComplementaryLabels, labeled: Tensor, unlabeled: Tensor, batch: Batch) -> Tensor:
-        """Of bought labels; and of generated ones below the gate too, for what a row is not is surer."""
-        loss = part.loss(labeled, batch["labels"], part.generator)
-        if part.negatives_below > 0 and "targets" in batch:
-            has_target = (batch["targets"].sum(1) > 0).float()
-            loss = loss + self.trust.factor * part.unlabeled_loss(unlabeled, batch["targets"], has_target)
-        return loss
 
     # ---- after a fit ----------------------------------------------------------------------------------------
 
@@ -307,8 +266,6 @@ class Augmentation:
         return measured
 
 
-def _cut(view: View, sizes: Sequence[int]) -> list[View]:
-    """The view in consecutive parts of these sizes, and the rest."""
-    ends = [*np.cumsum(sizes).tolist(), len(view.logits)]
-    starts = [0, *ends[:-1]]
-    return [View(view.features[i:j], view.logits[i:j]) for i, j in zip(starts, ends, strict=True)]
+def _cut(view: View, size: int) -> tuple[View, View]:
+    """The view of the first rows, so many, and that of the rest."""
+    return View(view.features[:size], view.logits[:size]), View(view.features[size:], view.logits[size:])

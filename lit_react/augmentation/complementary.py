@@ -19,19 +19,14 @@ class ComplementaryLabels:
 
     With two classes "not the other" is "this one": for a clean label the loss and its gradient are those of
     cross-entropy, so nothing is gained, only its weight is raised. With more, a clean label implies all its
-    complements too; they change the loss, not what is known. Unlabeled rows are where complements tell something: that
-    a row is *not* of an unlikely class is far surer than of which class it is (`negatives_below`).
-
-    What is added to the task's loss is `factor(progress) * (loss(…) + unlabeled_loss(…))`.
+    complements too; they change the loss, not what is known. What is added to the task's loss is
+    `factor(progress) * loss(…)`.
 
     Args:
         complements: how many ¬y are drawn for each labeled row and step, from the other classes, without repetition;
             `all` takes each of them. Their losses are averaged, so `all` is the mean of what a draw of 1 gives.
         weight: factor of the losses.
         schedule: `constant`, or `ramp`: the weight rises linearly from 0 over the fit.
-        negatives_below: on an unlabeled row with a generated distribution, every class with less than this
-            probability is a negative, but neither the likeliest one nor one with exactly 0, of which the generator
-            knows no label; 0: none.
     """
 
     def __init__(
@@ -39,14 +34,11 @@ class ComplementaryLabels:
         complements: int | Literal["all"] = 1,
         weight: float = 1.0,
         schedule: Literal["constant", "ramp"] = "constant",
-        negatives_below: float = 0.0,
     ) -> None:
         if complements != "all":
             expect("augmentation.complementary.complements", complements, at_least=1)
         expect("augmentation.complementary.weight", weight, at_least=0)
-        expect("augmentation.complementary.negatives_below", negatives_below, at_least=0, at_most=1)
-        self.complements, self.weight = complements, weight
-        self.schedule, self.negatives_below = schedule, negatives_below
+        self.complements, self.weight, self.schedule = complements, weight, schedule
 
     def begin(self, device: torch.device, seed: int) -> None:
         """A new fit: `generator`, on the device, is there to be given to `loss`."""
@@ -69,23 +61,6 @@ class ComplementaryLabels:
         order = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=torch.float32)
         order = order.scatter(1, labels[:, None], -1.0)  # the own class comes last
         return -log_not(logits).gather(1, order.topk(count, dim=1).indices).mean()
-
-    def negatives(self, targets: Tensor) -> Tensor:
-        """Which classes rows with these generated distributions [u, C] are surely not, bool [u, C]."""
-        unlikely = (targets > 0) & (targets < self.negatives_below)
-        return unlikely.scatter(1, targets.argmax(1, keepdim=True), False)
-
-    def unlabeled_loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Σ weight · (mean of −log(1 − p_c) over the row's negatives c) / u, without `factor`; a float32 scalar.
-
-        Args:
-            logits: [u, C].
-            targets: float32 [u, C], generated distributions.
-            weights: float32 [u], in [0, 1].
-        """
-        negatives = self.negatives(targets)
-        losses = -log_not(logits).masked_fill(~negatives, 0.0).sum(1) / negatives.sum(1).clamp(min=1)
-        return (weights * losses).sum() / max(1, len(losses))
 
 
 def log_not(logits: Tensor) -> Tensor:

@@ -92,37 +92,31 @@ def generate_labels(
     return GeneratedLabels(rows, found.targets[is_pool], weights, found.report), accuracy
 
 
-def with_variants(
-    rows: FitRows, data: PoolDataModule, texts: TextAugmentation, *, count: int, of_unlabeled: bool, seed: int
-) -> FitRows:
-    """The rows in a table of their own: labeled ones, their variants, unlabeled ones, their variants.
+def with_variants(rows: FitRows, data: PoolDataModule, texts: TextAugmentation, *, count: int, seed: int) -> FitRows:
+    """The rows in a table of their own: labeled ones, their variants, unlabeled ones.
 
     Args:
         rows: relative to the pool.
         data: knows the texts and the task.
         texts: makes variants.
-        count: of each labeled row; they join the labeled rows. 0: none, of unlabeled ones only.
-        of_unlabeled: whether each unlabeled row has one.
+        count: of each labeled row, 1 or more; they join the labeled rows.
         seed: of the round.
     """
     task, originals = data.task, data.splits.pool.select(rows.labeled)
     variants = [task.varied(originals, rows.labels, texts, seed + place) for place in range(count)]
     labels = [*rows.labels, *(label for _, part in variants for label in part)]
     unlabeled = data.splits.pool.select(rows.unlabeled)
-    beside = [task.varied(unlabeled, [None] * len(unlabeled), texts, seed)[0]] if of_unlabeled else []
     made = [table for table, _ in variants]
-    columns = [*made, *beside][0].column_names
-    parts = [originals, *made, unlabeled, *beside]
+    columns = made[0].column_names
+    parts = [originals, *made, unlabeled]
     whole = datasets.concatenate_datasets([part.select_columns(columns) for part in parts])
     places = np.arange(len(whole), dtype=np.int64)
-    ends = np.cumsum([len(labels), len(unlabeled)])
     with kept_by_nobody():
         table = task.encode(whole)
     return replace(
         rows,
         table=table,
-        labeled=places[: ends[0]],
+        labeled=places[: len(labels)],
         labels=labels,
-        unlabeled=places[ends[0] : ends[1]],
-        varied=places[ends[1] :],
+        unlabeled=places[len(labels) :],
     )

@@ -29,7 +29,6 @@ class FitRows:
         labeled: [l].
         labels: one for each of `labeled`.
         unlabeled: [m], rows without a bought label; a batch takes the next `unlabeled_size` of them, shuffled.
-        varied: [m], a variant of each of `unlabeled`; or [0].
         targets: float32 [m, C], generated distributions over the classes of `unlabeled`; or None.
         weights: float32 [m], how much each of `targets` counts; or None.
         unlabeled_size: rows per optimiser step, of all processes together.
@@ -40,7 +39,6 @@ class FitRows:
     labeled: Rows
     labels: Sequence[Label]
     unlabeled: Rows = field(default_factory=_none)
-    varied: Rows = field(default_factory=_none)
     targets: NDArray[np.float32] | None = None
     weights: NDArray[np.float32] | None = None
     unlabeled_size: int = 0
@@ -49,8 +47,8 @@ class FitRows:
     def loader(self, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
 
-        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows, and then
-        as many variants where there are some. `targets` float32 [u, C] and `weights` float32 [u] are of the former.
+        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows, of which
+        `targets` float32 [u, C] and `weights` float32 [u] are.
 
         Args:
             batch_size: labeled rows per optimiser step, of all processes together.
@@ -116,8 +114,7 @@ class _Batches(Dataset[Batch]):
         labels = [rows.labels[place] for place in labeled.tolist()]
         if not len(unlabeled):
             return rows.table.batch(rows.labeled[labeled], labels)
-        varied = rows.varied[unlabeled] if len(rows.varied) else rows.varied
-        batch = rows.table.batch(np.concatenate([rows.labeled[labeled], rows.unlabeled[unlabeled], varied]))
+        batch = rows.table.batch(np.concatenate([rows.labeled[labeled], rows.unlabeled[unlabeled]]))
         batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
         if rows.targets is not None and rows.weights is not None:
             batch["targets"] = torch.from_numpy(rows.targets[unlabeled])

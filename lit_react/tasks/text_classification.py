@@ -146,7 +146,7 @@ class TextClassification(Classifier, TransformerTask):
 
     auto_class = AutoModelForSequenceClassification
     offers = Classifier.offers | {"mutual_information"}
-    augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts", "consistency"})
+    augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts"})
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class TextClassification(Classifier, TransformerTask):
             return super().loss(batch)
         view = self._view(batch)
         labels = batch["labels"]
-        bought = self.augmentation.labeled_loss(view.logits[: len(labels)], labels, self._weight, self._progress)
+        bought = F.cross_entropy(view.logits[: len(labels)], labels, self._weight)
         return bought + self.augmentation.loss(view, batch, lambda made: self._head()(made).float(), self._progress)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

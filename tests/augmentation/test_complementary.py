@@ -2,17 +2,14 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from clusters import clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
 from lit_react.augmentation.complementary import ComplementaryLabels, log_not
-from lit_react.augmentation.labels import SelfTraining
 from lit_react.core.errors import UserError
 
 logits_of = st.integers(2, 6).flatmap(
@@ -114,51 +111,6 @@ def test_half_precision_logits_are_judged_in_float32() -> None:
     assert loss.item() == pytest.approx(-math.log(0.75), rel=1e-6)
 
 
-def test_unlikely_classes_of_unlabeled_rows_are_negatives_by_hand() -> None:
-    part = ComplementaryLabels(negatives_below=0.15)
-    targets = torch.tensor([[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.4, 0.3, 0.3]])
-    logits = of([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6], [0.2, 0.2, 0.6]])
-    loss = part.unlabeled_loss(logits, targets, torch.tensor([1.0, 0.5, 1.0]))
-    expected = (-(math.log(0.7) + math.log(0.8)) / 2 - 0.5 * math.log(0.4)) / 3
-    assert loss.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_the_likeliest_generated_class_is_never_a_negative() -> None:
-    targets, logits = torch.full((1, 20), 0.05), torch.zeros(1, 20, requires_grad=True)
-    ComplementaryLabels(negatives_below=0.5).unlabeled_loss(logits, targets, torch.ones(1)).backward()
-    assert logits.grad[0, 0] < 0
-    assert (logits.grad[0, 1:] > 0).all()
-
-
-def test_a_class_that_the_generator_cannot_name_is_no_negative() -> None:
-    targets = torch.tensor([[0.97, 0.03, 0.0], [1.0, 0.0, 0.0]])  # no label of the third was bought; a hard target
-    logits = torch.zeros(2, 3, requires_grad=True)
-    ComplementaryLabels(negatives_below=0.05).unlabeled_loss(logits, targets, torch.ones(2)).backward()
-    assert logits.grad[0, 1] > 0 > logits.grad[0, 2]
-    assert not logits.grad[1].any()
-
-
-def test_what_a_row_is_not_is_surer_than_what_it_is() -> None:
-    pool, gold = clusters(classes=6, rows=600, labeled=30, noise=0.4)
-    generated = SelfTraining(threshold=0.0).generate(pool, seed=0)
-    truth = gold[generated.rows]
-    wrong_labels = (generated.targets.argmax(1) != truth).mean()
-    negatives = ComplementaryLabels(negatives_below=0.05).negatives(torch.from_numpy(generated.targets)).numpy()
-    wrong_negatives = negatives[np.arange(len(truth)), truth].sum() / negatives.sum()
-    assert negatives.any(1).mean() > 0.5
-    assert wrong_negatives < wrong_labels / 5
-
-
-@pytest.mark.parametrize(("below", "weight", "rows"), [(0.0, 1.0, 3), (0.3, 0.0, 3), (0.3, 1.0, 0)])
-def test_nothing_to_learn_from_unlabeled_rows_is_a_loss_of_zero(below: float, weight: float, rows: int) -> None:
-    logits = torch.zeros(rows, 4, requires_grad=True)
-    targets = torch.eye(4)[:rows]
-    loss = ComplementaryLabels(negatives_below=below).unlabeled_loss(logits, targets, torch.full((rows,), weight))
-    loss.backward()
-    assert loss.item() == 0
-    assert not logits.grad.any()
-
-
 def test_a_ramp_rises_with_the_fit_and_a_constant_does_not() -> None:
     ramp, constant = ComplementaryLabels(weight=2.0, schedule="ramp"), ComplementaryLabels(weight=2.0)
     assert [ramp.factor(progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.5, 2.0]
@@ -175,9 +127,7 @@ def test_a_seed_repeats_the_draws() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
-@pytest.mark.parametrize(
-    "options", [{"complements": 0}, {"weight": -1.0}, {"weight": float("nan")}, {"negatives_below": 1.5}]
-)
+@pytest.mark.parametrize("options", [{"complements": 0}, {"weight": -1.0}, {"weight": float("nan")}])
 def test_options_out_of_range_are_named(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=rf"augmentation\.complementary\.{next(iter(options))}: .* expected"):
         ComplementaryLabels(**options)

@@ -1,4 +1,4 @@
-"""Self-training and what both classifiers' generators share: rows, gates, priors, the edges."""
+"""Self-training: rows, the gate, the edges."""
 
 from pathlib import Path
 
@@ -8,12 +8,11 @@ from clusters import clusters
 from sklearn.linear_model import LogisticRegression
 
 from lit_react.acquisition.strategies import geometry
-from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
-from lit_react.augmentation.labels.neighbour_vote import NeighbourVote
+from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool
 from lit_react.augmentation.labels.self_training import SelfTraining
 from lit_react.core.errors import UserError
 
-GENERATORS = [SelfTraining(threshold=0.0), NeighbourVote(threshold=0.0)]
+EVERYTHING = SelfTraining(threshold=0.0)
 
 
 def expected(pool: LabeledPool) -> np.ndarray:
@@ -51,83 +50,55 @@ def test_targets_are_the_probabilities_of_logistic_regression_and_count_where_it
     assert generated.report["confidence"] == pytest.approx(probabilities[sure].max(axis=1).mean(), rel=1e-5)
 
 
-def test_hard_targets_are_mostly_right_on_clusters() -> None:
+def test_it_says_nothing_while_one_class_is_known() -> None:
     pool, gold = clusters()
-    generated = SelfTraining(targets="hard", threshold=0.0).generate(pool, 0)
-    assert set(generated.targets.max(axis=1)) == {1.0}
+    for rows in (np.array([3]), np.flatnonzero(gold == 1)):
+        generated = EVERYTHING.generate(LabeledPool(pool.embeddings, rows, gold[rows], 3), 0)
+        assert_well_formed(generated, pool)
+        assert len(generated.rows) == 0
+
+
+def test_it_says_nothing_where_all_rows_have_labels() -> None:
+    pool, gold = clusters()
+    generated = EVERYTHING.generate(LabeledPool(pool.embeddings, np.arange(60), gold, 3), 0)
+    assert generated.targets.shape == (0, 3)
+
+
+def test_it_copes_with_more_classes_than_labels() -> None:
+    pool, _ = clusters(classes=30, rows=90, labeled=5, dimension=30)
+    generated = EVERYTHING.generate(pool, 0)
+    assert_well_formed(generated, pool)
+    assert len(generated.rows)
+    assert set(generated.targets.argmax(axis=1)) <= set(pool.classes)
+
+
+def test_it_labels_the_only_unlabeled_row() -> None:
+    pool, gold = clusters()
+    rows = np.delete(np.arange(60), 7)
+    generated = EVERYTHING.generate(LabeledPool(pool.embeddings, rows, gold[rows], 3), 0)
+    assert generated.rows.tolist() == [7]
+    assert generated.targets.argmax() == gold[7]
+
+
+def test_it_gives_the_same_from_a_memory_map_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, _ = clusters()
+    whole = EVERYTHING.generate(pool, 0)
+    np.save(tmp_path / "embeddings.npy", pool.embeddings)
+    mapped = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
+    monkeypatch.setattr(geometry, "CHUNK_ELEMENTS", 100)
+    chunked = EVERYTHING.generate(LabeledPool(mapped, pool.rows, pool.classes, 3), 0)
+    np.testing.assert_array_equal(chunked.rows, whole.rows)
+    np.testing.assert_allclose(chunked.targets, whole.targets, rtol=1e-5)
+
+
+def test_most_labels_are_right_on_clusters() -> None:
+    pool, gold = clusters()
+    generated = EVERYTHING.generate(pool, 0)
     assert set(generated.weights) == {1.0}
     assert (generated.targets.argmax(axis=1) == gold[generated.rows]).mean() > 0.9
 
 
-def test_matching_a_prior_is_one_step_of_distribution_alignment() -> None:
-    pool, _ = clusters(noise=0.6, labeled=12)
-    probabilities = expected(pool)
-    counts = np.bincount(pool.classes, minlength=3)
-    assert len(set(counts)) > 1
-    for prior, shares in (("labeled", counts / counts.sum()), ("uniform", np.full(3, 1 / 3))):
-        aligned = probabilities * shares / probabilities.mean(axis=0)
-        aligned /= aligned.sum(axis=1, keepdims=True)
-        generated = SelfTraining(threshold=0.0, prior=prior).generate(pool, 0)
-        np.testing.assert_allclose(generated.targets, aligned, rtol=1e-3, atol=1e-6)
-
-
-def test_a_uniform_prior_leaves_out_classes_without_labels() -> None:
-    pool, _ = clusters(classes=8, rows=80, labeled=4)
-    generated = SelfTraining(threshold=0.0, prior="uniform").generate(pool, 0)
-    assert_well_formed(generated, pool)
-    assert not generated.targets[:, np.setdiff1d(np.arange(8), pool.classes)].any()
-
-
-@pytest.mark.parametrize("generator", GENERATORS, ids=lambda part: type(part).__name__)
-class TestEveryGeneratorThatBeginsWithTheClassifier:
-    def test_says_nothing_while_one_class_is_known(self, generator: LabelGenerator) -> None:
-        pool, gold = clusters()
-        for rows in (np.array([3]), np.flatnonzero(gold == 1)):
-            generated = generator.generate(LabeledPool(pool.embeddings, rows, gold[rows], 3), 0)
-            assert_well_formed(generated, pool)
-            assert len(generated.rows) == 0
-
-    def test_says_nothing_where_all_rows_have_labels(self, generator: LabelGenerator) -> None:
-        pool, gold = clusters()
-        generated = generator.generate(LabeledPool(pool.embeddings, np.arange(60), gold, 3), 0)
-        assert generated.targets.shape == (0, 3)
-
-    def test_copes_with_more_classes_than_labels(self, generator: LabelGenerator) -> None:
-        pool, _ = clusters(classes=30, rows=90, labeled=5, dimension=30)
-        generated = generator.generate(pool, 0)
-        assert_well_formed(generated, pool)
-        assert len(generated.rows)
-        assert set(generated.targets.argmax(axis=1)) <= set(pool.classes)
-
-    def test_labels_the_only_unlabeled_row(self, generator: LabelGenerator) -> None:
-        pool, gold = clusters()
-        rows = np.delete(np.arange(60), 7)
-        generated = generator.generate(LabeledPool(pool.embeddings, rows, gold[rows], 3), 0)
-        assert generated.rows.tolist() == [7]
-        assert generated.targets.argmax() == gold[7]
-
-    def test_gives_the_same_from_a_memory_map_in_small_chunks(
-        self, generator: LabelGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pool, _ = clusters()
-        whole = generator.generate(pool, 0)
-        np.save(tmp_path / "embeddings.npy", pool.embeddings)
-        mapped = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
-        monkeypatch.setattr(geometry, "CHUNK_ELEMENTS", 100)
-        chunked = generator.generate(LabeledPool(mapped, pool.rows, pool.classes, 3), 0)
-        np.testing.assert_array_equal(chunked.rows, whole.rows)
-        np.testing.assert_allclose(chunked.targets, whole.targets, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        (SelfTraining, {"l2": 0.0}),
-        (SelfTraining, {"threshold": 1.1}),
-        (NeighbourVote, {"agreement": 0.4}),
-        (NeighbourVote, {"neighbors": 0}),
-    ],
-)
-def test_options_out_of_range_are_named(kind: type[SelfTraining | NeighbourVote], options: dict[str, float]) -> None:
+@pytest.mark.parametrize("options", [{"l2": 0.0}, {"threshold": 1.1}])
+def test_options_out_of_range_are_named(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=rf"augmentation\.labels\.{next(iter(options))}: .* expected"):
-        kind(**options)
+        SelfTraining(**options)

@@ -300,7 +300,6 @@ OVER = {
     "chinese": ["label_stretching"],
     "text_infilling": ["label_stretching"],
     "stretching_and_acquisition": [],
-    "all_parts_and_acquisition": ["stretching_and_acquisition"],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""
 
@@ -323,13 +322,22 @@ def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     assert {job.folder.parts[1] for job in shipped_jobs(name, seeds=[0])} == {name}, "a folder of its own"
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in ARCHIVES.glob("*.zip")))
+NO_LONGER_THERE = {
+    *("all_parts", "consistency", "few_samples", "first_token", "gaussians", "mixup", "more_steps", "neighbour_vote"),
+    *("safe_negatives", "smote"),
+}
+"""Ways that were measured, showed no gain and were removed; their archived cells are for reports only."""
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in ARCHIVES.glob("*.zip")} - {"all_parts_and_acquisition"}))
 def test_archived_cells_are_those_of_the_shipped_grid_which_goes_on_from_them(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
     with zipfile.ZipFile(ARCHIVES / f"{name}.zip") as archive:
         archive.extractall(tmp_path)
     jobs = shipped_jobs(name, folder=str(tmp_path / name))
-    assert {path.parent for path in tmp_path.glob("*/*/*/*/cell.json")} <= {job.folder for job in jobs}
+    archived = {path.parent for path in tmp_path.glob("*/*/*/*/cell.json")}
+    others = archived - {job.folder for job in jobs}
+    assert {folder.parts[-2] for folder in others} == (NO_LONGER_THERE if name == "stretching_parts" else set())
     for job in jobs:
         job.check_record()
 
@@ -352,8 +360,6 @@ def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets(over: s
     [
         ("stretching_and_acquisition", "random_stretched", ["stretched"]),
         ("stretching_and_acquisition", "policy_stretched", ["stretched"]),
-        ("all_parts_and_acquisition", "random_all_parts", ["all_parts"]),
-        ("all_parts_and_acquisition", "policy_all_parts", ["all_parts"]),
         ("baselines", "gan_bert_refit", ["gan_bert", "refit"]),
     ],
 )

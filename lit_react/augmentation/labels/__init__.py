@@ -2,7 +2,6 @@
 
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
 from lit_react.augmentation.labels.label_gan import LabelGAN
-from lit_react.augmentation.labels.neighbour_vote import NeighbourVote
 from lit_react.augmentation.labels.self_training import SelfTraining
 
-__all__ = ["GeneratedLabels", "LabelGAN", "LabelGenerator", "LabeledPool", "NeighbourVote", "SelfTraining"]
+__all__ = ["GeneratedLabels", "LabelGAN", "LabelGenerator", "LabeledPool", "SelfTraining"]

@@ -56,13 +56,7 @@ class GeneratedLabels:
 
 
 class LabelGenerator(ABC):
-    """Puts labels on rows that have none; once in a fit, see `Augmentation`.
-
-    Attributes:
-        gives_shares: whether targets tell how likely each class is; hard ones name one class and no more.
-    """
-
-    gives_shares: bool = True
+    """Puts labels on rows that have none; once in a fit, see `Augmentation`."""
 
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
         """Labels for `pool.rows_to_label`, a function of its arguments alone.

@@ -1,4 +1,4 @@
-"""A classifier of embeddings that is fitted on the bought labels alone; two generators begin with it."""
+"""A classifier of embeddings that is fitted on the bought labels alone."""
 
 from __future__ import annotations
 
@@ -32,10 +32,3 @@ def class_probabilities(pool: LabeledPool, rows: Rows, l2: float) -> Float32s:
         points = load(pool.embeddings, rows[part])
         probabilities[part, classifier.classes_] = classifier.predict_proba(points)
     return probabilities
-
-
-def one_hot(classes: Rows, num_classes: int) -> Float32s:
-    """float32 [m, C], all mass on the class of each row."""
-    targets = np.zeros((len(classes), num_classes), dtype=np.float32)
-    targets[np.arange(len(classes)), classes] = 1
-    return targets
