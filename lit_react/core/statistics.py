@@ -91,16 +91,6 @@ def standard_error(values: Array) -> float:
     return float(stats.sem(values)) if len(values) > 1 else np.nan
 
 
-def mean_rank(means: Array) -> Array:
-    """Rank of each column, 1 for the highest, averaged over the rows; ties share their ranks."""
-    return stats.rankdata(-np.round(means, DIGITS), axis=1).mean(axis=0)
-
-
-def worst_regret(means: Array, best: Array) -> Array:
-    """What each column lacks to `best` on the row where it lacks most; negative if it is ahead on every row."""
-    return (best[:, None] - means).max(axis=0)
-
-
 def held_out_best(scores: Array) -> Array:
     """Per seed (row), the score of the rule (column) that is best on average over the other seeds.
 

@@ -12,12 +12,13 @@ import pandas as pd
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.core import statistics
 from lit_react.core.errors import UserError
+from lit_react.experiments.cells import CEILING, Cell
 from lit_react.experiments.points import tidy_points
-from lit_react.run.results import Cell
 
-CEILING = "full"  # the strategy that buys the whole pool: a reference for the others, none of them
-SEED = 20  # of the resamples
-COLD = 128  # labels up to which a round counts as cold
+SEED = 20
+"""Of the resamples."""
+COLD = 128
+"""Labels up to which a round counts as cold."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Difference:
     paired: tuple[float, float]
     clustered: tuple[float, float]
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both strategies."""
+        return self.first, self.second
+
     def reversed(self) -> Difference:
         """The same, seen from the second strategy."""
         return replace(
@@ -155,8 +161,9 @@ class Comparison:
 
     def paired(self, scores: pd.DataFrame) -> pd.DataFrame:
         """The rows of those seeds that all strategies of a data set have in common."""
-        parts = [part.loc[part.loc[:, part.notna().any()].notna().all(axis=1)] for _, part in scores.groupby("data")]
-        return pd.concat(parts) if parts else scores
+        known, sets = scores.notna(), scores.index.get_level_values("data")
+        there = known.groupby("data").any().reindex(sets).to_numpy()
+        return scores[(known.to_numpy() | ~there).all(axis=1)]
 
     def means(self, metric: str = "score", above: float = 0, up_to: float = np.inf) -> pd.DataFrame:
         """Mean over the common seeds of `scores`: data × strategy."""
@@ -174,9 +181,9 @@ class Comparison:
         """Of all pairs of strategies, in the order of `strategies`, Holm's adjustment over all of them."""
         scores = self.scores(metric)
         found = [difference(scores, first, second) for first, second in combinations(sorted(scores.columns), 2)]
-        rank = {name: place for place, name in enumerate(self.strategies)}
-        turned = [pair if rank[pair.first] < rank[pair.second] else pair.reversed() for pair in found if pair]
-        return adjust(sorted(turned, key=lambda pair: (rank[pair.first], rank[pair.second])))
+        rank = self.strategies.index
+        turned = [pair if rank(pair.first) < rank(pair.second) else pair.reversed() for pair in found if pair]
+        return adjust(sorted(turned, key=lambda pair: (rank(pair.first), rank(pair.second))))
 
 
 def difference(scores: pd.DataFrame, first: str, second: str) -> Difference | None:
@@ -209,10 +216,10 @@ def adjust(family: list[Difference]) -> list[Difference]:
 
 def without_common_seed(cells: list[Cell]) -> list[str]:
     """Data sets on which no seed was finished by all the strategies that are there."""
-    seeds: dict[str, dict[str, set[int]]] = {}
-    for cell in cells:
-        seeds.setdefault(cell.data, {}).setdefault(cell.strategy, set()).add(cell.seed)
-    return sorted(data for data, by_strategy in seeds.items() if not set.intersection(*by_strategy.values()))
+    runs = pd.DataFrame([(cell.data, cell.seed, cell.strategy) for cell in cells], columns=["data", "seed", "strategy"])
+    finished = runs.groupby(["data", "seed"])["strategy"].nunique().groupby("data").max()
+    there = runs.groupby("data")["strategy"].nunique()
+    return sorted(there.index[finished < there])
 
 
 def compare_grid(
@@ -232,11 +239,8 @@ def compare_grid(
     strategies = sorted({cell.strategy for cell in compared})
     roles = choose_roles(strategies, focus, reference, baseline, fixed)
     points = tidy_points(compared)
-    full = [cell for cell in cells if cell.strategy == CEILING]
-    last: dict[str, list[float]] = {cell.data: [] for cell in full}
-    for cell in full:
-        last[cell.data].append(100 * cell.rounds[-1]["metrics"][f"test/{cell.metric}"])
-    ceilings = {data: float(np.mean(values)) for data, values in last.items()}
+    full = [(c.data, 100 * c.rounds[-1]["metrics"][f"test/{c.metric}"]) for c in cells if c.strategy == CEILING]
+    ceilings = pd.DataFrame(full, columns=["data", "last"]).groupby("data")["last"].mean().to_dict()
     metrics = {cell.metric for cell in compared}
     metric = metrics.pop() if len(metrics) == 1 else "score (each task's metric)"
     return Comparison(points.frame, roles, ceilings, points.read_off, points.by_cost, apart, metric)

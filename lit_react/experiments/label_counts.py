@@ -6,8 +6,8 @@ import pandas as pd
 
 from lit_react.experiments.comparison import Comparison, Difference, adjust, difference
 from lit_react.experiments.pairs import ALPHA
-from lit_react.experiments.standings import bold_best
-from lit_react.experiments.tables import Entry, Table, number, probability
+from lit_react.experiments.standings import of_strategies
+from lit_react.experiments.tables import Entry, Table, bold_best, number, probability
 
 MOST = 6
 """Label counts up to which there are tables."""
@@ -32,13 +32,11 @@ def counts_table(comparison: Comparison, counts: list[int]) -> Table:
     columns = {}
     for count in counts:
         means = comparison.paired(scores_at(comparison, count)).groupby("data").mean()
-        known = means[comparison.complete(means)].mean().reindex(comparison.strategies)
-        columns[f"{count} labels"] = bold_best(known, number)
+        columns[f"{count} labels"] = bold_best(means[comparison.complete(means)].mean())
     return Table(
         name="counts",
         caption=f"Test {comparison.metric} by number of labels, mean over data sets, in points",
-        header=["strategy", *columns],
-        rows=[[name, *(column[name] for column in columns.values())] for name in comparison.strategies],
+        frame=of_strategies(comparison, columns),
         note="Bold: the best of a column.",
         focus=comparison.roles.focus,
     )
@@ -56,22 +54,18 @@ def differences_at(comparison: Comparison, counts: list[int]) -> dict[tuple[str,
 def count_differences_table(comparison: Comparison, counts: list[int]) -> Table:
     """The focus against every other strategy, at each label count."""
     pairs = differences_at(comparison, counts)
-    rows: list[list[Entry | str]] = []
-    for other in dict.fromkeys(other for other, _ in pairs):
-        rows.append([other, *(_entry(comparison, pairs.get((other, count)), count) for count in counts)])
+    shown = pd.Series({key: _entry(comparison, pair, key[1]) for key, pair in pairs.items()}, dtype=object)
+    frame = shown.unstack(sort=False).reindex(columns=counts) if pairs else pd.DataFrame(columns=counts)
     return Table(
         name="count-differences",
         caption=f"{comparison.roles.focus} − the other strategy at each number of labels, in points",
-        header=["other", *(f"{count} labels" for count in counts)],
-        rows=rows,
+        frame=frame.add_suffix(" labels").rename_axis("other"),
         note="Mean over (data set, seed) pairs; in brackets the lowest mean of a data set; p of Wilcoxon's signed-rank "
         f"test over the pairs with Holm's adjustment over the whole table ({len(pairs)}). Bold: p below {ALPHA}.",
     )
 
 
-def _entry(comparison: Comparison, pair: Difference | None, count: int) -> Entry:
-    if pair is None:
-        return Entry("–")
+def _entry(comparison: Comparison, pair: Difference, count: int) -> Entry:
     both = scores_at(comparison, count)[[pair.first, pair.second]].dropna()
     lowest = (both[pair.first] - both[pair.second]).groupby("data").mean().min()
     shown = number(pair.mean, digits=1, signed=True).text

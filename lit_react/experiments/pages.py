@@ -73,17 +73,21 @@ class Picture:
         return f'<figure id="{html.escape(self.name)}"><figcaption>{caption}</figcaption>\n{image}</figure>'
 
 
+Block = str | Table | Picture
+"""A paragraph of plain text, a table or a picture."""
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of a report.
 
     Args:
         title: its heading.
-        blocks: paragraphs of plain text, tables and pictures in the order of reading.
+        blocks: in the order of reading.
     """
 
     title: str
-    blocks: Sequence[str | Table | Picture]
+    blocks: Sequence[Block]
 
     def tables(self) -> list[Table]:
         """Its tables."""
@@ -97,7 +101,7 @@ class Section:
 def as_markdown(title: str, sections: Sequence[Section]) -> str:
     """The report in GitHub's Markdown; pictures are files beside it."""
 
-    def show(block: str | Table | Picture) -> str:
+    def show(block: Block) -> str:
         if isinstance(block, Picture):
             return f"![{block.caption}]({block.name}.png)"
         return block.markdown() if isinstance(block, Table) else block
@@ -117,7 +121,7 @@ def as_latex(title: str, sections: Sequence[Section]) -> str:
 def as_html(title: str, sections: Sequence[Section]) -> str:
     """The report on one page: style and pictures inside, nothing fetched, no script."""
 
-    def show(block: str | Table | Picture) -> str:
+    def show(block: Block) -> str:
         return f"<p>{html.escape(block)}</p>" if isinstance(block, str) else block.html()
 
     links = "".join(

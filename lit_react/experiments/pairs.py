@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +14,8 @@ from lit_react.experiments.comparison import Comparison, Difference, adjust
 from lit_react.experiments.standings import BELOW
 from lit_react.experiments.tables import Entry, Table, interval, number, probability
 
-MARGIN = 0.3  # points within which two strategies count as equivalent
+MARGIN = 0.3
+"""Points within which two strategies count as equivalent."""
 ALPHA = 0.05
 INTERVALS = (
     "Paired interval: 95 % bootstrap over (data set, seed) pairs, for these data sets. Clustered: data sets resampled "
@@ -23,20 +28,23 @@ INTERVALS = (
 def focus_differences(comparison: Comparison, differences: list[Difference]) -> list[Difference]:
     """Focus − other for every other strategy, Holm's adjustment over these only."""
     focus = comparison.roles.focus
-    seen = [
-        pair if pair.first == focus else pair.reversed() for pair in differences if focus in (pair.first, pair.second)
-    ]
-    return adjust(seen)
+    return adjust([pair if pair.first == focus else pair.reversed() for pair in differences if focus in pair.names])
 
 
-def _numbers(pair: Difference) -> list[Entry]:
-    return [
-        number(pair.mean, digits=2, signed=True),
-        interval(pair.paired),
-        interval(pair.clustered),
-        number(100 * pair.wins, digits=0),
-        Entry(probability(pair.adjusted).text, bold=pair.adjusted < ALPHA),
+def _rows(pairs: list[Difference]) -> pd.DataFrame:
+    """What is known of each pair, by its second strategy."""
+    rows = [
+        {
+            "difference": number(pair.mean, digits=2, signed=True),
+            "paired interval": interval(pair.paired),
+            "clustered interval": interval(pair.clustered),
+            "wins, %": number(100 * pair.wins, digits=0),
+            "p": Entry(probability(pair.adjusted).text, bold=pair.adjusted < ALPHA),
+            "pairs": str(pair.pairs),
+        }
+        for pair in pairs
     ]
+    return pd.DataFrame(rows, index=pd.Index([pair.second for pair in pairs], name="other"))
 
 
 def focus_table(comparison: Comparison, against: list[Difference]) -> Table:
@@ -44,8 +52,7 @@ def focus_table(comparison: Comparison, against: list[Difference]) -> Table:
     return Table(
         name="focus",
         caption=f"{comparison.roles.focus} − the other strategy, AULC of test {comparison.metric} in points",
-        header=["other", "difference", "paired interval", "clustered interval", "wins, %", "p", "pairs"],
-        rows=[[pair.second, *_numbers(pair), str(pair.pairs)] for pair in against],
+        frame=_rows(against),
         note=f"{INTERVALS.format(family=len(against))} Bold: p below {ALPHA}.",
         focus=comparison.roles.reference or "",
     )
@@ -53,11 +60,11 @@ def focus_table(comparison: Comparison, against: list[Difference]) -> Table:
 
 def pairs_table(differences: list[Difference]) -> Table:
     """All pairs, in the order of the standings."""
+    rows = _rows(differences).reset_index(names="second")
     return Table(
         name="pairs",
         caption="All pairs: first − second, AULC of the test metric in points",
-        header=["first", "second", "difference", "paired interval", "clustered interval", "wins, %", "p", "pairs"],
-        rows=[[pair.first, pair.second, *_numbers(pair), str(pair.pairs)] for pair in differences],
+        frame=rows.set_index(pd.Index([pair.first for pair in differences], name="first")),
         note=f"{INTERVALS.format(family=len(differences))} Bold: p below {ALPHA}.",
     )
 
@@ -65,29 +72,27 @@ def pairs_table(differences: list[Difference]) -> Table:
 def sets_table(comparison: Comparison) -> Table | None:
     """Per data set, the focus beside the best fixed rule and the reference; None without fixed rules."""
     focus, reference = comparison.roles.focus, comparison.roles.reference
-    scores = comparison.paired(comparison.scores())
-    rows = []
-    for data, part in scores.groupby("data"):
+    rows = {}
+    for data, part in comparison.paired(comparison.scores()).groupby("data"):
         means = part.mean()
         rules = means.reindex(comparison.roles.fixed).dropna()
         if rules.empty or np.isnan(means[focus]):
             continue
-        best = rules.index[np.round(rules.to_numpy(), statistics.DIGITS).argmax()]
-        difference, low = part[focus] - part[best], means[focus] - means[best] < -BELOW
+        best = rules.round(statistics.DIGITS).idxmax()
+        difference = part[focus] - part[best]
         error = statistics.standard_error(difference.to_numpy())
-        row = [Entry(str(data)), number(means[focus]), number(means[best]), Entry(best)]
-        row.append(Entry(**{**vars(number(difference.mean(), digits=2, signed=True, spread=error)), "bold": bool(low)}))
+        shown = number(difference.mean(), digits=2, signed=True, spread=error)
+        low = replace(shown, bold=bool(means[focus] - means[best] < -BELOW))
+        rows[data] = {focus: means[focus], "best fixed": means[best], "which": best, "difference": low}
         if reference:
-            row.append(number(means[focus] - means.get(reference, np.nan), digits=2, signed=True))
-        rows.append(row)
+            beside = means[focus] - means.get(reference, np.nan)
+            rows[data][f"− {reference}"] = number(beside, digits=2, signed=True)
     if not rows:
         return None
-    beside = [f"− {reference}"] if reference else []
     return Table(
         name="sets",
         caption=f"{focus} and the best fixed rule on each data set, AULC of test {comparison.metric}",
-        header=["data", focus, "best fixed", "which", "difference", *beside],
-        rows=rows,
+        frame=pd.DataFrame.from_dict(rows, orient="index").rename_axis("data"),
         note=f"Mean over seeds; ± is the standard error of the paired difference over seeds. Bold: {focus} is more "
         f"than {BELOW} points below. The best rule is picked in hindsight, which flatters it.",
     )
@@ -133,29 +138,23 @@ def penalty_table(comparison: Comparison) -> Table | None:
     """The pairwise penalty matrix of the BADGE article; None with one seed."""
     names = comparison.strategies
     counts = pd.DataFrame(0.0, index=names, columns=names)
-    tested = 0
+    tested = False
     for data in comparison.data:
         curves = comparison.points["score"].loc[data].unstack("labels")
-        for first in names:
-            for second in names:
-                if first == second or not {first, second} <= set(curves.index.unique("strategy")):
-                    continue
-                one, other = curves.loc[first].align(curves.loc[second], join="inner", axis=0)
-                share = statistics.share_of_rounds_won(one.to_numpy(), other.to_numpy())
-                if np.isfinite(share):
-                    counts.loc[first, second] += share
-                    tested += 1
+        for first, second in permutations(curves.index.unique("strategy"), 2):
+            one, other = curves.loc[first].align(curves.loc[second], join="inner", axis=0)
+            share = statistics.share_of_rounds_won(one.to_numpy(), other.to_numpy())
+            if np.isfinite(share):
+                counts.loc[first, second] += share
+                tested = True
     if not tested:
         return None
-    loss = counts.mean()
-    rows: list[list[Entry | str]] = [
-        [row, *(Entry("") if row == name else number(counts.loc[row, name]) for name in names)] for row in names
-    ]
+    frame = counts.astype(object).mask(np.eye(len(names), dtype=bool), "")
+    frame.loc["mean penalty"] = counts.mean().map(partial(number, digits=2))
     return Table(
         name="penalty",
         caption="Pairwise penalty matrix: how often the row beats the column",
-        header=["beats →", *names],
-        rows=[*rows, ["mean penalty", *(number(value, digits=2) for value in loss)]],
+        frame=frame.rename_axis("beats →"),
         note=f"Per data set, the share of rounds in which the row's score is above the column's by a paired t-test "
         f"over seeds at {ALPHA}, added over {len(comparison.data)} data sets (Ash et al., 2020). Low in the last row "
         "is good. Not adjusted for the number of tests.",

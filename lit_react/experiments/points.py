@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lit_react.core.errors import UserError
-from lit_react.run.results import Cell, have_one_price
+from lit_react.experiments.cells import Cell
+from lit_react.run.results import have_one_price
 
 OTHER_METRICS = ("macro_f1", "ece")
 """Compared beside each task's own metric, where all cells have them."""
@@ -86,6 +87,5 @@ def _read_off(cell: Cell, curve: Places, places: Places) -> pd.DataFrame:
             values = [100 * round["metrics"][metric] for round in cell.rounds]
             columns[name] = values if curve == places else np.interp(places, curve, values)
         elif name == "score":
-            place = f"{cell.data}/{cell.strategy}/seed_{cell.seed:02d}"
-            raise UserError(f"{place}: a round without {metric}, expected runs with a test split")
+            raise UserError(f"{cell.name}: a round without {metric}, expected runs with a test split")
     return pd.DataFrame(columns).assign(data=cell.data, strategy=cell.strategy, seed=cell.seed)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 from rich.console import Console
 
 from lit_react.core.files import write_atomically
-from lit_react.experiments.comparison import CEILING, Comparison, Difference, compare_grid
+from lit_react.experiments.cells import CEILING, Grid, load_grid
+from lit_react.experiments.comparison import Comparison, Difference, compare_grid
 from lit_react.experiments.curves import gain_curves, gains, learning_curves
 from lit_react.experiments.differences import focus_intervals, pairs_heat_map, sets_heat_map
+from lit_react.experiments.efficiency import efficiency_table
 from lit_react.experiments.label_counts import count_differences_table, counts_table, label_counts
-from lit_react.experiments.pages import Picture, Section, as_html, as_latex, as_markdown
+from lit_react.experiments.pages import Block, Picture, Section, as_html, as_latex, as_markdown
 from lit_react.experiments.pairs import (
     equivalence,
     focus_differences,
@@ -27,13 +28,12 @@ from lit_react.experiments.standings import (
     REGIMES,
     aulc_table,
     calibration_table,
-    efficiency_table,
     protocol_table,
     summary_table,
 )
-from lit_react.run.results import Grid, load_grid
 
-NAMED = 20  # missing runs that are listed by name
+NAMED = 20
+"""Missing runs that are listed by name."""
 
 
 def report(
@@ -81,18 +81,23 @@ def write_report(folder: Path, title: str, sections: list[Section]) -> list[Path
 
 def make_sections(grid: Grid, comparison: Comparison) -> list[Section]:
     """All that the report says."""
-    differences = comparison.differences()
-    return [
+    differences, focus = comparison.differences(), comparison.roles.focus
+    counts = label_counts(comparison)
+    by_count = [counts_table(comparison, counts), count_differences_table(comparison, counts)] if counts else []
+    efficiency = efficiency_table(comparison) or f"No target: that needs the strategy {CEILING}, or a baseline."
+    calibration = calibration_table(comparison) if comparison.has("ece") else "No run has test/ece."
+    sections = [
         Section("Summary", [summary_table(comparison), *remarks(comparison), *name_missing(grid)]),
-        *counts_section(comparison),
-        curves_section(comparison),
-        aulc_section(comparison),
-        efficiency_section(comparison),
-        focus_section(comparison, differences),
-        pairs_section(comparison, differences),
-        calibration_section(comparison),
-        runs_section(grid, comparison),
+        Section("By number of labels", by_count),
+        Section("Learning curves", curves_blocks(comparison)),
+        Section("Area under the curve", aulc_blocks(comparison)),
+        Section("Label efficiency", [efficiency]),
+        Section(f"{focus} against the others", focus_blocks(comparison, differences)),
+        Section("All pairs", pairs_blocks(comparison, differences)),
+        Section("Calibration", [calibration]),
+        Section("What was run", [what_was_run(grid, comparison), protocol_table(grid)]),
     ]
+    return [section for section in sections if section.blocks]
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -131,20 +136,10 @@ def remarks(comparison: Comparison) -> list[str]:
     return lines
 
 
-def counts_section(comparison: Comparison) -> list[Section]:
-    """By number of labels, where all data sets have the same few."""
-    counts = label_counts(comparison)
-    if not counts:
-        return []
-    return [
-        Section("By number of labels", [counts_table(comparison, counts), count_differences_table(comparison, counts)])
-    ]
-
-
-def curves_section(comparison: Comparison) -> Section:
+def curves_blocks(comparison: Comparison) -> list[Block]:
     """Over labels."""
     band = "Mean over seeds; bands are ± one standard error over seeds."
-    blocks: list[str | Picture] = [
+    blocks: list[Block] = [
         Picture("curves", f"Test {comparison.metric} over labels. {band}", learning_curves(comparison))
     ]
     if comparison.has("macro_f1"):
@@ -152,54 +147,42 @@ def curves_section(comparison: Comparison) -> Section:
         blocks.append(Picture("curves_macro_f1", f"Test macro-F1 over labels. {band}", figure))
     gained = gains(comparison)
     if gained is None:
-        blocks.append("No curve of gains: that needs a baseline and label counts that all data sets have.")
-    else:
-        caption = (
-            f"Test {comparison.metric} − that of {comparison.roles.baseline}, mean over data sets. "
-            f"The band around {comparison.roles.focus} is ± one standard error over data sets."
-        )
-        blocks.append(Picture("gains", caption, gain_curves(comparison, gained)))
-    return Section("Learning curves", blocks)
+        return [*blocks, "No curve of gains: that needs a baseline and label counts that all data sets have."]
+    caption = (
+        f"Test {comparison.metric} − that of {comparison.roles.baseline}, mean over data sets. "
+        f"The band around {comparison.roles.focus} is ± one standard error over data sets."
+    )
+    return [*blocks, Picture("gains", caption, gain_curves(comparison, gained))]
 
 
-def aulc_section(comparison: Comparison) -> Section:
+def aulc_blocks(comparison: Comparison) -> list[Block]:
     """By data set, all rounds and the two regimes."""
-    blocks: list = [Picture("aulc", f"AULC of test {comparison.metric} on each data set", sets_heat_map(comparison))]
+    caption = f"AULC of test {comparison.metric} on each data set"
+    blocks: list[Block] = [Picture("aulc", caption, sets_heat_map(comparison))]
     for name, regime, above, up_to in REGIMES:
         table = aulc_table(comparison, "score", name, regime, above, up_to)
-        blocks.append(f"No table of {regime}: there are none." if table is None else table)
-    if comparison.has("macro_f1"):
-        blocks.append(aulc_table(comparison, "macro_f1", "aulc-macro-f1", *REGIMES[0][1:]))
-    return Section("Area under the curve", blocks)
+        blocks.append(table or f"No table of {regime}: there are none.")
+    if comparison.has("macro_f1") and (table := aulc_table(comparison, "macro_f1", "aulc-macro-f1", *REGIMES[0][1:])):
+        blocks.append(table)
+    return blocks
 
 
-def efficiency_section(comparison: Comparison) -> Section:
-    """Labels to a target."""
-    table = efficiency_table(comparison)
-    missing = f"No target: that needs the strategy {CEILING}, or a baseline."
-    return Section("Label efficiency", [missing if table is None else table])
-
-
-def focus_section(comparison: Comparison, differences: list[Difference]) -> Section:
+def focus_blocks(comparison: Comparison, differences: list[Difference]) -> list[Block]:
     """The focus against the others."""
     focus, against = comparison.roles.focus, focus_differences(comparison, differences)
     if not against:
-        return Section(f"{focus} against the others", ["No other strategy shares a data set and a seed with it."])
-    blocks: list = [
-        Picture(
-            "focus",
-            f"{focus} − the other strategy, AULC of test {comparison.metric}",
-            focus_intervals(comparison, against),
-        ),
+        return ["No other strategy shares a data set and a seed with it."]
+    caption = f"{focus} − the other strategy, AULC of test {comparison.metric}"
+    blocks: list[Block] = [
+        Picture("focus", caption, focus_intervals(comparison, against)),
         focus_table(comparison, against),
         equivalence(comparison),
+        *limits(against),
     ]
-    blocks += limits(against)
-    table = sets_table(comparison)
-    if table is not None:
+    if table := sets_table(comparison):
         lost = ", ".join(lost_sets(comparison)) or "none"
         blocks += [table, f"Data sets on which {focus} is more than {BELOW} points below the best fixed rule: {lost}."]
-    return Section(f"{focus} against the others", blocks)
+    return blocks
 
 
 def limits(pairs: list[Difference]) -> list[str]:
@@ -214,52 +197,31 @@ def limits(pairs: list[Difference]) -> list[str]:
     return lines
 
 
-def pairs_section(comparison: Comparison, differences: list[Difference]) -> Section:
+def pairs_blocks(comparison: Comparison, differences: list[Difference]) -> list[Block]:
     """Every strategy against every other."""
     if not differences:
-        return Section("All pairs", ["No two strategies share a data set and a seed."])
+        return ["No two strategies share a data set and a seed."]
     caption = "Mean difference in AULC, row − column; * is p < 0.05 after Holm's adjustment"
-    blocks: list = [Picture("pairs", caption, pairs_heat_map(comparison, differences))]
-    penalty = penalty_table(comparison)
-    blocks.append("No penalty matrix: that needs two seeds." if penalty is None else penalty)
-    return Section("All pairs", [*blocks, pairs_table(differences)])
-
-
-def calibration_section(comparison: Comparison) -> Section:
-    """Expected calibration error."""
-    return Section(
-        "Calibration", [calibration_table(comparison)] if comparison.has("ece") else ["No run has test/ece."]
-    )
-
-
-def missing_runs(grid: Grid) -> list[str]:
-    """Runs that the grid would have if each strategy had each data set and each seed, and that are not finished."""
-    done = {(cell.data, cell.strategy, cell.seed) for cell in grid.cells}
-    names = [sorted({key[place] for key in done if key[1] != CEILING}) for place in range(3)]
-    absent = [
-        f"{data}/{strategy}/seed_{seed:02d}"
-        for data, strategy, seed in product(*names)
-        if (data, strategy, seed) not in done
-    ]
-    return sorted({*absent, *grid.unfinished})
+    picture = Picture("pairs", caption, pairs_heat_map(comparison, differences))
+    penalty = penalty_table(comparison) or "No penalty matrix: that needs two seeds."
+    return [picture, penalty, pairs_table(differences)]
 
 
 def name_missing(grid: Grid) -> list[str]:
     """A sentence on the runs that are left out."""
-    missing = missing_runs(grid)
+    missing = grid.missing
     if not missing:
         return []
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return [f"Missing runs: {len(missing)} (begun: {len(grid.unfinished)}): {', '.join(missing[:NAMED])}{more}."]
 
 
-def runs_section(grid: Grid, comparison: Comparison) -> Section:
-    """The protocol, as the results show it."""
+def what_was_run(grid: Grid, comparison: Comparison) -> str:
+    """How many runs there are, and of which version."""
     versions = ", ".join(sorted({cell.version for cell in grid.cells}))
-    cells = [cell for cell in grid.cells if cell.strategy != CEILING]
-    counts = (
+    seeds = {cell.seed for cell in grid.cells if cell.strategy != CEILING}
+    full = sum(cell.strategy == CEILING for cell in grid.cells)
+    return (
         f"Finished runs: {len(grid.cells)}, of lit-react {versions}. Data sets: {len(comparison.data)}; strategies: "
-        f"{len(comparison.strategies)}; seeds: {len({cell.seed for cell in cells})}; runs with all labels ({CEILING}): "
-        f"{len(grid.cells) - len(cells)}."
+        f"{len(comparison.strategies)}; seeds: {len(seeds)}; runs with all labels ({CEILING}): {full}."
     )
-    return Section("What was run", [counts, protocol_table(cells, missing_runs(grid))])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import pandas as pd
 import rich.table
 from rich import box
 from rich.text import Text
@@ -76,29 +77,55 @@ def as_latex(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
+def entry(value: Entry | str | float) -> Entry:
+    """What stands for a value: text as it is, numbers as `number` shows them."""
+    return value if isinstance(value, Entry) else Entry(value) if isinstance(value, str) else number(value)
+
+
+def bold_best(
+    values: pd.Series, show: Callable[[float], Entry] = number, *, lowest: bool = False, spread: pd.Series | None = None
+) -> pd.Series:
+    """An entry per value, bold where it looks like the best of two or more.
+
+    Args:
+        values: of one column of a table, NaN where there is none.
+        show: makes an entry of a value.
+        lowest: the lowest is the best.
+        spread: shown behind each value.
+    """
+    known, entries = values.dropna(), {name: show(value) for name, value in values.items()}
+    best = entries[known.idxmin() if lowest else known.idxmax()].text if len(known) > 1 else None
+    behind = {name: "" if spread is None else number(values[name], spread=spread[name]).spread for name in entries}
+    found = {name: Entry(shown.text, behind[name], shown.text == best) for name, shown in entries.items()}
+    return pd.Series(found, dtype=object)
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table of a report; the first column is text, the others are numbers.
+    """A table of a report.
 
     Args:
         name: of the LaTeX label and the HTML anchor.
         caption: what it shows, in one sentence.
-        header: one per column.
-        rows: as many entries as the header; a string is an entry without ornament.
+        frame: what stands in it, see `entry`; NaN is a dash. The index is the first column, headed by its name.
         note: how the numbers came about.
         focus: text of the first column of the row that stands out.
     """
 
     name: str
     caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[Entry | str]]
+    frame: pd.DataFrame
     note: str = ""
     focus: str = ""
 
+    @property
+    def header(self) -> list[str]:
+        """Of each column."""
+        return [str(self.frame.index.name), *map(str, self.frame.columns)]
+
     def entries(self) -> list[list[Entry]]:
-        """All rows, every place an `Entry`."""
-        return [[Entry(entry) if isinstance(entry, str) else entry for entry in row] for row in self.rows]
+        """All rows."""
+        return [[entry(value) for value in row] for row in self.frame.itertuples(name=None)]
 
     def markdown(self) -> str:
         """A table of GitHub's Markdown under its caption."""

@@ -11,8 +11,8 @@ import argparse
 import zipfile
 from pathlib import Path
 
+from lit_react.experiments.cells import load_grid
 from lit_react.experiments.jobs import RECORD
-from lit_react.run.results import load_grid
 
 
 def archive(folder: Path, path: Path) -> int:

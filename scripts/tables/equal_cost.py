@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lit_react.core.errors import UserError
 from lit_react.core.statistics import standard_error, wilcoxon
-from lit_react.run.results import load_grid
+from lit_react.experiments.cells import load_grid
 
 Curve = dict[float, float]
 """Cost → points of the test metric."""

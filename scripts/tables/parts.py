@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from lit_react.experiments.cells import Cell, load_grid
 from lit_react.experiments.points import tidy_points
-from lit_react.run.results import Cell, load_grid
 
 Round = dict[str, Any]
 GENERATED = {"that count": "generated_accuracy", "of all": "generated_accuracy_all", "trust": "trust"}

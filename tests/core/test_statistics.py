@@ -10,12 +10,10 @@ from lit_react.core.statistics import (
     held_out_best,
     holm,
     labels_to_reach,
-    mean_rank,
     share_of_rounds_won,
     tost,
     wilcoxon,
     win_share,
-    worst_regret,
 )
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -125,13 +123,6 @@ def test_one_value_or_one_cluster_has_no_interval():
 
 
 # ---- standings
-
-
-def test_ranks_and_regret_by_hand():
-    means = np.array([[3.0, 2.0, 1.0], [1.0, 1.0, 4.0]])
-    assert mean_rank(means).tolist() == [(1 + 2.5) / 2, (2 + 2.5) / 2, (3 + 1) / 2]
-    assert worst_regret(means, best=np.array([3.0, 4.0])).tolist() == [3, 3, 2]
-    assert worst_regret(means, best=np.array([0.0, 0.0])).tolist() == [-1, -1, -1]
 
 
 def test_a_rule_picked_on_other_seeds_is_not_flattered():

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
+from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import Comparison, compare_grid
-from lit_react.run.results import load_grid
 
 FOUR = {"policy": 3.0, "facility_location": 3.0, "badge": 1.0, "random": 0.0}
 FLAT = {"policy": 0.5, "badge": 0.6, "random": 0.4}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from grids import write_cell, write_grid
 
+from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import compare_grid
 from lit_react.experiments.label_counts import (
     count_differences_table,
@@ -13,7 +14,6 @@ from lit_react.experiments.label_counts import (
     scores_at,
 )
 from lit_react.experiments.report import report
-from lit_react.run.results import load_grid
 
 
 def comparison(folder, focus="ours", baseline="plain"):

@@ -8,13 +8,13 @@ import pytest
 from grids import FLAT, FOUR, LABELS, bold, read, write_cell, write_flat, write_grid
 
 from lit_react.core.errors import UserError
+from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import choose_roles
 from lit_react.experiments.curves import gains, learning_curves
 from lit_react.experiments.label_counts import label_counts
 from lit_react.experiments.pairs import equivalence, focus_differences, lost_sets, penalty_table, sets_table
 from lit_react.experiments.report import missing_runs, remarks, report
 from lit_react.experiments.standings import aulc_table, efficiency_table, labels_needed, summary_table, targets
-from lit_react.run.results import load_grid
 
 
 def column(table, name):
