@@ -1,4 +1,4 @@
-"""What a worker process does first; imports nothing heavy, for some libraries read their threads when imported."""
+"""What a worker process does first."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import os
 import signal
 import threading
 
+import torch
+from threadpoolctl import threadpool_limits
+
 
 def begin_worker(threads: int, gpu: str | None = None) -> None:
     """Take a share of the cores, leave Ctrl-C to the parent, and end with it.
 
     Args:
-        threads: of the libraries that read `OMP_NUM_THREADS` when they are imported.
+        threads: of PyTorch, and of the libraries that scikit-learn computes with.
         gpu: the one that this process sees, as `CUDA_VISIBLE_DEVICES` names it; None: all that its parent sees.
     """
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of what is loaded later
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     signal.signal(signal.SIGINT, signal.SIG_IGN)

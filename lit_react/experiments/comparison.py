@@ -161,6 +161,8 @@ class Comparison:
 
     def paired(self, scores: pd.DataFrame) -> pd.DataFrame:
         """The rows of those seeds that all strategies of a data set have in common."""
+        if scores.empty:
+            return scores
         known, sets = scores.notna(), scores.index.get_level_values("data")
         there = known.groupby("data").any().reindex(sets).to_numpy()
         return scores[(known.to_numpy() | ~there).all(axis=1)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Generator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import Any, TypeAlias
 
 import torch
@@ -15,16 +16,12 @@ import torch
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.workers import begin_worker
-from lit_react.experiments.jobs import Job, run_job
+from lit_react.experiments.jobs import Job, run_alone
 
 Outcomes: TypeAlias = Generator[tuple[Job, str | None], None, None]
 """Jobs as they end, each with what went wrong or None; closing it ends those that run."""
 
 DIED = "the process that ran this cell died; was it killed for memory?"
-
-
-CELLS = 25
-"""After so many a worker makes way for a fresh one: a fine-tuned cell leaves some 90 MB that no one gives back."""
 
 
 class Executor(ABC):
@@ -36,10 +33,13 @@ class Executor(ABC):
 
 
 class LocalExecutor(Executor):
-    """Worker processes that stay: torch is imported once for each of them, not once for each cell; see `CELLS`.
+    """A process for each cell, so that its death is the end of one cell only and its memory goes back.
+
+    Where it is safe (Linux) the processes are forked from one that has imported torch already. This is not joblib: the
+    death of one of its workers fails all cells that are under way, and does not tell which of them it was.
 
     Args:
-        workers: how many; None: one for each core. Cores and GPUs are shared out among them.
+        workers: how many at once; None: one for each core. Cores and GPUs are shared out among them.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -48,28 +48,31 @@ class LocalExecutor(Executor):
         self.workers = workers
 
     def run(self, jobs: list[Job]) -> Outcomes:
-        """Each worker has a pool of its own, so that the death of one is the end of one cell only."""
+        """Ctrl-C kills the processes: what they were doing is resumed by the next run of the grid."""
         cores = os.cpu_count() or 1
         workers = min(self.workers or cores, len(jobs))
-        waiting = iter(jobs)
+        context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        context.set_forkserver_preload(["lit_react.cli.lightning_cli"])
         gpus = _visible_gpus()
-        shares = [gpus[number % len(gpus)] if gpus else None for number in range(workers)]
-        pools = [_Worker(max(1, cores // workers), gpu) for gpu in shares]
+        free: deque[str | None] = deque(gpus[number % len(gpus)] if gpus else None for number in range(workers))
+        waiting, running = deque(jobs), dict[Any, Any]()
         try:
-            running = {pool.begin(job): (pool, job) for pool, job in zip(pools, waiting, strict=False)}
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    pool, job = running.pop(future)
-                    outcome = pool.outcome(future)
-                    if (following := next(waiting, None)) is not None:
-                        running[pool.begin(following)] = pool, following
-                    yield job, outcome
-        except BaseException:  # Ctrl-C, or nobody wants the rest
-            for pool in pools:
-                pool.kill()
-            raise
-        for pool in pools:
-            pool.pool.shutdown()
+            while waiting or running:
+                while waiting and free:
+                    job, gpu = waiting.popleft(), free.popleft()
+                    share = max(1, cores // workers), gpu
+                    process = context.Process(target=_run_in_worker, args=(job, dict(os.environ), *share))
+                    process.start()
+                    running[process.sentinel] = process, job, gpu
+                for sentinel in connection.wait(running):
+                    process, job, gpu = running.pop(sentinel)
+                    process.join()
+                    free.append(gpu)
+                    yield job, DIED if process.exitcode else job.failure()
+        finally:
+            for process, *_ in running.values():
+                process.kill()
+                process.join()
 
 
 def _visible_gpus() -> list[str]:
@@ -80,40 +83,11 @@ def _visible_gpus() -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
-class _Worker:
-    """A process that runs one job after the other, and its successor if it dies."""
-
-    def __init__(self, threads: int, gpu: str | None) -> None:
-        self.threads, self.gpu = threads, gpu
-        self.pool = self._pool()
-
-    def _pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        return ProcessPoolExecutor(
-            1,
-            mp_context=context,
-            initializer=begin_worker,
-            initargs=(self.threads, self.gpu),
-            max_tasks_per_child=CELLS,
-        )
-
-    def begin(self, job: Job) -> Future[str | None]:
-        return self.pool.submit(run_job, job)
-
-    def outcome(self, future: Future[str | None]) -> str | None:
-        """What `run_job` returned; a dead process is replaced."""
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            self.kill()
-            self.pool = self._pool()
-            return DIED
-
-    def kill(self) -> None:
-        """End the process at once: what it was doing is resumed by the next run of the grid."""
-        for process in list((self.pool._processes or {}).values()):  # public from Python 3.14 on: kill_workers()
-            process.kill()
-        self.pool.shutdown()
+def _run_in_worker(job: Job, environment: dict[str, str], threads: int, gpu: str | None) -> None:
+    os.environ.clear()  # of the process that it was forked from, which may be one of an earlier run
+    os.environ.update(environment)
+    begin_worker(threads, gpu)
+    run_alone(job)
 
 
 class RayExecutor(Executor):
@@ -139,25 +113,22 @@ class RayExecutor(Executor):
         if own:
             ray.init(address=self.address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
-            task = ray.remote(num_cpus=1, max_retries=0)(_run_there)
+            task = ray.remote(num_cpus=1, max_retries=0, max_calls=1)(_run_there)
             running: dict[Any, Job] = {task.remote(job, os.getcwd()): job for job in jobs}
             while running:
                 for reference in ray.wait(list(running))[0]:
-                    yield running.pop(reference), _outcome(ray, reference)
+                    job = running.pop(reference)
+                    try:
+                        ray.get(reference)
+                        yield job, job.failure()
+                    except ray.exceptions.RayError as error:
+                        yield job, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         finally:
             if own:
                 ray.shutdown()
 
 
-def _run_there(job: Job, folder: str) -> str | None:
-    """`run_job` in the folder of the command: options name files relative to it."""
+def _run_there(job: Job, folder: str) -> None:
+    """`run_alone` in the folder of the command: options name files relative to it."""
     os.chdir(folder)
-    return run_job(job)
-
-
-def _outcome(ray: Any, reference: Any) -> str | None:
-    try:
-        result: str | None = ray.get(reference)
-    except ray.exceptions.RayError as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return result
+    run_alone(job)

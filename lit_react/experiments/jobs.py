@@ -7,14 +7,15 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
+from lit_react.run.results import read_results
+from lit_react.run.run_config import FREE
 
 RECORD, LOG = "cell.json", "output.log"
 OF_THE_GRID = ("rounds.budget", "rounds.stopping")
@@ -61,8 +62,6 @@ class Job:
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():
             return  # `fit` itself compares whatever lies there
-        from lit_react.run.run_config import FREE  # imports torch, for which a worker prepares first
-
         begun = json.loads(path.read_text())
         for name in sorted(begun.keys() | self.asked.keys()):
             if begun.get(name) != self.asked.get(name) and (not name.startswith(FREE) or name.startswith(OF_THE_GRID)):
@@ -75,66 +74,40 @@ class Job:
         """The content of `result.json` if the cell is finished, else None."""
         if not (self.folder / RECORD).exists() or not (self.folder / "result.json").exists():
             return None
-        from lit_react.run.results import read_results  # imports torch too
-
         results = read_results(self.folder)
         return results if results["stopped"] is not None else None
 
+    def failure(self) -> str | None:
+        """None if the cell is finished, else the last line of its output that says what went wrong."""
+        if self.result() is not None:
+            return None
+        log = self.folder / LOG
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines or ["no output"])[-1]
 
-def run_job(job: Job) -> str | None:
-    """Run or resume a cell in this process; what it prints goes to its `output.log`.
+
+def run_alone(job: Job) -> None:
+    """Run or resume a cell in this process, which is for it alone: all it prints goes to the cell's `output.log`.
 
     A finished cell keeps its results and not its model: a thousand models fill a disk.
-
-    Returns:
-        None, or the last line of what went wrong.
     """
-    from lit_react.cli import main
-
     job.folder.mkdir(parents=True, exist_ok=True)
     write_json(job.folder / RECORD, job.asked)
-    log = job.folder / LOG
-    with _output_to(log):
-        try:
-            main(job.arguments())
-        except SystemExit as stopped:  # `main` has printed why
-            print(f"exit code {stopped.code}")
-        except Exception as error:
-            traceback.print_exc()
-            print(f"error: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-    if not job.result():
-        return _last_line(log)
-    (job.folder / "model").unlink(missing_ok=True)
-    for model in job.folder.glob("round_*/model"):
-        shutil.rmtree(model)
-    return None
-
-
-@contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Inside, what this process writes to stdout and stderr is appended to a file; loggers and C code included."""
-    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
-    _flush()
-    with path.open("ab") as file:
-        for descriptor in kept:
+    with (job.folder / LOG).open("ab") as file:
+        for descriptor in (1, 2):  # loggers and C code included
             os.dup2(file.fileno(), descriptor)
     try:
-        yield
-    finally:
-        _flush()
-        for descriptor, copy in kept.items():
-            os.dup2(copy, descriptor)
-            os.close(copy)
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "no output")
+        main(job.arguments())
+    except SystemExit as stopped:  # `main` has printed why
+        print(f"exit code {stopped.code}", flush=True)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"error: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+    if job.result():
+        (job.folder / "model").unlink(missing_ok=True)
+        for model in job.folder.glob("round_*/model"):
+            shutil.rmtree(model)
 
 
 def _word(value: Any) -> str:

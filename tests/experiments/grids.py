@@ -1,15 +1,34 @@
 """Grids of made-up results, as a comparison writes them."""
 
+import io
 import json
+import runpy
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import Comparison, compare_grid
 
+TABLES = Path(__file__).parents[2] / "scripts" / "tables"
 FOUR = {"policy": 3.0, "facility_location": 3.0, "badge": 1.0, "random": 0.0}
 FLAT = {"policy": 0.5, "badge": 0.6, "random": 0.4}
 LABELS = (20, 40, 60, 80, 100, 128, 160, 200, 260)
+
+
+def printed(script, *words):
+    """What a script of `scripts/tables` prints, or the message that it ends with."""
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        patch.setattr(sys, "argv", [script, *map(str, words)])
+        try:
+            runpy.run_path(str(TABLES / script), run_name="__main__")
+        except SystemExit as stopped:
+            return str(stopped.code)
+    return out.getvalue()
 
 
 def write_cell(
@@ -94,5 +113,5 @@ def read(folder, **roles) -> Comparison:
 
 
 def bold(table, name):
-    place = list(table.header).index(name)
+    place = table.header.index(name)
     return {row[0].text for row in table.entries() if row[place].bold}

@@ -7,34 +7,24 @@ import subprocess
 import sys
 import time
 import zipfile
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from grids import printed
 from tiny import command
 
 from lit_react.cli import main
 from lit_react.cli.commands import COMMANDS
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
-from lit_react.experiments.executors import DIED, Executor, LocalExecutor, Outcomes, RayExecutor
+from lit_react.experiments.executors import DIED, LocalExecutor, RayExecutor
 from lit_react.experiments.grid import plan
-from lit_react.experiments.jobs import Job, run_job
+from lit_react.experiments.jobs import Job
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 ARCHIVES = CONFIGS.parent / "docs" / "results"
-
-
-class Here(Executor):
-    """This process, one cell after the other."""
-
-    def run(self, jobs: list[Job]) -> Outcomes:
-        for job in jobs:
-            with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):  # pytest has put others there
-                outcome = run_job(job)
-            yield job, outcome
 
 
 def write(folder: Path, news_csv: Path, tiny_bert: str, **changes: Any) -> str:
@@ -74,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert
     """The folder of a grid of two finished cells."""
     folder = tmp_path_factory.mktemp("finished")
     config = write(folder, news_csv, tiny_bert)
-    assert compare("--config", config, "--executor", f"{__name__}.Here") == 0
+    assert compare("--config", config) == 0
     return folder
 
 
@@ -131,9 +121,8 @@ def test_where_and_how_fast_cells_compute_may_change(finished: Path) -> None:
 
 
 def test_a_grid_goes_on_from_the_cells_of_its_archive(finished: Path, tmp_path, capsys) -> None:
-    script = [sys.executable, str(CONFIGS.parent / "scripts" / "tables" / "archive.py"), str(finished / "grid")]
     for into in ("first", "second"):
-        subprocess.run([*script, "--into", str(tmp_path / into)], check=True, capture_output=True)
+        assert "2 cells" in printed("archive.py", finished / "grid", "--into", tmp_path / into)
     archives = [tmp_path / into / "grid.zip" for into in ("first", "second")]
     assert archives[0].read_bytes() == archives[1].read_bytes()
     zipfile.ZipFile(archives[0]).extractall(tmp_path)
@@ -147,7 +136,7 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_can_be_mended(tmp_path, 
     missing = tmp_path / "missing.csv"
     data = {"broken": {"data.source": str(missing)}, "news": None}
     config = write(tmp_path, news_csv, tiny_bert, data=data, strategies={"margin": None})
-    words = ["--config", config, "--executor", f"{__name__}.Here"]
+    words = ["--config", config]
     assert compare(*words) == 1
     out, err = capfd.readouterr()
     assert "1 of 2 cells finished" in out
@@ -199,16 +188,20 @@ def test_a_cell_computes_on_one_device(given, words, tmp_path) -> None:
     assert [word for word in job.arguments() if "devices" in word] == [f"--trainer.devices={words}"]
 
 
-def say_gpu(job: Job) -> str:
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+class SaysGpu(Job):
+    """Tells which GPU it sees, and goes no further."""
+
+    def arguments(self) -> list[str]:
+        raise ValueError(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 
 
 @pytest.mark.parametrize(("given", "seen"), [("4,6", {"4", "6"}), ("", {""})])
 def test_workers_share_out_the_gpus(given, seen, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    monkeypatch.setattr("lit_react.experiments.executors.run_job", say_gpu)
-    jobs = [Job(tmp_path / str(number), (), {}, {}) for number in range(6)]
-    assert {outcome for _, outcome in LocalExecutor(workers=2).run(jobs)} == seen
+    jobs = [SaysGpu(tmp_path / str(number), (), {}, {}) for number in range(4)]
+    outcomes = [outcome for _, outcome in LocalExecutor(workers=2).run(jobs)]
+    assert set(outcomes) == {f"error: ValueError: {name}" for name in seen}
+    assert len(outcomes) == 4
 
 
 def test_all_cells_of_a_seed_come_before_those_of_the_next(tmp_path) -> None:
@@ -264,7 +257,7 @@ def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, new
     process.send_signal(end)
     assert process.wait(timeout=20) == code
     before = (first / "state.pt").stat().st_mtime_ns
-    assert compare("--config", config, "--executor", f"{__name__}.Here") == 0
+    assert compare("--config", config) == 0
     assert "2 of 2 cells finished, 1 of them now" in capfd.readouterr().out
     assert (first / "state.pt").stat().st_mtime_ns == before
     for cell in (first, second):

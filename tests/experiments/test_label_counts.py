@@ -13,7 +13,8 @@ from lit_react.experiments.label_counts import (
     label_counts,
     scores_at,
 )
-from lit_react.experiments.report import report
+from lit_react.experiments.pages import as_markdown
+from lit_react.experiments.report import make_sections
 
 
 def comparison(folder, focus="ours", baseline="plain"):
@@ -36,7 +37,7 @@ def test_each_label_count_has_its_own_scores(two_counts):
     at_ten = scores_at(two_counts, 10)
     assert at_ten.loc[("a", 0), "plain"] == pytest.approx(50)
     assert at_ten.loc[("a", 0), "ours"] == pytest.approx(54)
-    found = {row[0]: [entry.text for entry in row[1:]] for row in counts_table(two_counts, [10, 50]).rows}
+    found = {row[0].text: [entry.text for entry in row[1:]] for row in counts_table(two_counts, [10, 50]).entries()}
     assert found == {"plain": ["52.5", "72.5"], "ours": ["53.5", "73.5"]}
 
 
@@ -45,8 +46,8 @@ def test_differences_are_of_one_label_count_and_adjusted_over_all(two_counts):
     assert pairs["plain", 10].mean == pytest.approx(1)
     assert pairs["plain", 50].mean == pytest.approx(1)
     assert pairs["plain", 50].adjusted == pytest.approx(2 * pairs["plain", 50].p)
-    (row,) = count_differences_table(two_counts, [10, 50]).rows
-    assert row[0] == "plain"
+    (row,) = count_differences_table(two_counts, [10, 50]).entries()
+    assert row[0].text == "plain"
     assert row[1].text == "+1.0"
     assert row[1].spread.startswith("(−2.0")
     assert row[2].bold
@@ -64,7 +65,6 @@ def test_many_label_counts_and_different_ones_have_no_such_tables(tmp_path):
 
 def test_the_report_has_the_section_where_label_counts_are_few(tmp_path):
     write_grid(tmp_path, {"ours": 1.0, "plain": 0.0}, labels=(10, 50, 100))
-    report(tmp_path, focus="ours", baseline="plain")
-    text = (tmp_path / "report" / "report.md").read_text()
+    text = as_markdown("few", make_sections(load_grid(tmp_path), comparison(tmp_path)))
     assert "By number of labels" in text
     assert "| strategy | 10 labels | 50 labels | 100 labels |" in text

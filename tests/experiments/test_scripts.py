@@ -1,23 +1,14 @@
 """The scripts behind tables of the documents, on grids whose differences are known."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from grids import write_cell
+from grids import printed, write_cell
 
 from lit_react.run.results import read_results
 
-TABLES = Path(__file__).parent.parent.parent / "scripts" / "tables"
 LABELS = (10, 50)
-
-
-def printed(script: str, *words: object) -> str:
-    """What a script writes to stdout; its stderr where it ends with an error."""
-    done = subprocess.run([sys.executable, TABLES / script, *map(str, words)], capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else done.stderr
 
 
 @pytest.fixture

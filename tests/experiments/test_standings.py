@@ -11,14 +11,15 @@ from lit_react.core.errors import UserError
 from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import choose_roles
 from lit_react.experiments.curves import gains, learning_curves
+from lit_react.experiments.efficiency import efficiency_table, labels_needed, targets
 from lit_react.experiments.label_counts import label_counts
 from lit_react.experiments.pairs import equivalence, focus_differences, lost_sets, penalty_table, sets_table
-from lit_react.experiments.report import missing_runs, remarks, report
-from lit_react.experiments.standings import aulc_table, efficiency_table, labels_needed, summary_table, targets
+from lit_react.experiments.report import make_sections, remarks, report
+from lit_react.experiments.standings import aulc_table, over_sets, summary_table
 
 
 def column(table, name):
-    place = list(table.header).index(name)
+    place = table.header.index(name)
     return {row[0].text: row[place].text for row in table.entries()}
 
 
@@ -34,14 +35,14 @@ def test_unfinished_runs_are_named_and_left_out(tmp_path):
     grid = load_grid(tmp_path)
     assert len(grid.cells) == 6
     assert grid.unfinished == ["a/badge/seed_02", "a/random/seed_02"]
-    assert missing_runs(grid) == grid.unfinished
+    assert grid.missing == grid.unfinished
 
 
 def test_runs_that_others_have_are_missing(tmp_path):
     write_flat(tmp_path, FLAT, sets=("a", "b"))
     shutil.rmtree(tmp_path / "b" / "badge" / "seed_01")
     write_cell(tmp_path / "a" / "full" / "seed_07", (3000,), (0.9,))
-    assert missing_runs(load_grid(tmp_path)) == ["b/badge/seed_01"]
+    assert load_grid(tmp_path).missing == ["b/badge/seed_01"]
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -107,7 +108,7 @@ def test_where_labels_cost_by_length_strategies_are_compared_for_the_same_money(
     assert curves["random"].iloc[-1] == pytest.approx(65 + 20 * 330 / 340)
     assert comparison.means().loc["a", "random"] > comparison.means().loc["a", "long"]
     assert "/ random" not in efficiency_table(comparison).header
-    report(tmp_path, focus="long")
+    assert make_sections(load_grid(tmp_path), comparison)
 
 
 def test_a_set_that_is_compared_by_cost_has_no_part_in_tables_by_number_of_labels(tmp_path):
@@ -209,6 +210,9 @@ def test_standings_by_hand(tmp_path):
     assert bold(table, "a") == {"badge"}
     assert bold(table, "b") == {"policy"}
     assert lost_sets(comparison) == ["a"]
+    assert over_sets(comparison, comparison.means().loc[["b"]])["regret"].to_dict() == pytest.approx(
+        {"policy": -10, "badge": 10, "random": 0}
+    ), "negative where it is ahead on every set"
     assert column(sets_table(comparison), "which") == {"a": "badge", "b": "random"}
     assert column(sets_table(comparison), "difference") == {"a": "−10.00", "b": "+10.00"}
 
