@@ -61,8 +61,8 @@ class Grid:
         """Names of the runs that the grid would have if each strategy had each data set and each seed."""
         done = {cell.name for cell in self.cells}
         others = [cell for cell in self.cells if cell.strategy != CEILING]
-        axes = [{cell.data for cell in others}, {cell.strategy for cell in others}, {cell.seed for cell in others}]
-        return sorted({cell_name(*place) for place in product(*axes)} - done | set(self.unfinished))
+        places = product({c.data for c in others}, {c.strategy for c in others}, {c.seed for c in others})
+        return sorted({cell_name(*place) for place in places} - done | set(self.unfinished))
 
 
 def cell_name(data: str, strategy: str, seed: int) -> str:

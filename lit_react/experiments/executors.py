@@ -51,7 +51,7 @@ class LocalExecutor(Executor):
         """Ctrl-C kills the processes: what they were doing is resumed by the next run of the grid."""
         cores = os.cpu_count() or 1
         workers = min(self.workers or cores, len(jobs))
-        context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
         context.set_forkserver_preload(["lit_react.cli.lightning_cli"])
         gpus = _visible_gpus()
         free: deque[str | None] = deque(gpus[number % len(gpus)] if gpus else None for number in range(workers))
