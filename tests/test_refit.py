@@ -11,7 +11,6 @@ import pytest
 from test_kill import start
 from tiny import command
 
-from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.run.rounds import Rounds
@@ -77,27 +76,6 @@ def test_generated_labels_are_learned_in_the_refit_too(tmp_path, news_csv, tiny_
     main(command(news_csv, tiny_bert, tmp_path / "run", *parts, "--rounds.budget", "34"))
     assert [entry["augmentation"]["trust"] for entry in rounds(tmp_path / "run")] == [1, 1]
     assert all(entry["augmentation"]["generated_in_refit"] > 0 for entry in rounds(tmp_path / "run"))
-
-
-def test_a_refit_generates_no_labels_where_the_fit_did_not_trust_them() -> None:
-    fit, refitted = Trust(), Trust()
-    fit.generator_accuracy, fit.model_accuracy = 0.5, 0.8
-    refitted.measured_as(fit)
-    assert refitted.is_lost
-    fit.generator_accuracy = 0.9
-    refitted.measured_as(fit)
-    refitted.generated, refitted.progress = True, 1.0
-    assert not refitted.is_lost
-    assert refitted.factor == 1
-
-
-def test_a_refit_that_always_trusts_does_so_after_a_fit_that_ended_too_early_to_generate() -> None:
-    refitted = Trust("always")
-    refitted.measured_as(Trust("always"))
-    refitted.progress = 1.0
-    assert refitted.factor == 0  # there is nothing yet
-    refitted.generated = True
-    assert refitted.factor == 1
 
 
 def test_a_refit_shows_no_bars_of_its_own(tmp_path: Path, news_csv, tiny_bert, capfd, monkeypatch) -> None:

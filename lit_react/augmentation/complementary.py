@@ -7,25 +7,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lit_react.augmentation.part import Part, Step
 from lit_react.core.bounds import expect
 
 
-class ComplementaryLabels:
+class ComplementaryLabels(Part):
     """From each pair (x, y) the pairs (x, ¬y) with other classes ¬y, as negatives: −log(1 − p(¬y | x)) is minimised.
 
-    Label augmentation (x, y) ⊕ (x, ¬y) of seed 2; negative learning of Kim et al. 2019 (NLNL, equation 2), on
-    complementary labels of Ishida et al. 2017. A complement is never a target: it takes probability away from one
+    This is the label augmentation (x, y) ⊕ (x, ¬y) of seed 2; negative learning of Kim et al. 2019 (NLNL, equation 2),
+    on complementary labels of Ishida et al. 2017. A complement is never a target: it takes probability away from one
     class and gives it to all others in proportion to what they have.
 
     With two classes "not the other" is "this one": for a clean label the loss and its gradient are those of
     cross-entropy, so nothing is gained, only its weight is raised. With more, a clean label implies all its
-    complements too; they change the loss, not what is known. What is added to the task's loss is
-    `factor(progress) * loss(…)`.
+    complements too; they change the loss, not what is known.
 
     Args:
         complements: how many ¬y are drawn for each labeled row and step, from the other classes, without repetition;
             `all` takes each of them. Their losses are averaged, so `all` is the mean of what a draw of 1 gives.
-        weight: factor of the losses.
+        weight: factor of the loss.
         schedule: `constant`, or `ramp`: the weight rises linearly from 0 over the fit.
     """
 
@@ -40,16 +40,13 @@ class ComplementaryLabels:
         expect("augmentation.complementary.weight", weight, at_least=0)
         self.complements, self.weight, self.schedule = complements, weight, schedule
 
-    def begin(self, device: torch.device, seed: int) -> None:
-        """A new fit: `generator`, on the device, is there to be given to `loss`."""
-        self.generator = torch.Generator(device).manual_seed(seed)
+    def loss(self, step: Step) -> Tensor:
+        """The complements' loss times the weight that it has by now."""
+        weight = self.weight * (step.progress if self.schedule == "ramp" else 1.0)
+        return weight * self.of_complements(step.labeled.logits, step.labels, self.generator)
 
-    def factor(self, progress: float) -> float:
-        """The weight where the share `progress` of the fit is done."""
-        return self.weight * (progress if self.schedule == "ramp" else 1.0)
-
-    def loss(self, logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean of −log(1 − p(¬y | x)) over the rows' complements, without `factor`; a float32 scalar.
+    def of_complements(self, logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The mean of −log(1 − p(¬y | x)) over the rows' complements, a float32 scalar.
 
         Args:
             logits: [b, C], C at least 2.

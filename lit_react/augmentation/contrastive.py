@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_react.augmentation.part import Part, Step
 from lit_react.core.bounds import expect
 
 
-class Contrastive:
+class Contrastive(Part):
     """Supervised contrastive learning on what the head reads (Khosla et al. 2020; for fine-tuning: Gunel et al. 2021).
 
     n labels make n (n - 1) / 2 pairs; a step sees those within its batch, that of all processes together. As in the
@@ -25,8 +26,12 @@ class Contrastive:
         expect("augmentation.contrastive.temperature", temperature, above=0)
         self.weight, self.temperature = weight, temperature
 
-    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Times `weight`: mean over rows i of −1/|P(i)| Σ_{p ∈ P(i)} log (exp(z_i·z_p/τ) / Σ_{a ≠ i} exp(z_i·z_a/τ)).
+    def loss(self, step: Step) -> Tensor:
+        """The weighted loss of the labeled rows of all processes."""
+        return self.of_pairs(step.gather(step.labeled.features), step.gather(step.labels))
+
+    def of_pairs(self, features: Tensor, labels: Tensor) -> Tensor:
+        """`weight` times the mean over rows i of −1/|P(i)| Σ_{p∈P(i)} log (exp(z_i·z_p/τ) / Σ_{a≠i} exp(z_i·z_a/τ)).
 
         z are the features at unit length, P(i) the other rows of i's class; rows without any are left out (Khosla et
         al., equation 2).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 from lit_react.core.bounds import expect
@@ -22,10 +23,7 @@ class Trust:
         margin: the difference in accuracy at which trust is 0 or 1.
 
     Attributes:
-        generator_accuracy: of the generated labels of the validation rows; None: there are none yet.
-        model_accuracy: of the model on these rows, as it was last validated; None: it was not.
-        progress: share of the fit's steps that are done.
-        generated: whether there are generated labels.
+        generator_accuracy: that of the generated labels of the validation rows; None: there are none yet.
     """
 
     def __init__(
@@ -40,36 +38,55 @@ class Trust:
         expect("augmentation.trust.margin", margin, above=0)
         self.mode, self.start, self.ramp, self.margin = mode, start, ramp, margin
         self.generator_accuracy: float | None = None
-        self.model_accuracy: float | None = None
-        self.progress = 0.0
-        self.generated = self._taken_over = False
+        self._model_accuracy: float | None = None
+        self._progress = 0.0
+        self._is_generated = self._is_final = False
 
-    def measured_as(self, other: Trust) -> None:
-        """Take over what another fit measured, for one that has no validation rows."""
-        self.generator_accuracy, self.model_accuracy = other.generator_accuracy, other.model_accuracy
-        self._taken_over = True
+    # ---- what happens in a fit ------------------------------------------------------------------------------
+
+    def move(self, progress: float) -> None:
+        """So large a share of the fit's steps is done."""
+        self._progress = progress
+
+    def generated(self, accuracy: float | None) -> None:
+        """There are generated labels now; of those of the validation rows this share is right, None: there are none."""
+        self._is_generated = True
+        if accuracy is not None:
+            self.generator_accuracy = accuracy
+
+    def validated(self, accuracy: float) -> None:
+        """The model was validated."""
+        self._model_accuracy = accuracy
+
+    def for_refit(self) -> Trust:
+        """The trust of a fit that has no validation rows: what was measured stays."""
+        taken = copy.copy(self)
+        taken._progress, taken._is_generated, taken._is_final = 0.0, False, True
+        return taken
+
+    # ---- what follows ---------------------------------------------------------------------------------------
 
     @property
     def is_lost(self) -> bool:
         """Whether labels need not be generated: no validation will come that could raise a trust of 0."""
-        return self._taken_over and self._measured == 0
+        return self._is_final and self._measured == 0
 
     @property
     def value(self) -> float:
         """Trust in the generator, in [0, 1]; 0 before there are generated labels."""
-        return self._measured if self.generated else 0.0
+        return self._measured if self._is_generated else 0.0
 
     @property
     def _measured(self) -> float:
         if self.mode == "always":
             return 1.0
-        if self.generator_accuracy is None or self.model_accuracy is None:
+        if self.generator_accuracy is None or self._model_accuracy is None:
             return 0.0
-        return min(max((self.generator_accuracy - self.model_accuracy) / (2 * self.margin) + 0.5, 0.0), 1.0)
+        return min(max((self.generator_accuracy - self._model_accuracy) / (2 * self.margin) + 0.5, 0.0), 1.0)
 
     @property
     def factor(self) -> float:
         """How much generated labels count at present."""
-        if self.progress < self.start:
+        if self._progress < self.start:
             return 0.0
-        return self.value * (min(1.0, (self.progress - self.start) / self.ramp) if self.ramp else 1.0)
+        return self.value * (min(1.0, (self._progress - self.start) / self.ramp) if self.ramp else 1.0)

@@ -36,6 +36,7 @@ from lit_react.core.quiet import quiet
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
+from lit_react.pretraining.infilling import Infilling  # noqa: F401 so that its name alone is known
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.prediction import PredictionWriter
 from lit_react.run.rounds import Rounds, first_queries, label_counts, run_rounds
@@ -149,6 +150,7 @@ class ReactCLI(LightningCLI):
                 first=first,
                 data=datamodule,
                 recipe=model,
+                augmentation=self._get(self.config_init, "augmentation"),
                 trainers=RoundTrainers(self._trainer_options, stopping, plan.steps, model.monitor, loggers),
                 acquisition=self._get(self.config_init, "acquisition"),
                 tracker=tracker,
@@ -173,7 +175,6 @@ class ReactCLI(LightningCLI):
             raise UserError(f"early_stopping.mode: max, but {stopping.monitor} is to fall, expected min")
         augmentation: Augmentation = self._get(self.config_init, "augmentation")
         augmentation.check(model, self.trainer.world_size)
-        model.augmentation = augmentation if augmentation.parts else None
         datamodule.connect(model)
         model.label_names = datamodule.class_names
         model.check()

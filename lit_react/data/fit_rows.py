@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lit_react.annotation.ledger import Label
@@ -29,8 +28,6 @@ class FitRows:
         labeled: [l].
         labels: one for each of `labeled`.
         unlabeled: [m], rows without a bought label; a batch takes the next `unlabeled_size` of them, shuffled.
-        targets: float32 [m, C], generated distributions over the classes of `unlabeled`; or None.
-        weights: float32 [m], how much each of `targets` counts; or None.
         unlabeled_size: rows per optimiser step, of all processes together.
         wanted: asked before each batch: whether it shall have unlabeled rows.
     """
@@ -39,16 +36,13 @@ class FitRows:
     labeled: Rows
     labels: Sequence[Label]
     unlabeled: Rows = field(default_factory=_none)
-    targets: NDArray[np.float32] | None = None
-    weights: NDArray[np.float32] | None = None
     unlabeled_size: int = 0
     wanted: Callable[[], bool] = lambda: True
 
     def loader(self, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
 
-        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows, of which
-        `targets` float32 [u, C] and `weights` float32 [u] are.
+        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows.
 
         Args:
             batch_size: labeled rows per optimiser step, of all processes together.
@@ -116,7 +110,4 @@ class _Batches(Dataset[Batch]):
             return rows.table.batch(rows.labeled[labeled], labels)
         batch = rows.table.batch(np.concatenate([rows.labeled[labeled], rows.unlabeled[unlabeled]]))
         batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
-        if rows.targets is not None and rows.weights is not None:
-            batch["targets"] = torch.from_numpy(rows.targets[unlabeled])
-            batch["weights"] = torch.from_numpy(rows.weights[unlabeled])
         return batch

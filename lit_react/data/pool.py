@@ -87,6 +87,9 @@ class Pool:
 
     def scoring_loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Every row of the pool once, without labels, in batches of similar length, shared among processes."""
-        rows = np.arange(len(self), dtype=np.int64)
-        sampler = LengthSortedBatches(self.table.lengths, batch_size, rank=rank, world_size=world_size)
+        return self.loader(np.arange(len(self), dtype=np.int64), batch_size, rank=rank, world_size=world_size)
+
+    def loader(self, rows: Rows, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
+        """Some rows of the pool, int64 [n], without labels, in batches of similar length, shared among processes."""
+        sampler = LengthSortedBatches(self.table.lengths[rows], batch_size, rank=rank, world_size=world_size)
         return DataLoader(RowsOf(self.table, rows), batch_sampler=sampler, collate_fn=whole)

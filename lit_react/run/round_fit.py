@@ -12,6 +12,8 @@ from typing import Any
 import lightning as L
 
 from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.augmentation.augmentation import Augmentation
+from lit_react.augmentation.augmented_fit import AugmentedFit, Bought
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.run.refit import MakeRefitTrainer, refit
 from lit_react.tasks.base import TaskModule
@@ -23,6 +25,7 @@ def fit_and_test(
     recipe: TaskModule,
     data: PoolDataModule,
     *,
+    augmentation: Augmentation,
     seed: int,
     before: Path | None,
     make_trainer: Callable[[], L.Trainer],
@@ -34,6 +37,7 @@ def fit_and_test(
     Args:
         recipe: module without weights.
         data: with the labels that are bought.
+        augmentation: what stretches them.
         seed: of the round.
         before: an exported model whose weights the fit starts from; None: those of the recipe's checkpoint.
         make_trainer: the Trainer of the fit, with `acquisition` among its callbacks.
@@ -44,24 +48,26 @@ def fit_and_test(
         the Trainer and the module that were tested, which is the refitted one if there is one, and what a round records
         of them: metrics, reward, steps, seconds by phase, …
     """
-    module, seconds = recipe.fresh(), dict[str, float]()
+    seconds = dict[str, float]()
     with _timed(seconds, "fit"):
-        data.fit_rows = module.augmentation.begin(data, seed) if module.augmentation is not None else None
+        bought = Bought(data.pool, data.splits.pool, data.validation_labels, len(data.class_names or []))
+        augmented = augmentation.begin(bought, data.task, seed) if augmentation.used else None
+        data.fit_rows = augmented.rows if augmented is not None else None
+    module = recipe.fresh(augmentation=augmented)
     L.seed_everything(seed, workers=True, verbose=False)  # whatever was loaded only now drew before
     if before is not None:
         module.restore(before)
     trainer = make_trainer()
-    result = _fit(trainer, module, data, acquisition, seconds) | _augmented(module, data)
+    result = _fit(trainer, module, data, acquisition, seconds) | _measured(augmented, data)
     if make_refit_trainer is not None:
-        trust = module.augmentation.trust if module.augmentation is not None else None
         del module, trainer  # neither model nor optimiser has to wait for the other fit
         gc.collect()
         with _timed(result["seconds"], "refit"):
-            made = result["steps"]
-            trainer, module = refit(recipe, data, make_refit_trainer, steps=made, trust=trust, seed=seed)
+            again = {"steps": result["steps"], "augmentation": augmentation, "after": augmented, "seed": seed}
+            trainer, module = refit(recipe, data, make_refit_trainer, **again)
         result["refit_steps"] = trainer.global_step
-        if module.augmentation is not None and module.augmentation.labels is not None:
-            result["augmentation"]["generated_in_refit"] = module.augmentation.counted
+        if module.augmentation is not None and module.augmentation.pseudo_labels is not None:
+            result["augmentation"]["generated_in_refit"] = module.augmentation.pseudo_labels.counted
     with _timed(result["seconds"], "test"):
         result["metrics"] |= _test(trainer, module, data)
     return trainer, module, result
@@ -89,11 +95,9 @@ def _fit(
     }
 
 
-def _augmented(module: TaskModule, data: PoolDataModule) -> Result:
+def _measured(augmented: AugmentedFit | None, data: PoolDataModule) -> Result:
     """What the augmentation measured in a round; nothing without one."""
-    if module.augmentation is None:
-        return {}
-    return {"augmentation": module.augmentation.report(data.known_labels()["pool"], module.class_of)}
+    return {} if augmented is None else {"augmentation": augmented.report(data.known_labels()["pool"])}
 
 
 def _test(trainer: L.Trainer, module: TaskModule, data: PoolDataModule) -> dict[str, float]:

@@ -20,6 +20,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping
 from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
 from lit_react.annotation.oracles import Answers, FileOracle, GoldOracle
+from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.files import put_in_place, read_lines, write_json, write_lines
@@ -131,6 +132,7 @@ def run_rounds(
     first: list[Query],
     data: PoolDataModule,
     recipe: TaskModule,
+    augmentation: Augmentation,
     trainers: RoundTrainers,
     acquisition: AcquisitionCallback,
     tracker: Tracker,
@@ -143,6 +145,7 @@ def run_rounds(
         first: what a new run asks for, see `first_queries`.
         data: connected to the task.
         recipe: module without weights; every round starts from a fresh copy.
+        augmentation: what stretches the labels of each fit.
         trainers: makes a fresh one for each fit.
         acquisition: lives across the rounds.
         tracker: gets every round's numbers.
@@ -185,6 +188,7 @@ def run_rounds(
             trainer, module, result = fit_and_test(
                 recipe,
                 data,
+                augmentation=augmentation,
                 seed=round_seed,
                 before=_round_folder(folder, round - 1) / "model" if plan.start == "warm" and round > 0 else None,
                 make_trainer=partial(trainers.of_fit, _round_folder(folder, round), labels, acquisition),

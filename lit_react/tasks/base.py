@@ -25,7 +25,7 @@ from lit_react.data.tables import Source, Split
 from lit_react.tasks.optimisation import Optimised, Schedule
 
 if TYPE_CHECKING:
-    from lit_react.augmentation.augmentation import Augmentation
+    from lit_react.augmentation.augmented_fit import AugmentedFit
     from lit_react.augmentation.texts import TextAugmentation
 
 CARD = "lit_react.json"
@@ -96,8 +96,8 @@ class TaskModule(Optimised):
     shared_by_rounds: tuple[str, ...] = ("optimizer", "tokenizer")
     """Attributes that a round's copy has from the recipe: no fit changes them, and they are slow to copy."""
 
-    augmentation: Augmentation | None = None
-    """What stretches the labels in this fit; a round's copy of the recipe has its own."""
+    augmentation: AugmentedFit | None = None
+    """What stretches the labels in this fit; the recipe has none."""
 
     has_learned_validation = False
     """Whether the validation labels were among those that the weights were fitted to, see `rounds.refit`."""
@@ -128,10 +128,16 @@ class TaskModule(Optimised):
         """Logged name of the validation metric that decides."""
         return f"val/{self.shown[0]}"
 
-    def fresh(self) -> Self:
-        """A copy of the recipe for one round."""
+    def fresh(self, augmentation: AugmentedFit | None = None) -> Self:
+        """A copy of the recipe for one fit.
+
+        Args:
+            augmentation: what stretches the labels in this fit.
+        """
         shared = [vars(self)[name] for name in self.shared_by_rounds if name in vars(self)]
-        return copy.deepcopy(self, {id(part): part for part in shared})
+        fit = copy.deepcopy(self, {id(part): part for part in shared})
+        fit.augmentation = augmentation
+        return fit
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ class RelationExtraction(EncoderClassification):
     text_column = "tokens"
     shown = ("f1", "accuracy")
     head_class = EntityStart
-    augmentable = frozenset({"complementary", "contrastive", "features", "texts"})
+    augmentable = frozenset({"complementary", "contrastive", "features", "texts", "parts"})
 
     def __init__(
         self,

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import datasets
+import numpy as np
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
 from lit_react.annotation.ledger import Label
-from lit_react.augmentation.features.base import View
+from lit_react.augmentation.part import Rows, View
 from lit_react.core.errors import UserError
 from lit_react.data.classes import number_classes
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, sentence_embedding, tokenize
@@ -24,6 +26,7 @@ from lit_react.tasks.base import TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.fine_tuning import FineTuning
 from lit_react.tasks.lora import LoRA
+from lit_react.tasks.one_pass import collect_signals
 from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
 
@@ -146,7 +149,7 @@ class TextClassification(Classifier, TransformerTask):
 
     auto_class = AutoModelForSequenceClassification
     offers = Classifier.offers | {"mutual_information"}
-    augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts"})
+    augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts", "parts"})
 
     def __init__(
         self,
@@ -191,7 +194,7 @@ class TextClassification(Classifier, TransformerTask):
         """Class weights, and a new beginning of the augmentation."""
         super().on_train_start()
         if self.augmentation is not None:
-            self.augmentation.begin_steps(self._head().in_features, len(self.names), self.device, self._gathered)
+            self.augmentation.begin_steps(self._head().in_features, self.device)
 
     def _gathered(self, rows: Tensor) -> Tensor:
         """Of all processes, [world_size · b, …], with gradients into each."""
@@ -206,12 +209,23 @@ class TextClassification(Classifier, TransformerTask):
         view = self._view(batch)
         labels = batch["labels"]
         bought = F.cross_entropy(view.logits[: len(labels)], labels, self._weight)
-        return bought + self.augmentation.loss(view, batch, lambda made: self._head()(made).float(), self._progress)
+        return bought + self.augmentation.loss(
+            view,
+            batch,
+            head=lambda made: self._head()(made).float(),
+            gather=self._gathered,
+            progress=self._progress,
+        )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The augmentation may look at the model as it is now."""
         if self.augmentation is not None:
-            self.augmentation.before_step(self, self._progress)
+            self.augmentation.before_step(self._progress, self._embedded)
+
+    def _embedded(self, split: str, rows: Rows) -> NDArray[np.float32]:
+        """See `Embed`."""
+        loader = self.trainer.datamodule.scoring_loader(split, rows)  # type: ignore[attr-defined]
+        return collect_signals(self.trainer, self, loader, rows, frozenset())["embeddings"].astype(np.float32)
 
     @property
     def _progress(self) -> float:
@@ -222,7 +236,7 @@ class TextClassification(Classifier, TransformerTask):
         """The augmentation compares its generator with the model."""
         super()._after_validation(value)
         if self.augmentation is not None:
-            self.augmentation.trust.model_accuracy = float(value)
+            self.augmentation.validated(float(value))
 
     def _view(self, batch: Batch) -> View:
         with self._recording() as seen:

@@ -1,14 +1,14 @@
 """Embeddings in clusters, one for each class, and steps over random features."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_react.augmentation.features.base import Step, View
 from lit_react.augmentation.labels.base import LabeledPool
+from lit_react.augmentation.part import Fit, Step, View
 
 
 def clusters(
@@ -23,15 +23,37 @@ def clusters(
     return LabeledPool(points, bought, gold[bought], classes), gold
 
 
+def make_fit(
+    classes: Sequence[int] = (0, 1),
+    unlabeled: int = 0,
+    validation: Sequence[int] = (),
+    num_classes: int = 3,
+    num_features: int = 6,
+    seed: int = 0,
+) -> Fit:
+    """A fit of the first rows of a pool, with the rows behind them unlabeled, on the CPU."""
+    ends = np.cumsum([0, len(classes), unlabeled])
+    return Fit(
+        labeled=np.arange(ends[1]),
+        classes=np.asarray(classes, dtype=np.int64),
+        unlabeled=np.arange(ends[1], ends[2]),
+        validation=np.arange(len(validation)),
+        validation_classes=np.asarray(validation, dtype=np.int64),
+        num_classes=num_classes,
+        num_features=num_features,
+        device=torch.device("cpu"),
+        seed=seed,
+    )
+
+
 def make_step(
     labels: list[int],
     head: nn.Linear,
     unlabeled: int = 0,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
-    first_row: int | None = None,
 ) -> Step:
-    """A step whose features are leaves with gradients, around 2 · e_y for the labeled rows; other rows by each seed."""
+    """A step whose features are leaves with gradients, around 2 · e_y for the labeled rows."""
     generator = torch.Generator().manual_seed(seed)
     width, classes = head.in_features, torch.tensor(labels)
 
@@ -42,9 +64,10 @@ def make_step(
     return Step(
         labeled=view(2 * torch.eye(width)[classes]),
         labels=classes,
-        rows=torch.arange(len(labels)) + (1000 * seed if first_row is None else first_row),
         unlabeled=view(2 * torch.eye(width)[torch.arange(unlabeled) % head.out_features]) if unlabeled else None,
+        places=torch.arange(unlabeled),
         head=lambda features: head(features).float(),
+        gather=lambda rows: rows,
         progress=0.5,
     )
 

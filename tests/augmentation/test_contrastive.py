@@ -16,8 +16,8 @@ def test_the_loss_is_that_of_the_paper_worked_out_by_hand() -> None:
     # cosines: 1 between the first two, 0 with the third; τ = 0.5 makes them 2 and 0. The third is alone in its class.
     features, labels = torch.tensor([[2.0, 0.0], [5.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])
     expected = math.log((math.exp(2) + 1) / math.exp(2))
-    assert Contrastive(temperature=0.5).loss(features, labels).item() == pytest.approx(expected)
-    assert Contrastive(weight=3.0, temperature=0.5).loss(features, labels).item() == pytest.approx(3 * expected)
+    assert Contrastive(temperature=0.5).of_pairs(features, labels).item() == pytest.approx(expected)
+    assert Contrastive(weight=3.0, temperature=0.5).of_pairs(features, labels).item() == pytest.approx(3 * expected)
 
 
 @settings(max_examples=30, deadline=None)
@@ -31,14 +31,14 @@ def test_the_loss_is_the_sum_over_rows_and_their_partners(labels: list[int], see
         partners = [math.log(math.exp(float(z[i] @ z[p]) / 0.3) / whole) for p in others if labels[p] == label]
         if partners:
             of_rows.append(-sum(partners) / len(partners))
-    found = Contrastive().loss(points, torch.tensor(labels)).item()
+    found = Contrastive().of_pairs(points, torch.tensor(labels)).item()
     assert found == pytest.approx(sum(of_rows) / max(len(of_rows), 1), rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2]], ids=["one row", "all of other classes"])
 def test_where_no_two_rows_are_of_a_class_nothing_is_learned(labels) -> None:
     features = torch.randn(len(labels), 4, requires_grad=True)
-    loss = Contrastive().loss(features, torch.tensor(labels))
+    loss = Contrastive().of_pairs(features, torch.tensor(labels))
     loss.backward()
     assert loss == 0
     assert torch.equal(features.grad, torch.zeros_like(features))
@@ -57,7 +57,7 @@ def test_descent_brings_classes_together_and_apart() -> None:
     optimizer = torch.optim.SGD([features], lr=1.0)
     for _ in range(20):
         optimizer.zero_grad()
-        Contrastive().loss(features, labels).backward()
+        Contrastive().of_pairs(features, labels).backward()
         optimizer.step()
     after = cosines()
     assert after[0] > before[0] + 0.3
@@ -68,9 +68,9 @@ def test_half_precision_features_give_a_float32_loss() -> None:
     features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 0, 1, 1])
     with torch.autocast("cpu", torch.bfloat16):
-        found = Contrastive().loss(features.bfloat16(), labels)
+        found = Contrastive().of_pairs(features.bfloat16(), labels)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, Contrastive().loss(features, labels), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(found, Contrastive().of_pairs(features, labels), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("options", [{"weight": 0.0}, {"temperature": 0.0}, {"temperature": float("nan")}])

@@ -1,22 +1,20 @@
 """GAN-BERT: losses by hand, who learns from which, the toy that it must tell apart."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from clusters import make_head, make_step, of_bf16_true
+from clusters import make_fit, make_head, make_step, of_bf16_true
 from torch import Tensor, nn
 
-from lit_react.augmentation.features.base import Step
-from lit_react.augmentation.features.gan_bert import GanBert, discriminator_loss, generator_loss
+from lit_react.augmentation.gan_bert import GanBert, discriminator_loss, generator_loss
 from lit_react.core.errors import UserError
-
-CPU = torch.device("cpu")
 
 
 def begun(head: nn.Linear, seed: int = 0, **options: float) -> GanBert:
     part = GanBert(**{"noise": 4, "dropout": 0.0} | options)
-    part.begin(head.in_features, head.out_features, CPU, seed)
+    part.begin(make_fit(num_features=head.in_features, num_classes=head.out_features, seed=seed))
     return part
 
 
@@ -41,7 +39,7 @@ def test_the_loss_is_that_of_a_softmax_with_one_more_class() -> None:
         seen.append(features.detach().clone())
         return step.head(features)
 
-    loss = begun(head, weight=0.5).loss(Step(step.labeled, step.labels, step.rows, step.unlabeled, watching, 0.0))
+    loss = begun(head, weight=0.5).loss(replace(step, head=watching))
     assert torch.equal(seen[0], seen[1]), "both players see the same fakes"
     real = log_softmax_of_one_more(torch.cat([step.labeled.logits, step.unlabeled.logits]))
     fake = log_softmax_of_one_more(head(seen[0]))

@@ -263,14 +263,11 @@ def test_where_there_is_nothing_to_learn_or_to_label_no_row_is_labeled(sizes, la
     assert generated.report == {}
 
 
-def test_training_and_scoring_read_a_memory_map_of_any_size(tmp_path):
+def test_more_rows_are_scored_than_are_trained_on():
     pool, _ = blobs([3000, 2000], [5, 5])
-    np.save(tmp_path / "embeddings.npy", pool.embeddings)
-    mapped = LabeledPool(np.load(tmp_path / "embeddings.npy", mmap_mode="r"), pool.rows, pool.classes, 2)
-    part = LabelGAN(max_anchors=50, **QUICK)
-    first, second = part.generate(pool, seed=0), part.generate(mapped, seed=0)
-    assert len(first.rows) == 4990
-    np.testing.assert_array_equal(first.targets, second.targets)
+    generated = LabelGAN(max_anchors=50, **QUICK).generate(pool, seed=0)
+    assert len(generated.rows) == 4990
+    np.testing.assert_allclose(generated.targets.sum(1), 1, rtol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)

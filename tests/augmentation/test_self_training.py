@@ -1,13 +1,10 @@
 """Self-training: rows, the gate, the edges."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from clusters import clusters
 from sklearn.linear_model import LogisticRegression
 
-from lit_react.acquisition.strategies import geometry
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool
 from lit_react.augmentation.labels.self_training import SelfTraining
 from lit_react.core.errors import UserError
@@ -78,17 +75,6 @@ def test_it_labels_the_only_unlabeled_row() -> None:
     generated = EVERYTHING.generate(LabeledPool(pool.embeddings, rows, gold[rows], 3), 0)
     assert generated.rows.tolist() == [7]
     assert generated.targets.argmax() == gold[7]
-
-
-def test_it_gives_the_same_from_a_memory_map_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, _ = clusters()
-    whole = EVERYTHING.generate(pool, 0)
-    np.save(tmp_path / "embeddings.npy", pool.embeddings)
-    mapped = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
-    monkeypatch.setattr(geometry, "CHUNK_ELEMENTS", 100)
-    chunked = EVERYTHING.generate(LabeledPool(mapped, pool.rows, pool.classes, 3), 0)
-    np.testing.assert_array_equal(chunked.rows, whole.rows)
-    np.testing.assert_allclose(chunked.targets, whole.targets, rtol=1e-5)
 
 
 def test_most_labels_are_right_on_clusters() -> None:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tiny import save_bert
 from transformers import BertForMaskedLM
 
-from lit_react.augmentation.texts import Infilling, Several, WordDropout, WordSwap
+from lit_react.augmentation.texts import Several, WordDropout, WordSwap
 from lit_react.core.errors import UserError
 from lit_react.data.pairs import mentions
+from lit_react.pretraining.infilling import Infilling
 from lit_react.tasks import (
     LinearProbe,
     MultiLabelClassification,

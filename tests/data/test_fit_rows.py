@@ -21,8 +21,6 @@ def with_unlabeled(labeled: int, unlabeled: int, size: int) -> FitRows:
         rows[:labeled],
         [row % 2 for row in range(labeled)],
         unlabeled=rows[labeled:],
-        targets=np.eye(3, dtype=np.float32)[np.arange(unlabeled) % 3],
-        weights=np.linspace(0, 1, unlabeled, dtype=np.float32),
         unlabeled_size=size,
     )
 
@@ -33,7 +31,6 @@ def test_without_unlabeled_rows_batches_are_those_of_the_labeled_ones():
     assert sorted(np.concatenate([batch["row"].numpy() for batch in batches])) == list(range(7))
     for batch in batches:
         assert batch["labels"].tolist() == [row % 2 for row in batch["row"].tolist()]
-        assert "targets" not in batch
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,14 +39,12 @@ def test_a_batch_is_labeled_rows_then_unlabeled_ones(labeled, unlabeled, batch_s
     rows = with_unlabeled(labeled, unlabeled, size)
     seen = []
     for batch in rows.loader(batch_size, seed=1):
-        b, u = len(batch["labels"]), len(batch["targets"])
+        b = len(batch["labels"])
         first, then = batch["row"][:b].numpy(), batch["row"][b:].numpy()
         seen += first.tolist()
         assert batch["labels"].tolist() == [row % 2 for row in first]
         assert (labeled <= then).all()
-        assert len(then) == u > 0
-        np.testing.assert_array_equal(batch["targets"].numpy(), rows.targets[then - labeled])
-        np.testing.assert_array_equal(batch["weights"].numpy(), rows.weights[then - labeled])
+        assert len(then)
     assert sorted(seen) == list(range(labeled))
 
 
@@ -65,4 +60,4 @@ def test_processes_share_labeled_and_unlabeled_rows_of_each_batch():
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch["row"].tolist()) == sorted(parts[0]["row"].tolist() + parts[1]["row"].tolist())
         assert [len(part["labels"]) for part in parts] == [2, 2]
-        assert [len(part["targets"]) for part in parts] == [2, 2]
+        assert [len(part["row"]) for part in parts] == [4, 4]

@@ -16,7 +16,7 @@ class LabeledPool:
     """What a generator knows. All rows are int64 and relative to the embeddings.
 
     Attributes:
-        embeddings: float32 [n, d], of every row, unit length; may be a memory map.
+        embeddings: float32 [n, d], of every row, unit length.
         rows: int64 [l], the labeled rows, ascending.
         classes: int64 [l], their classes.
         num_classes: C.
@@ -56,7 +56,7 @@ class GeneratedLabels:
 
 
 class LabelGenerator(ABC):
-    """Puts labels on rows that have none; once in a fit, see `Augmentation`."""
+    """Puts labels on rows that have none, once in a fit, see `PseudoLabels`; your own has one method, `label`."""
 
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
         """Labels for `pool.rows_to_label`, a function of its arguments alone.
@@ -67,9 +67,15 @@ class LabelGenerator(ABC):
         """
         rows = pool.rows_to_label
         if len(rows):
-            return self._label(pool, rows, seed)
+            return self.label(pool, rows, seed)
         return GeneratedLabels(rows, np.empty((0, pool.num_classes), np.float32), np.empty(0, np.float32))
 
     @abstractmethod
-    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
-        """See `generate`; at least one row."""
+    def label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Label some rows.
+
+        Args:
+            pool: embeddings and bought labels, of two classes at least.
+            rows: int64 [m], `pool.rows_to_label`, one at least.
+            seed: of all that is drawn.
+        """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
-from lit_react.augmentation.labels.embedding_classifier import class_probabilities
+from lit_react.augmentation.labels.logistic_regression import logistic_regression
 from lit_react.core.bounds import expect
 
 
@@ -25,9 +25,12 @@ class SelfTraining(LabelGenerator):
         expect("augmentation.labels.threshold", threshold, at_least=0, at_most=1)
         self.l2, self.threshold = l2, threshold
 
-    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
-        """Reports the share of the rows that are `kept`, and their mean `confidence`."""
-        targets = class_probabilities(pool, rows, self.l2)
+    def label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Label the rows; the report has the share of them that are `kept`, and the mean `confidence` of these."""
+        known, classes = np.unique(pool.classes, return_inverse=True)
+        classifier = logistic_regression(pool.embeddings[pool.rows], classes, self.l2)
+        targets = np.zeros((len(rows), pool.num_classes), dtype=np.float32)
+        targets[:, known] = classifier.probabilities(pool.embeddings[rows])
         confidence = targets.max(axis=1)
         kept = confidence >= self.threshold
         report = {"kept": float(kept.mean())}

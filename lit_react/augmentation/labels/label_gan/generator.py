@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_react.acquisition.strategies.geometry import load
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator, Rows
-from lit_react.augmentation.labels.label_gan.losses import FORMS, Form
+from lit_react.augmentation.labels.label_gan.losses import FORMS
 from lit_react.augmentation.labels.label_gan.networks import Discriminator
 from lit_react.augmentation.labels.label_gan.training import (
     Bought,
@@ -20,8 +19,8 @@ from lit_react.augmentation.labels.label_gan.training import (
     Training,
     complement,
     distinct_in_order,
-    logistic_regression,
 )
+from lit_react.augmentation.labels.logistic_regression import logistic_regression
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 
@@ -53,7 +52,8 @@ class TrainedGAN:
             return players.labels(views, noise).softmax(-1).mean(0)
 
 
-class LabelGAN(LabelGenerator):
+@dataclass(frozen=True)
+class LabelGAN(Settings, LabelGenerator):
     """The label-generating GAN of seed 2 on embeddings of the pool, trained anew in each fit.
 
     Three players, as in Triple-GAN (Li, Xu, Zhu and Zhang 2017): the label generator G_l(h, z) puts labels on unlabeled
@@ -92,53 +92,21 @@ class LabelGAN(LabelGenerator):
         noise: dimensions of z.
     """
 
-    def __init__(
-        self,
-        loss: Form = "hinge",
-        gate: float = 0.7,
-        samples: int = 8,
-        adversarial: float = 0.1,
-        generated: float = 0.5,
-        prior: float = 1.0,
-        pretraining_steps: int = 60,
-        steps: int = 100,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        l2: float = 0.05,
-        max_anchors: int = 1000,
-        temperature: float = 0.1,
-        spread: float = 0.5,
-        width: int = 64,
-        noise: int = 16,
-    ) -> None:
-        if loss not in FORMS:
-            raise UserError(f"augmentation.labels.loss: {loss!r}, expected one of {', '.join(FORMS)}")
-        expect("augmentation.labels.gate", gate, at_least=0, at_most=1)
-        weights = {"adversarial": adversarial, "generated": generated, "prior": prior}
-        least = {"spread": spread, "pretraining_steps": pretraining_steps, "steps": steps}
-        for name, value in {**weights, **least}.items():
-            expect(f"augmentation.labels.{name}", value, at_least=0)
-        positive = {"learning_rate": learning_rate, "l2": l2, "temperature": temperature, "samples": samples}
-        counts = {"batch_size": batch_size, "max_anchors": max_anchors, "width": width, "noise": noise}
-        for name, value in {**positive, **counts}.items():
-            expect(f"augmentation.labels.{name}", value, above=0)
-        self.gate, self.samples, self.max_anchors = gate, samples, max_anchors
-        self.settings = Settings(
-            loss=loss,
-            pretraining_steps=pretraining_steps,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            l2=l2,
-            width=width,
-            noise=noise,
-            spread=spread,
-            temperature=temperature,
-            **weights,
-        )
+    gate: float = 0.7
+    samples: int = 8
+    max_anchors: int = 1000
 
-    def _label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
-        """Rows below the gate have weight 0.
+    def __post_init__(self) -> None:
+        if self.loss not in FORMS:
+            raise UserError(f"augmentation.labels.loss: {self.loss!r}, expected one of {', '.join(FORMS)}")
+        expect("augmentation.labels.gate", self.gate, at_least=0, at_most=1)
+        for name in ("adversarial", "generated", "prior", "spread", "pretraining_steps", "steps"):
+            expect(f"augmentation.labels.{name}", getattr(self, name), at_least=0)
+        for name in ("learning_rate", "l2", "temperature", "samples", "batch_size", "max_anchors", "width", "noise"):
+            expect(f"augmentation.labels.{name}", getattr(self, name), above=0)
+
+    def label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
+        """Label the rows; those below the gate have weight 0.
 
         The report has `d_real` and `d_fake` (D's mean score of bought pairs and of labeled unlabeled rows),
         `agreement` (share of unlabeled rows whose label is that of a logistic regression on the same embeddings) and
@@ -147,12 +115,7 @@ class LabelGAN(LabelGenerator):
         return self._score(self.train(pool, seed), pool, rows)
 
     def train(self, pool: LabeledPool, seed: int) -> TrainedGAN:
-        """Both stages.
-
-        Args:
-            pool: at least one unlabeled row, and labels of at least two classes.
-            seed: of all that is drawn.
-        """
+        """Train in both stages: at least one unlabeled row, and labels of at least two classes."""
         generator = torch.Generator().manual_seed(seed)
         rows = pool.rows_to_label
         drawn = torch.randperm(len(rows), generator=generator)[: self.max_anchors].sort().values.numpy()
@@ -160,21 +123,19 @@ class LabelGAN(LabelGenerator):
         number = np.empty(pool.num_classes, dtype=np.int64)
         number[classes] = np.arange(len(classes))
         own = torch.from_numpy(number[pool.classes])
-        bought = Bought(torch.from_numpy(load(pool.embeddings, pool.rows)), own, len(classes))
-        anchors = torch.from_numpy(load(pool.embeddings, rows[drawn]))
+        bought = Bought(torch.from_numpy(pool.embeddings[pool.rows]), own, len(classes))
+        anchors = torch.from_numpy(pool.embeddings[rows[drawn]])
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # initial weights come from it; those of GPUs are left alone
-            players = Players(bought, anchors, self.settings)
-        training = Training(players, bought, self.settings, generator)
+            players = Players(bought, anchors, self)
+        training = Training(players, bought, self, generator)
         training.run()
         players.eval()
         return TrainedGAN(training, classes, seed)
 
     def _score(self, gan: TrainedGAN, pool: LabeledPool, rows: Rows) -> GeneratedLabels:
         bought, judge = gan.training.bought, gan.training.players.discriminator
-        weight, bias = logistic_regression(
-            bought.features.numpy(), bought.classes.numpy(), bought.num_classes, self.settings.l2
-        )
+        linear = logistic_regression(bought.features.numpy(), bought.classes.numpy(), self.l2)
         real, contrast = judge_pairs(judge, bought.features, bought.targets)
         bought_contrast = float(contrast.mean())
         targets = np.zeros((len(rows), pool.num_classes), dtype=np.float32)
@@ -182,14 +143,14 @@ class LabelGAN(LabelGenerator):
         fake = agreement = 0.0
         for start in range(0, len(rows), CHUNK):
             part = slice(start, start + CHUNK)
-            features = load(pool.embeddings, rows[part])
+            features = pool.embeddings[rows[part]]
             labels = gan.labels(features, self.samples)
             scores, contrast = judge_pairs(judge, torch.from_numpy(features), labels)
             judgement = (contrast / bought_contrast).clamp(0, 1) if bought_contrast > 0 else torch.zeros_like(contrast)
             targets[part, gan.classes] = labels.numpy()
             weights[part] = (judgement * (labels.amax(-1) >= self.gate)).numpy()
             fake += float(scores.sum())
-            agreement += float((labels.argmax(-1).numpy() == (features @ weight.T + bias).argmax(1)).sum())
+            agreement += float((labels.argmax(-1).numpy() == (features @ linear.weight + linear.bias).argmax(1)).sum())
         report = {
             "d_real": float(real.mean()),
             "d_fake": fake / len(rows),

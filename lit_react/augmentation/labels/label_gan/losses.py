@@ -17,43 +17,25 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Form = Literal["linear", "non_saturating", "hinge"]
+"""`linear` is seed 2's (a critic; spectral norm bounds it), `non_saturating` that of Goodfellow et al. 2014, `hinge`
+that of Miyato et al. 2018."""
 
-_CALLED_REAL: dict[str, Callable[[Tensor], Tensor]] = {
+FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda scores: -scores,
     "non_saturating": lambda scores: softplus(-scores),
     "hinge": lambda scores: relu(1 - scores),
 }
 """What D loses by a score of a real pair; of a fake, by minus its score."""
 
-FORMS = tuple(_CALLED_REAL)
-
 
 def discriminator_loss(form: Form, real: Tensor, fakes: Sequence[Tensor]) -> Tensor:
-    """What D minimises: high scores for real pairs, low ones for each kind of fake; the kinds count alike.
-
-    Args:
-        form: `linear` is seed 2's (a critic; spectral norm bounds it), `non_saturating` that of Goodfellow et al. 2014,
-            `hinge` that of Miyato et al. 2018.
-        real: D's scores of real pairs, float32 [r].
-        fakes: for each kind of fake its scores, float32 [f].
-
-    Returns:
-        float32 scalar.
-    """
-    called_real = _CALLED_REAL[form]
+    """What D minimises, a float32 scalar: high scores for real pairs [r], low ones for each kind of fake [f] alike."""
+    called_real = FORMS[form]
     return called_real(real).mean() + torch.stack([called_real(-fake).mean() for fake in fakes]).mean()
 
 
 def generator_loss(form: Form, fake: Tensor) -> Tensor:
-    """What a generator minimises: `linear` and `hinge` −E[D(fake)], which is seed 2's L_G; else E[softplus(−D(fake))].
-
-    Args:
-        form: see `discriminator_loss`.
-        fake: D's scores of what the generator made, float32 [f], with gradients.
-
-    Returns:
-        float32 scalar.
-    """
+    """What a generator minimises, a float32 scalar, by D's scores [f] of what it made: seed 2's L_G, or softplus."""
     return softplus(-fake).mean() if form == "non_saturating" else -fake.mean()
 
 
@@ -61,11 +43,7 @@ def prior_gap(probabilities: Tensor, prior: Tensor) -> Tensor:
     """Σ_c prior_c · max(0, log(prior_c / 2 mean_c)): 0 while each class has half of its share of the guesses or more.
 
     It is KL(prior ‖ mean guess) with that much room, for the shares among a few bought labels are not the pool's; it
-    grows without bound where a class dies out.
-
-    Args:
-        probabilities: float32 [n, C].
-        prior: float32 [C], positive.
+    grows without bound where a class dies out. Probabilities are float32 [n, C], the prior is [C] and positive.
     """
     mean = probabilities.mean(0).clamp(min=1e-8)
     return (prior * relu((prior / (2 * mean)).log())).sum()

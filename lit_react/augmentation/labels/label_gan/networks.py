@@ -16,11 +16,7 @@ class Views(nn.Module):
 
     A linear map of both is a kernel method with the average of the linear kernel and its diffusion by one step over the
     pool's neighbourhoods; the pool's structure enters here. The neighbours are weighed by softmax(cos / temperature)
-    over the anchors, so generated features have neighbours too.
-
-    Args:
-        anchors: float32 [a, d], a sample of the unlabeled rows, unit length.
-        temperature: of the softmax.
+    over the anchors, unlabeled rows float32 [a, d] of unit length, so generated features have neighbours too.
     """
 
     anchors: Tensor
@@ -39,14 +35,7 @@ class Views(nn.Module):
 
 
 class LabelNetwork(nn.Module):
-    """G_l(h, z) → logits over the labeled classes: a linear map, and a residual that starts at zero and reads z.
-
-    Args:
-        views: 2 d, the width of what it reads.
-        num_classes: K.
-        noise: dimensions of z.
-        width: of the hidden layer.
-    """
+    """G_l(h, z) → logits over the K labeled classes: a linear map, and a residual that starts at zero and reads z."""
 
     def __init__(self, views: int, num_classes: int, noise: int, width: int) -> None:
         super().__init__()
@@ -64,15 +53,7 @@ class LabelNetwork(nn.Module):
 
 
 class FeatureNetwork(nn.Module):
-    """G_h(z, y) → h: a bought row of class y, moved by at most `spread` and scaled back to unit length.
-
-    Args:
-        dimension: d.
-        num_classes: K.
-        noise: dimensions of z.
-        width: of the hidden layer.
-        spread: the longest move, in units of the embeddings' length.
-    """
+    """G_h(z, y) → h: a bought row of class y, moved by at most `spread` and scaled back to unit length."""
 
     def __init__(self, dimension: int, num_classes: int, noise: int, width: int, spread: float) -> None:
         super().__init__()
@@ -93,12 +74,7 @@ class Discriminator(nn.Module):
 
     It is linear in y, so D of a distribution over classes is the mean over the classes drawn from it. Embeddings lie
     close together on the sphere; they are moved to the pool's mean and stretched to variance 1, so that a network that
-    may not stretch can tell them apart.
-
-    Args:
-        sample: float32 [a, d], rows of the pool, for mean and variance.
-        num_classes: K.
-        width: of both hidden layers.
+    may not stretch can tell them apart; both are those of a sample of its rows, float32 [a, d].
     """
 
     mean: Tensor

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -19,25 +17,26 @@ from lit_react.augmentation.labels.label_gan.losses import (
     prior_gap,
 )
 from lit_react.augmentation.labels.label_gan.networks import Discriminator, FeatureNetwork, LabelNetwork, Views
+from lit_react.augmentation.labels.logistic_regression import logistic_regression
 
 
 @dataclass(frozen=True)
 class Settings:
     """How the players are built and trained; see `LabelGAN` for what each does."""
 
-    loss: Form
-    pretraining_steps: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    l2: float
-    width: int
-    noise: int
-    spread: float
-    temperature: float
-    adversarial: float
-    generated: float
-    prior: float
+    loss: Form = "hinge"
+    adversarial: float = 0.1
+    generated: float = 0.5
+    prior: float = 1.0
+    pretraining_steps: int = 60
+    steps: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    l2: float = 0.05
+    temperature: float = 0.1
+    spread: float = 0.5
+    width: int = 64
+    noise: int = 16
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,7 @@ class Bought:
 
 
 class Players(nn.Module):
-    """Label generator, feature generator, discriminator; the first starts as logistic regression on its views.
-
-    Args:
-        bought: the labeled rows.
-        unlabeled: float32 [a, d], a sample of the unlabeled rows.
-        settings: see `Settings`.
-    """
+    """Label generator, feature generator, discriminator; the first starts as logistic regression on its views."""
 
     def __init__(self, bought: Bought, unlabeled: Tensor, settings: Settings) -> None:
         super().__init__()
@@ -81,36 +74,14 @@ class Players(nn.Module):
         self.labels = LabelNetwork(2 * dimension, classes, settings.noise, settings.width)
         self.features = FeatureNetwork(dimension, classes, settings.noise, settings.width, settings.spread)
         self.discriminator = Discriminator(unlabeled, classes, settings.width)
-        weight, bias = logistic_regression(
-            self.views(bought.features).numpy(), bought.classes.numpy(), bought.num_classes, settings.l2
-        )
+        start = logistic_regression(self.views(bought.features).numpy(), bought.classes.numpy(), settings.l2)
         with torch.no_grad():
-            self.labels.linear.weight.copy_(torch.from_numpy(weight))
-            self.labels.linear.bias.copy_(torch.from_numpy(bias))
-
-
-def logistic_regression(
-    inputs: NDArray[np.float32], classes: NDArray[np.int64], num_classes: int, l2: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight [K, m] and bias [K] of `LogisticRegression(C=1/l2)` on inputs [n, m]; each of the K classes occurs."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes and few labels are no mistake
-        fitted = LogisticRegression(C=1 / l2, max_iter=300).fit(inputs, classes)
-    weight, bias = fitted.coef_, fitted.intercept_
-    if num_classes == 2:  # one row that speaks for class 1; a softmax wants one for each class
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight.astype(np.float32), bias.astype(np.float32)
+            self.labels.linear.weight.copy_(torch.from_numpy(start.weight.T))
+            self.labels.linear.bias.copy_(torch.from_numpy(start.bias))
 
 
 class Training:
-    """Stage 1, then stage 2, with an optimiser for each player.
-
-    Args:
-        players: trained in place.
-        bought: the labeled rows.
-        settings: see `Settings`.
-        generator: draws batches and noise.
-    """
+    """Stage 1, then stage 2, with an optimiser for each player; the generator draws batches and noise."""
 
     def __init__(self, players: Players, bought: Bought, settings: Settings, generator: torch.Generator) -> None:
         self.players, self.bought, self.settings, self.generator = players, bought, settings, generator
@@ -147,8 +118,7 @@ class Training:
     def step(self, ramp: float) -> None:
         """Stage 2: D judges pairs, G_h makes pairs, G_l labels unlabeled rows and is taught by bought and made ones.
 
-        Args:
-            ramp: weight of all that G_l is not told by bought labels, in [0, 1].
+        What G_l is not told by bought labels has the weight `ramp`, in [0, 1].
         """
         players, settings, form = self.players, self.settings, self.settings.loss
         positions = self._draw(len(self.unlabeled))

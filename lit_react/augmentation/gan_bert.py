@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from lit_react.augmentation.features.base import FeatureAugmentation, Step
+from lit_react.augmentation.part import Fit, Part, Step
 from lit_react.core.bounds import expect
 
 
-class GanBert(FeatureAugmentation):
+class GanBert(Part):
     """Semi-supervised GAN on the head's inputs (Croce, Castellucci & Basili 2020).
 
     A generator G makes features from noise; the discriminator D is encoder and head, whose k classes get one more,
@@ -39,7 +39,7 @@ class GanBert(FeatureAugmentation):
         weight: factor of the two terms that are added to D's loss.
     """
 
-    needs_unlabeled: ClassVar[bool] = True
+    reads_unlabeled: ClassVar[bool] = True
     one_process: ClassVar[bool] = True
 
     def __init__(
@@ -58,14 +58,14 @@ class GanBert(FeatureAugmentation):
         self.learning_rate, self.noise, self.hidden = learning_rate, noise, hidden
         self.dropout, self.weight = dropout, weight
 
-    def begin(self, num_features: int, num_classes: int, device: torch.device, seed: int) -> None:
-        """A new generator, on the fit's device; the processes of a distributed fit would have one each."""
-        super().begin(num_features, num_classes, device, seed)
-        hidden = self.hidden or num_features
-        first, last = self._linear(self.noise, hidden), self._linear(hidden, num_features)
+    def begin(self, fit: Fit) -> None:
+        """Make a new generator, on the fit's device; the processes of a distributed fit would have one each."""
+        super().begin(fit)
+        hidden = self.hidden or fit.num_features
+        first, last = self._linear(self.noise, hidden), self._linear(hidden, fit.num_features)
         self.network = nn.Sequential(first, nn.LeakyReLU(0.2), nn.Dropout(self.dropout), last)
         self._optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.learning_rate)
-        self._taken_for_real = torch.zeros(2, device=device)
+        self._taken_for_real = torch.zeros(2, device=fit.device)
         self._steps = 0
 
     def _linear(self, inputs: int, outputs: int) -> nn.Linear:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
-from lit_react.augmentation.texts.masked_words import MaskedWords, parts_of
 from lit_react.core.bounds import expect
 from lit_react.data.batching import length_sorted_batches
+from lit_react.pretraining.masked_words import MaskedWords, parts_of
 
 Draws = Mapping[int, float]
 """Place of a word that is replaced → a number in [0, 1) that decides by which."""

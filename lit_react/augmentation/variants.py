@@ -1,0 +1,52 @@
+"""Variants of labeled texts among the rows of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import datasets
+import numpy as np
+
+from lit_react.annotation.ledger import Label
+from lit_react.augmentation.texts import TextAugmentation
+from lit_react.data.encoding import EncodedTable, kept_by_nobody
+from lit_react.data.fit_rows import FitRows
+
+
+class ReadsRows(Protocol):
+    """What a task does with rows and labels, see `Task`."""
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable: ...  # noqa: D102
+
+    def varied(  # noqa: D102
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+    ) -> tuple[datasets.Dataset, list[Label]]: ...
+
+    def class_of(self, label: Label) -> int: ...  # noqa: D102
+
+
+def with_variants(
+    rows: FitRows, pool: datasets.Dataset, task: ReadsRows, texts: TextAugmentation, *, count: int, seed: int
+) -> FitRows:
+    """The rows in a table of their own: labeled ones, their variants, unlabeled ones.
+
+    Args:
+        rows: relative to the pool.
+        pool: its rows as the task read them.
+        task: knows what a variant of a row is.
+        texts: makes variants.
+        count: of each labeled row, 1 or more; they join the labeled rows.
+        seed: decides the variants.
+    """
+    originals, unlabeled = pool.select(rows.labeled), pool.select(rows.unlabeled)
+    variants = [task.varied(originals, rows.labels, texts, seed + place) for place in range(count)]
+    labels = [*rows.labels, *(label for _, part in variants for label in part)]
+    made = [table for table, _ in variants]
+    columns = made[0].column_names
+    whole = datasets.concatenate_datasets([part.select_columns(columns) for part in [originals, *made, unlabeled]])
+    places = np.arange(len(whole), dtype=np.int64)
+    with kept_by_nobody():
+        table = task.encode(whole)
+    return replace(rows, table=table, labeled=places[: len(labels)], labels=labels, unlabeled=places[len(labels) :])
