@@ -1,24 +1,18 @@
-"""Texts without labels, cut into passages of whole sentences that fit an encoder's input."""
+"""Texts without labels: those to train on, and those to measure on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
 from lit_react.data.sources import load_texts
 from lit_react.data.splits import carve, groups_of
-from lit_react.pretraining.sentences import sentence_starts
 
 Ints = NDArray[np.int64]
 NONE: Ints = np.empty(0, dtype=np.int64)
@@ -96,114 +90,3 @@ def each_once(table: datasets.Dataset) -> datasets.Dataset:
     chunks = table.with_format("arrow")[:].column("text").dictionary_encode().chunks
     numbers = np.concatenate([chunk.indices.to_numpy() for chunk in chunks]) if chunks else NONE
     return table.select(np.sort(np.unique(numbers, return_index=True)[1]))
-
-
-class Passages:
-    """Passages in an Arrow file, memory-mapped; a passage is a run of consecutive sentences of one text.
-
-    Args:
-        table: a row per passage: `ids` (list of int32, no special tokens), `words` (list of int32, the number of the
-            word within the text that each token belongs to), `ends` (list of int32, the place after each sentence),
-            `text` (int64, relative to the tokenised texts).
-    """
-
-    def __init__(self, table: datasets.Dataset) -> None:
-        self.table = table.with_format("arrow")
-        columns = table.data
-        self.texts: Ints = np.asarray(columns.column("text"), dtype=np.int64)
-        self.lengths: Ints = np.asarray(pa.compute.list_value_length(columns.column("ids")), dtype=np.int64)
-        self.counts: Ints = np.asarray(pa.compute.list_value_length(columns.column("ends")), dtype=np.int64)
-        self._ends: Ints = np.asarray(pa.compute.list_flatten(columns.column("ends")), dtype=np.int64)
-        self._first: Ints = np.cumsum(self.counts) - self.counts
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def end(self, rows: Ints, sentences: Ints) -> Ints:
-        """Tokens in the first `sentences` (1 or more) sentences of each row, int64 [b]."""
-        return self._ends[self._first[rows] + sentences - 1]
-
-    def tokens(self, rows: Ints) -> list[tuple[Ints, Ints]]:
-        """Ids and words of each row, int64 [length] both."""
-        found = self.table[rows]
-        lists = zip(found["ids"], found["words"], strict=True)
-        return [(np.asarray(i.values, dtype=np.int64), np.asarray(w.values, dtype=np.int64)) for i, w in lists]
-
-
-def passages(
-    table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, room: int, longest: int, cache: Path
-) -> Passages:
-    """Tokenise each text whole and cut it between sentences; a second call reads the file of the first.
-
-    Args:
-        table: the texts, column `text`.
-        tokenizer: a fast one (it gives offsets and words).
-        room: most tokens of a passage.
-        longest: most tokens of a sentence; a longer one is cut between words, and its pieces count as sentences.
-        cache: folder of the Arrow files; one is named after a hash of all that decides it.
-    """
-    digest = text_digest(table, "passages 1", tokenizer_digest(tokenizer), str(room), str(longest))
-    lists = {name: datasets.List(datasets.Value("int32")) for name in ("ids", "words", "ends")}
-    found = tokenised(
-        table.select_columns("text"),
-        lambda rows, indices: _cut(rows["text"], indices, tokenizer, room, longest),
-        cache / f"passages-{digest}.arrow",
-        datasets.Features({**lists, "text": datasets.Value("int64")}),
-        with_indices=True,
-    )
-    return Passages(found)
-
-
-def _cut(
-    texts: list[str], indices: list[int], tokenizer: PreTrainedTokenizerBase, room: int, longest: int
-) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {"ids": [], "words": [], "ends": [], "text": []}
-    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    for row, (index, text) in enumerate(zip(indices, texts, strict=True)):
-        ids = encoded["input_ids"][row]
-        words = np.array([-1 if word is None else word for word in encoded.word_ids(row)], dtype=np.int64)
-        last = np.array(encoded["offset_mapping"][row], dtype=np.int64).reshape(-1, 2)[:, 1] - 1
-        ends = sentence_ends(np.searchsorted(sentence_starts(text), last, side="right"), words, longest)
-        for start, inner in joined(ends, room):
-            stop = inner[-1]
-            found["ids"].append(ids[start:stop])
-            found["words"].append(words[start:stop].tolist())
-            found["ends"].append([end - start for end in inner])
-            found["text"].append(index)
-    return found
-
-
-def sentence_ends(sentences: Ints, words: Ints, longest: int) -> list[int]:
-    """Places after the last token of each sentence, none further than `longest` from the one before.
-
-    Args:
-        sentences: int64 [t], the sentence of each token.
-        words: int64 [t], the word of each token; a long sentence is cut into even pieces, before the first token of a
-            word if that can be.
-        longest: most tokens of a sentence.
-    """
-    changes = [*(np.flatnonzero(np.diff(sentences)) + 1).tolist(), len(sentences)] if len(sentences) else []
-    ends, start = [], 0
-    for change in changes:
-        while (left := change - start) > longest:
-            even = start + -(-left // -(-left // longest))
-            end = even
-            while end > start and words[end] == words[end - 1]:
-                end -= 1
-            start = end if end > start else even
-            ends.append(start)
-        ends.append(change)
-        start = change
-    return ends
-
-
-def joined(ends: list[int], room: int) -> Iterator[tuple[int, list[int]]]:
-    """Join consecutive sentences while they fit `room`: the first token of each passage, and its sentences' ends."""
-    start, inner = 0, list[int]()
-    for end in ends:
-        if inner and end - start > room:
-            yield start, inner
-            start, inner = inner[-1], []
-        inner.append(end)
-    if inner:
-        yield start, inner

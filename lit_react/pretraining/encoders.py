@@ -6,11 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.trainers import WordPieceTrainer
 from torch import Tensor
 from transformers import (
     AutoModelForMaskedLM,
@@ -29,8 +24,6 @@ from transformers.models.auto.modeling_auto import (
 from lit_react.core.errors import UserError
 from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, most_tokens
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
 
 def check_objectives(pretrained: str, *, next_sentence: bool) -> None:
     """Whether a pretrained model's type has the heads.
@@ -43,10 +36,8 @@ def check_objectives(pretrained: str, *, next_sentence: bool) -> None:
         raise UserError(f"pretrained: {pretrained} is a {kind}, which has no head for masked language modelling")
     if next_sentence and kind not in MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES:
         able = ", ".join(MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES)
-        raise UserError(
-            f"next_sentence: {pretrained} is a {kind}, which has no head for it (those that have: {able}); "
-            "set next_sentence false"
-        )
+        wrong = f"next_sentence: {pretrained} is a {kind}, which has no head for it (those that have: {able})"
+        raise UserError(f"{wrong}; set next_sentence false")
 
 
 def pretrained_encoder(pretrained: str) -> PreTrainedModel:
@@ -115,13 +106,10 @@ def bert_config(architecture: dict[str, Any]) -> BertConfig:
     unknown = sorted(architecture.keys() - BertConfig().to_dict().keys())
     if unknown:
         raise UserError(f"architecture.{unknown[0]}: BertConfig has no such option")
-    hidden = architecture.get("hidden_size", 768)
-    config = BertConfig(**{"intermediate_size": 4 * hidden, **architecture})
-    if config.hidden_size % config.num_attention_heads:
-        raise UserError(
-            f"architecture.hidden_size: {config.hidden_size} is no multiple of num_attention_heads "
-            f"{config.num_attention_heads}"
-        )
+    config = BertConfig(**{"intermediate_size": 4 * architecture.get("hidden_size", 768), **architecture})
+    width, heads = config.hidden_size, config.num_attention_heads
+    if width % heads:
+        raise UserError(f"architecture.hidden_size: {width} is no multiple of num_attention_heads {heads}")
     return config
 
 
@@ -142,9 +130,5 @@ def train_tokenizer(
         lower_case: lower the case and strip accents.
         max_length: its `model_max_length`.
     """
-    learner = Tokenizer(WordPiece(unk_token="[UNK]"))
-    learner.normalizer = BertNormalizer(lowercase=lower_case)
-    learner.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, show_progress=False)
-    learner.train_from_iterator(texts, trainer)
-    return BertTokenizer(vocab=learner.get_vocab(), do_lower_case=lower_case, model_max_length=max_length)
+    untrained = BertTokenizer(do_lower_case=lower_case, model_max_length=max_length)
+    return untrained.train_new_from_iterator(texts, vocab_size, show_progress=False)

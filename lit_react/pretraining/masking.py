@@ -1,9 +1,7 @@
 """Masked language modelling: which tokens are hidden, and what stands in their place.
 
-Not `transformers.DataCollatorForLanguageModeling` (5.23), for three reasons: its whole-word masking replaces every
-chosen token by the mask (no 80/10/10) and takes neighbouring tokens without a space between them for one word, so
-that a Chinese sentence is one word; its random tokens may be special ones; and its generator runs on from batch to
-batch, so that a resumed run would mask other tokens than an unbroken one.
+This is not transformers' `DataCollatorForLanguageModeling` (5.23): with whole words it knows no 80/10/10 and takes a
+Chinese sentence for one word, and its generator runs on from batch to batch, so that a resumed run would differ.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from lit_react.pretraining.masking import IGNORED
 from lit_react.pretraining.options import Training
 from lit_react.tasks.optimisation import Optimised
 
+WEIGHT_DECAY = 0.01
+"""Of all weights but biases and norms."""
+
 
 class Pretraining(Optimised):
     """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
@@ -33,9 +36,7 @@ class Pretraining(Optimised):
 
     def __init__(self, model: PreTrainedModel, options: Training, seed: int) -> None:
         super().__init__(
-            lambda groups: torch.optim.AdamW(
-                groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-            ),
+            lambda groups: torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=WEIGHT_DECAY, fused=True),
             "linear",
             options.warmup,
         )
@@ -44,8 +45,6 @@ class Pretraining(Optimised):
         self.validations: list[dict[str, float]] = []
         self._recent: list[Tensor] = []
         self._sums = torch.zeros(6)
-
-    # ---- forward --------------------------------------------------------------------------------------------
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Of the chosen places, [m, v] in the order of `labels` flattened; of the pairs, [b, 2] or None."""
@@ -64,8 +63,6 @@ class Pretraining(Optimised):
             return torch.stack([*measured, *(tokens.new_zeros((), dtype=torch.float32),) * 3])
         known = batch["pair_labels"] != IGNORED
         return torch.stack([*measured, *_score(pairs[known], batch["pair_labels"][known])])
-
-    # ---- training -------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout is a function of the step: a resumed run drops what an unbroken one drops."""
@@ -96,8 +93,6 @@ class Pretraining(Optimised):
                 "lower training.learning_rate or set training.precision 32-true or bf16-mixed"
             )
 
-    # ---- validation -----------------------------------------------------------------------------------------
-
     def on_validation_epoch_start(self) -> None:
         """Nothing measured yet."""
         self._sums = torch.zeros(6, device=self.device)
@@ -115,8 +110,6 @@ class Pretraining(Optimised):
                 measured |= {f"{name}_loss": loss / count, f"{name}_accuracy": right / count}
         self.validations.append({"step": self.global_step, **measured})
         self.log_dict({f"val/{name}": value for name, value in measured.items()})
-
-    # ---- checkpoint -----------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The curves so far, as plain numbers."""

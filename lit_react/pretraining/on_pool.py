@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
@@ -16,7 +16,7 @@ from lit_react.core.same_work import check_same_making
 from lit_react.data.encoding import text_digest
 from lit_react.pretraining.corpus import each_once, hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
-from lit_react.pretraining.options import Objective, Training
+from lit_react.pretraining.options import Objective, Training, made_of
 from lit_react.pretraining.pretrain import CARD, learn
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.transformer import PretrainedTask
@@ -75,17 +75,16 @@ class PoolPretraining:
         """
         assert isinstance(task, PretrainedTask), "see check"
         texts = each_once(task.running_text(pool))
-        made_of = {
+        begun = {
             "pool": text_digest(texts),
             "pretrained": task.pretrained,
-            "objective": asdict(self.objective),
-            "training": {key: value for key, value in asdict(self.training).items() if key != "accelerator"},
+            **made_of(self.objective, self.training),
             "held_out": self.held_out,
             "seed": seed,
         }
         finished = folder / "model" / CARD
         if finished.exists():
-            check_same_making(folder / CARD, made_of, "pretraining")
+            check_same_making(folder / CARD, begun, "pretraining")
         elif is_first_process():
             log.info("pretraining: %d steps on the pool's texts", self.training.steps)
             with signs_of_life(folder / "alive"):
@@ -93,6 +92,6 @@ class PoolPretraining:
                 parts = hold_out(texts, rows, self.held_out)
                 torch.manual_seed(seed)  # of new heads
                 encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
-                learn(folder, parts, encoder, self.objective, self.training, seed, made_of)
+                learn(folder, parts, encoder, self.objective, self.training, seed, begun)
         wait_for_first(finished.exists, folder / "alive", "pretraining")
         task.start_from(str(folder / "model"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from lit_react.core.bounds import expect
 
@@ -38,7 +38,6 @@ class Training:
         batch_size: examples per step.
         learning_rate: of AdamW, at the end of the warm-up; it falls to 0 with the last step.
         warmup: share of the steps in which it rises from 0.
-        weight_decay: of all weights but biases and norms.
         validations: how often the held-out loss is measured and a checkpoint is written.
         precision: `bf16-mixed`; `16-mixed` on older GPUs, `32-true` on CPUs without bf16.
         accelerator: `cpu`, `gpu` …; `auto` takes a GPU where there is one. One device is used.
@@ -48,7 +47,6 @@ class Training:
     batch_size: int = 32
     learning_rate: float = 1e-4
     warmup: float = 0.1
-    weight_decay: float = 0.01
     validations: int = 10
     precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
     accelerator: str = "auto"
@@ -62,3 +60,8 @@ class Training:
     def stretch(self) -> int:
         """Steps between two validations."""
         return -(-self.steps // self.validations)
+
+
+def made_of(objective: Objective, training: Training) -> dict[str, Any]:
+    """What of the options decides a result: not the machine."""
+    return {"objective": asdict(objective), "training": asdict(training) | {"accelerator": None}}

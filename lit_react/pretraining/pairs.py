@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_react.pretraining.corpus import Passages
 from lit_react.pretraining.masking import IGNORED
+from lit_react.pretraining.passages import Passages
 
 Ints = NDArray[np.int64]
 NEXT, RANDOM = 0, 1
@@ -25,7 +25,7 @@ class Pairs:
     """An epoch's sentence pairs: A is the head of a passage, B the tail of the same passage or of another text's.
 
     Attributes:
-        heads: int64 [n], tokens of A; 0 for a passage of one sentence, which is all tail.
+        heads: int64 [n], sentences of A; 0 for a passage of one sentence, which is all tail.
         partners: int64 [n], the passage whose tail is B, relative to the passages; its own where B is the next.
         labels: int64 [n], `NEXT`, `RANDOM`, or `IGNORED` for a passage of one sentence: it has no pair and serves
             masked language modelling alone.
@@ -50,10 +50,10 @@ class Pairs:
         """
         rows = np.arange(len(passages))
         pairs = np.flatnonzero(passages.counts > 1)
-        sentences = 1 + np.floor(generator.random(len(pairs)) * (passages.counts[pairs] - 1)).astype(np.int64)
-        heads = np.zeros(len(passages), dtype=np.int64)
-        heads[pairs] = passages.end(pairs, sentences)
-        tails = passages.lengths - heads
+        heads, tokens = np.zeros_like(rows), np.zeros_like(rows)
+        heads[pairs] = 1 + np.floor(generator.random(len(pairs)) * (passages.counts[pairs] - 1)).astype(np.int64)
+        tokens[pairs] = passages.tokens_of(pairs, heads[pairs])
+        tails = passages.lengths - tokens
         order = pairs[np.argsort(tails[pairs] + generator.random(len(pairs)))]  # ties in random order
         rank = np.zeros_like(rows)
         rank[order] = np.arange(len(order))
@@ -62,7 +62,7 @@ class Pairs:
         for _ in range(ATTEMPTS):
             offsets = generator.integers(-NEIGHBOURS, NEIGHBOURS + 1, size=len(open_))
             found = order[np.clip(rank[open_] + offsets, 0, len(order) - 1)]
-            fits = (passages.texts[found] != passages.texts[open_]) & (heads[open_] + tails[found] <= room)
+            fits = (passages.texts[found] != passages.texts[open_]) & (tokens[open_] + tails[found] <= room)
             partners[open_[fits]] = found[fits]
             open_ = open_[~fits]
         labels = np.where(partners == rows, NEXT, RANDOM)

@@ -14,7 +14,7 @@ import datasets
 import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react import __version__
 from lit_react.core.errors import UserError
@@ -23,7 +23,7 @@ from lit_react.core.quiet import quiet
 from lit_react.core.same_work import check_same_making
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.encoding import cache_folder, text_digest
-from lit_react.pretraining.corpus import Texts, passages
+from lit_react.pretraining.corpus import Texts
 from lit_react.pretraining.encoders import (
     bert_config,
     check_objectives,
@@ -33,10 +33,11 @@ from lit_react.pretraining.encoders import (
     pretrained_tokenizer,
     train_tokenizer,
 )
-from lit_react.pretraining.examples import Examples, Frame
+from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.masking import Masking
 from lit_react.pretraining.module import Pretraining
-from lit_react.pretraining.options import Objective, Training
+from lit_react.pretraining.options import Objective, Training, made_of
+from lit_react.pretraining.passages import passages
 from lit_react.pretraining.report import before_and_after, loss_curves
 from lit_react.pretraining.training import checkpoint, run
 from lit_react.tasks.pretrained import load_tokenizer
@@ -73,26 +74,27 @@ def pretrain(
         seed: of everything but the choice of the texts.
         wandb: where the curves go.
     """
-    _check_encoder(pretrained, architecture, objective)
-    made_of = {
-        "texts": asdict(texts),
-        "pretrained": pretrained,
-        "architecture": architecture,
-        "lower_case": lower_case,
-        "objective": asdict(objective),
-        "training": {key: value for key, value in asdict(training).items() if key != "accelerator"},
-        "seed": seed,
-    }
+    if (pretrained is None) == (architecture is None):
+        raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
+    if pretrained is not None:
+        check_objectives(pretrained, next_sentence=objective.next_sentence)
+    config = bert_config(architecture or {})
+    options = {"pretrained": pretrained, "architecture": architecture, "lower_case": lower_case, "seed": seed}
+    begun = {"texts": asdict(texts), **options, **made_of(objective, training)}
     if (folder / "model" / CARD).exists():
-        check_same_making(folder / CARD, made_of, "pretraining")
+        check_same_making(folder / CARD, begun, "pretraining")
         print(f"{folder}: finished")
         return _show(folder)
     quiet()
     train, held_out = texts.load()
     torch.manual_seed(seed)  # of new weights
-    encoder = _encoder(folder, train, pretrained, architecture, lower_case)
+    if pretrained is None:
+        tokenizer = _new_tokenizer(folder, train, config, lower_case)
+        encoder = tokenizer, new_bert(config, tokenizer)
+    else:
+        encoder = pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
     logger = wandb_logger(wandb, folder)
-    learn(folder, (train, held_out), encoder, objective, training, seed, made_of, logger)
+    learn(folder, (train, held_out), encoder, objective, training, seed, begun, logger)
     if logger:
         logger.experiment.finish()
     return _show(folder)
@@ -105,7 +107,7 @@ def learn(
     objective: Objective,
     training: Training,
     seed: int,
-    made_of: dict[str, Any],
+    begun: dict[str, Any],
     logger: Logger | None = None,
 ) -> None:
     """Train an encoder on texts, or go on from the folder's checkpoint; writes `model/`, its card and `loss.png`.
@@ -117,7 +119,7 @@ def learn(
         objective: what is learned.
         training: how it is learned.
         seed: of batches, masks and dropout.
-        made_of: what decides the result beside the texts; a folder is of one such making.
+        begun: what decides the result beside the texts; a folder is of one such making.
         logger: gets the curves.
 
     Raises:
@@ -127,88 +129,62 @@ def learn(
     limit = position_limit(model, tokenizer)
     if objective.max_length > limit:
         raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
-    examples = _examples(train, held_out, tokenizer, objective, training, seed)
+    examples = _examples(train, tokenizer, objective, training, (seed, 0), "the texts")
+    measured = _examples(held_out, tokenizer, objective, training, (seed, 1), "held_out")
     if not checkpoint(folder).exists():
         (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
-    check_same_making(folder / CARD, made_of | {"digest": text_digest(train)}, "pretraining")
+    check_same_making(folder / CARD, begun | {"digest": text_digest(train)}, "pretraining")
     module = Pretraining(model, training, seed)
-    run(folder, module, *examples, logger)
-    _publish(folder, module, tokenizer, made_of | {"trained_on": len(train)})
+    run(folder, module, examples, measured, logger)
+    _publish(folder, module, tokenizer, begun | {"trained_on": len(train)})
 
 
-def _check_encoder(pretrained: str | None, architecture: dict[str, Any] | None, objective: Objective) -> None:
-    if (pretrained is None) == (architecture is None):
-        raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
-    if architecture is not None:
-        bert_config(architecture)
-    if pretrained is not None:
-        check_objectives(pretrained, next_sentence=objective.next_sentence)
-
-
-def _encoder(
-    folder: Path,
-    train: datasets.Dataset,
-    pretrained: str | None,
-    architecture: dict[str, Any] | None,
-    lower_case: bool,
-) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """The tokenizer and the model; a new tokenizer is trained once and kept in the folder.
-
-    Raises:
-        UserError: they cannot be loaded.
-    """
-    if pretrained is not None:
-        return pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
-    config = bert_config(architecture or {})
+def _new_tokenizer(
+    folder: Path, texts: datasets.Dataset, config: BertConfig, lower_case: bool
+) -> PreTrainedTokenizerBase:
+    """A new tokenizer is trained once and kept in the folder."""
     kept = folder / "tokenizer"
     if not checkpoint(folder).exists():
         learned = train_tokenizer(
-            (text for batch in train.iter(batch_size=1000) for text in batch["text"]),
+            (text for batch in texts.iter(batch_size=1000) for text in batch["text"]),
             vocab_size=config.vocab_size,
             lower_case=lower_case,
             max_length=config.max_position_embeddings,
         )
         shutil.rmtree(kept, ignore_errors=True)
         learned.save_pretrained(kept)
-    tokenizer = load_tokenizer(str(kept))
-    return tokenizer, new_bert(config, tokenizer)
+    return load_tokenizer(str(kept))
 
 
 def _examples(
-    train: datasets.Dataset,
-    held_out: datasets.Dataset,
+    texts: datasets.Dataset,
     tokenizer: PreTrainedTokenizerBase,
     objective: Objective,
     training: Training,
-    seed: int,
-) -> tuple[Examples, Examples]:
-    """Of the texts to train on, and of the held-out ones.
+    seed: tuple[int, int],
+    name: str,
+) -> Examples:
+    """Batches of texts, which errors call by this name.
 
     Raises:
         UserError: there is no text, or none of two sentences where pairs are asked for.
     """
     pairs = objective.next_sentence
-    room = objective.max_length - len(Frame.of(tokenizer, pair=pairs))
-    found: list[Examples] = []
-    for part, table in enumerate((train, held_out)):
-        longest = room // 2 if pairs else room
-        cut = passages(table, tokenizer, room=room, longest=longest, cache=cache_folder())
-        masking = Masking.of(tokenizer, share=objective.mask_share, whole_word=objective.whole_word)
-        if not (cut.counts.max(initial=0) > 1 if pairs else len(cut)):
-            wanted = "a text of two sentences, which next_sentence asks for" if pairs else "a text"
-            raise UserError(f"texts: {'held_out' if part else 'the texts'}: expected {wanted}, found none")
-        found.append(
-            Examples(
-                cut,
-                tokenizer,
-                masking,
-                room=room,
-                next_sentence=pairs,
-                batch_size=training.batch_size,
-                seed=(seed, part),
-            )
-        )
-    return found[0], found[1]
+    room = objective.max_length - tokenizer.num_special_tokens_to_add(pair=pairs)
+    found = passages(texts, tokenizer, room=room, longest=room // 2 if pairs else room, cache=cache_folder())
+    if found.counts.max(initial=0) < 1 + pairs:
+        wanted = "a text of two sentences, which next_sentence asks for" if pairs else "a text"
+        raise UserError(f"texts: {name}: expected {wanted}, found none")
+    masking = Masking.of(tokenizer, share=objective.mask_share, whole_word=objective.whole_word)
+    return Examples(
+        found,
+        tokenizer,
+        masking,
+        max_length=objective.max_length,
+        next_sentence=pairs,
+        batch_size=training.batch_size,
+        seed=seed,
+    )
 
 
 def _publish(folder: Path, module: Pretraining, tokenizer: PreTrainedTokenizerBase, card: dict[str, Any]) -> None:

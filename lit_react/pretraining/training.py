@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place
-from lit_react.pretraining.examples import Examples, Stretches
+from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Training
 
@@ -23,44 +24,33 @@ def checkpoint(folder: Path) -> Path:
     return folder / "checkpoint.ckpt"
 
 
-def run(
-    folder: Path,
-    module: Pretraining,
-    train: Examples,
-    held_out: Examples,
-    logger: Logger | None,
-) -> None:
-    """Measure, train, measure; or go on from the checkpoint.
+class Stretches(Sampler[int]):
+    """The numbers of all steps, a stretch of them per Lightning "epoch": it ends with a validation and a checkpoint.
+
+    Each stretch begins at the step that the training has come to, which Lightning's count of epochs does not tell
+    after a resume.
 
     Args:
-        folder: of the pretraining.
-        module: what is trained.
-        train: batches by step.
-        held_out: to measure on, one pass, always with the same masks and pairs.
-        logger: W&B's, if there is one.
-
-    Raises:
-        UserError: the machine has not the accelerator or the precision.
-        KeyboardInterrupt: which Lightning keeps to itself.
+        steps: of the whole run.
+        length: of a stretch; the last one may be shorter.
+        done: gives the number of steps done so far.
     """
-    options = module.training_options
-    trainer = _trainer(folder, options, logger)
-    stretches = Stretches(options.steps, options.stretch)
-    steps = DataLoader(train, batch_size=None, sampler=stretches)
-    measured = DataLoader(held_out, batch_size=None, sampler=range(held_out.batches_per_epoch))
-    saved = checkpoint(folder)
-    stretches.done = lambda: trainer.global_step
-    if not saved.exists():
-        trainer.validate(module, measured, verbose=False)
-    trainer.fit(module, steps, measured, ckpt_path=saved if saved.exists() else None, weights_only=True)
-    if trainer.global_step < options.steps:
-        raise KeyboardInterrupt
-    if module.validations[-1]["step"] < trainer.global_step:
-        trainer.validate(module, measured, verbose=False)
+
+    def __init__(self, steps: int, length: int, done: Callable[[], int]) -> None:
+        self.steps, self.length, self.done = steps, length, done
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.done(), self.done() + len(self)))
+
+    def __len__(self) -> int:
+        return min(self.length, self.steps - self.done())
 
 
 class SaveLast(Checkpoint):
     """Keeps the state after the last whole stretch in one file, which is whole at any moment.
+
+    Lightning's own ModelCheckpoint brings its file from the folder for temporary files: where that is another file
+    system, a kill may leave a part of it.
 
     Args:
         path: of the file.
@@ -74,6 +64,34 @@ class SaveLast(Checkpoint):
         partial = self.path.with_name(f".{self.path.name}.partial")
         trainer.save_checkpoint(partial)
         put_in_place(partial, self.path)
+
+
+def run(folder: Path, module: Pretraining, train: Examples, held_out: Examples, logger: Logger | None) -> None:
+    """Measure, train, measure; or go on from the checkpoint.
+
+    Args:
+        folder: of the pretraining.
+        module: what is trained.
+        train: batches by step.
+        held_out: to measure on, one pass, always with the same masks and pairs.
+        logger: W&B's, if there is one.
+
+    Raises:
+        UserError: the machine has not the accelerator or the precision.
+        KeyboardInterrupt: which Lightning keeps to itself.
+    """
+    options, saved = module.training_options, checkpoint(folder)
+    trainer = _trainer(folder, options, logger)
+    stretches = Stretches(options.steps, options.stretch, lambda: trainer.global_step)
+    steps = DataLoader(train, batch_size=None, sampler=stretches)
+    measured = DataLoader(held_out, batch_size=None, sampler=range(held_out.batches_per_epoch))
+    if not saved.exists():
+        trainer.validate(module, measured, verbose=False)
+    trainer.fit(module, steps, measured, ckpt_path=saved if saved.exists() else None, weights_only=True)
+    if trainer.global_step < options.steps:
+        raise KeyboardInterrupt
+    if module.validations[-1]["step"] < trainer.global_step:
+        trainer.validate(module, measured, verbose=False)
 
 
 def _trainer(folder: Path, training: Training, logger: Logger | None) -> L.Trainer:

@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, RobertaTokenizer
 
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.pretraining.corpus import Passages, Texts, joined, passages, sentence_ends
+from lit_react.pretraining.corpus import Texts
+from lit_react.pretraining.passages import Passages, joined, passages, sentence_ends
 from lit_react.pretraining.sentences import sentence_starts
 from lit_react.tasks import QuestionAnswering, TextClassification
 
@@ -69,31 +70,31 @@ def made(texts: list[str], tokenizer, tmp_path, room: int = 20, longest: int = 1
     return passages(table, tokenizer, room=room, longest=longest, cache=tmp_path)
 
 
-def test_passages_are_the_tokens_of_the_text_without_special_ones(tiny_bert, tmp_path) -> None:
+def test_passages_are_the_text_in_its_order(tiny_bert, tmp_path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
     texts = ["The government won. It was a win for the people of the country! And then?", "", "One two."]
     found = made(texts, tokenizer, tmp_path)
     for index, text in enumerate(texts):
         rows = np.flatnonzero(found.texts == index)
-        ids = [token for ids, _ in found.tokens(rows) for token in ids.tolist()]
-        assert ids == tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert [len(ids) for ids, _ in found.tokens(np.arange(len(found)))] == found.lengths.tolist()
-    assert found.end(np.arange(len(found)), found.counts).tolist() == found.lengths.tolist()
+        assert "".join(found.words_of(row) for row in rows) == text
+    lengths = [len(tokenizer.tokenize(found.words_of(row))) for row in range(len(found))]
+    assert lengths == found.lengths.tolist()
+    for row in np.flatnonzero(found.counts > 1):
+        assert found.words_of(row, 0, 1) + found.words_of(row, 1) == found.words_of(row)
+        assert len(tokenizer.tokenize(found.words_of(row, 0, 1))) == found.tokens_of(np.array([row]), 1)[0]
     again = made(texts, tokenizer, tmp_path)
     assert len(list(tmp_path.glob("passages-*"))) == 1
     assert again.lengths.tolist() == found.lengths.tolist()
 
 
-def test_words_of_a_byte_level_tokenizer_are_words(tmp_path) -> None:
+def test_sentences_of_a_byte_level_tokenizer_keep_their_space(tmp_path) -> None:
     learner = ByteLevelBPETokenizer()
     learner.train_from_iterator(["the government of the people won the game"] * 3, vocab_size=270)
     learner.save_model(str(tmp_path))
     tokenizer = RobertaTokenizer.from_pretrained(tmp_path)
     found = made(["the zebra won. the people lost."], tokenizer, tmp_path, room=60, longest=60)
-    (ids, words), *_ = found.tokens(np.array([0]))
-    spelled = ["".join(tokenizer.convert_ids_to_tokens(ids[words == word])) for word in np.unique(words)]
-    assert spelled == ["the", "Ġzebra", "Ġwon", ".", "Ġthe", "Ġpeople", "Ġlost", "."]
     assert found.counts.tolist() == [2]
+    assert found.words_of(0, 1) == " the people lost."
 
 
 def test_neither_test_nor_validation_rows_of_a_fit_are_read(news_csv) -> None:

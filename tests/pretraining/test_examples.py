@@ -7,10 +7,11 @@ import torch
 from tiny import bbc
 from transformers import AutoTokenizer
 
-from lit_react.pretraining.corpus import Passages, passages
-from lit_react.pretraining.examples import Examples, Frame, Stretches
+from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.masking import IGNORED, Masking
 from lit_react.pretraining.pairs import NEXT, RANDOM, Pairs
+from lit_react.pretraining.passages import Passages, passages
+from lit_react.pretraining.training import Stretches
 
 ROOM = 61
 
@@ -29,7 +30,7 @@ def found(tokenizer, tmp_path_factory) -> Passages:
 
 def examples(found: Passages, tokenizer, **options) -> Examples:
     masking = Masking.of(tokenizer, share=0.15, whole_word=False)
-    settings = {"room": ROOM, "next_sentence": True, "batch_size": 8, "seed": (0, 0)}
+    settings = {"max_length": ROOM + 3, "next_sentence": True, "batch_size": 8, "seed": (0, 0)}
     return Examples(found, tokenizer, masking, **settings | options)
 
 
@@ -50,7 +51,8 @@ def test_half_of_the_pairs_are_true_and_false_ones_are_of_another_text(found) ->
     true, false = pairs.labels == NEXT, pairs.labels == RANDOM
     assert (pairs.partners[true] == np.flatnonzero(true)).all()
     assert (found.texts[pairs.partners[false]] != found.texts[false]).all()
-    lengths = pairs.heads + (found.lengths - pairs.heads)[pairs.partners]
+    heads = np.where(many, found.tokens_of(np.arange(len(found)), np.maximum(pairs.heads, 1)), 0)
+    lengths = heads + (found.lengths - heads)[pairs.partners]
     assert lengths.max() <= ROOM
     assert lengths[true].mean() == pytest.approx(lengths[false].mean(), rel=0.05), "the length tells nothing"
 
@@ -59,8 +61,8 @@ def test_true_pairs_are_neighbours_in_one_text_and_false_ones_are_not(found, tok
     made = examples(found, tokenizer)
     whole = {}
     for text in np.unique(found.texts):
-        tokens = found.tokens(np.flatnonzero(found.texts == text))
-        whole[text] = spelled(np.concatenate([ids for ids, _ in tokens]))
+        words = "".join(found.words_of(row) for row in np.flatnonzero(found.texts == text))
+        whole[text] = spelled(torch.tensor(tokenizer(words, add_special_tokens=False)["input_ids"]))
     seen = []
     for step in range(made.batches_per_epoch):
         batch = made.unmasked(step)
@@ -107,11 +109,6 @@ def test_rows_are_framed_as_the_tokenizer_does(found, tokenizer) -> None:
         if kinds.any():
             assert ids[int(kinds.argmax()) - 1] == tokenizer.sep_token_id
             assert ids[words < 0].tolist()[:3] == special
-    encoded = tokenizer("a", "b")
-    frame = Frame.of(tokenizer, pair=True)
-    a, b = (np.array([tokenizer.convert_tokens_to_ids(t)]) for t in "ab")
-    ids, _, kinds = frame.around((a, a), (b, b))
-    assert (ids.tolist(), kinds.tolist()) == (encoded["input_ids"], encoded["token_type_ids"])
 
 
 def test_a_step_is_always_the_same_batch_and_another_epoch_has_other_masks(found, tokenizer) -> None:
@@ -137,8 +134,8 @@ def rows_by_text(batch) -> dict[tuple[int, ...], list[bool]]:
 
 
 def test_stretches_have_every_step_once() -> None:
-    stretches, found = Stretches(10, 4), []
-    stretches.done = lambda: len(found)
+    found: list[int] = []
+    stretches = Stretches(10, 4, lambda: len(found))
     for length in (4, 4, 2, 0):
         assert len(stretches) == length
         found += list(stretches)
