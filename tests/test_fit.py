@@ -155,7 +155,7 @@ def test_a_raised_budget_goes_on_and_equals_a_run_that_had_it_from_the_start(
 def test_a_crash_just_after_raising_the_budget_does_not_end_the_run(
     finished, tmp_path, news_csv, tiny_bert, monkeypatch
 ):
-    import lit_react.run.rounds as module
+    import lit_react.run.active_learning as module
 
     main(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.budget", "34"))
     with monkeypatch.context() as crash:

@@ -13,7 +13,7 @@ from tiny import command
 
 from lit_react.cli import main
 from lit_react.core.errors import UserError
-from lit_react.run.rounds import Rounds
+from lit_react.run.active_learning import ActiveLearning
 
 REFIT = ("--rounds.refit", "true")
 
@@ -94,7 +94,7 @@ def test_a_refit_shows_no_bars_of_its_own(tmp_path: Path, news_csv, tiny_bert, c
 
 def test_a_warm_start_is_refused_for_it_would_be_validated_on_what_it_learned() -> None:
     with pytest.raises(UserError, match="warm start"):
-        Rounds(start="warm", refit=True)
+        ActiveLearning(start="warm", refit=True)
 
 
 def test_a_model_is_not_validated_on_labels_that_it_has_learned(runs: tuple[Path, Path], news_csv, tiny_bert, capsys):

@@ -202,6 +202,7 @@ def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list
         "model.max_length": 16,
         "trainer.max_epochs": 2,
         "trainer.accelerator": ACCELERATOR,
+        "trainer.precision": "32-true",  # the same on every processor
         "wandb.mode": "disabled",
     }
     return ["fit", *as_words(settings), *options]

@@ -118,10 +118,9 @@ class Ledger:
         if not tables:
             self._create(fingerprint)
         meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
-        if meta.get("schema_version") == "1" and not self.read_only:
-            meta["schema_version"] = self._from_version_1()
         if meta.get("schema_version") != SCHEMA_VERSION:
-            raise UserError(f"{self.path}: ledger version {meta.get('schema_version')}: expected {SCHEMA_VERSION}")
+            version = meta.get("schema_version")
+            raise UserError(f"{self.path}: ledger version {version}: expected {SCHEMA_VERSION}; choose another folder")
         if meta.get("fingerprint") != fingerprint and not self.read_only and not self.purchases():
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (fingerprint,))
         elif meta.get("fingerprint") != fingerprint:
@@ -145,19 +144,6 @@ class Ledger:
                 self._db.execute(statement)
             meta = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint}
             self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-
-    def _from_version_1(self) -> str:
-        """Its labels were class ids in an integer column: now they are JSON."""
-        with self._transaction():
-            self._db.execute("ALTER TABLE purchases RENAME TO version_1")
-            self._db.execute(CREATE[1])
-            self._db.execute(
-                "INSERT INTO purchases SELECT split, row, round, position, CAST(label AS TEXT), cost, policy, q_value, "
-                "annotator, asked_at, answered_at FROM version_1"
-            )
-            self._db.execute("DROP TABLE version_1")
-            self._db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (SCHEMA_VERSION,))
-        return SCHEMA_VERSION
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:

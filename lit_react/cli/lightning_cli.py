@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,13 @@ from jsonargparse import DefaultHelpFormatter
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
-from rich.console import Console
 
 from lit_react import __version__
 from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.rewards import GainReward
-from lit_react.annotation.ledger import Ledger, Query
+from lit_react.annotation.ledger import Ledger
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.cli.commands import COMMANDS
 from lit_react.cli.one_line import OneLineParser, cause
@@ -33,19 +30,13 @@ from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.files import write_atomically
 from lit_react.core.processes import check_launch, is_first_process
 from lit_react.core.quiet import quiet
-from lit_react.core.wandb_logger import Wandb, wandb_logger
+from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.doubts import doubts
-from lit_react.pretraining.infilling import Infilling  # noqa: F401 so that its name alone is known
 from lit_react.pretraining.on_pool import PoolPretraining
+from lit_react.run.active_learning import ActiveLearning
+from lit_react.run.folder import RunFolder
 from lit_react.run.prediction import PredictionWriter
-from lit_react.run.rounds import Rounds, first_queries, label_counts, run_rounds
-from lit_react.run.run_config import check_same_run
-from lit_react.run.state import RunState
-from lit_react.run.steps import check_validations, few_batches
-from lit_react.run.summary import learning_curve, rounds_table
-from lit_react.run.tracking import Tracker
-from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer
+from lit_react.run.trainers import OF_THE_TASK, new_trainer
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 
@@ -57,6 +48,13 @@ TRAINER_DEFAULTS = {
     "logger": False,
     "enable_model_summary": False,
 }
+
+
+OTHER_GROUPS = {
+    *("data", "model", "acquisition", "augmentation", "pretraining", "early_stopping", "trainer", "wandb"),
+    "seed",
+}
+"""Arguments of `ActiveLearning` that are groups of options of their own; the rest is the group `rounds`."""
 
 
 class LightningParser(OneLineParser, LightningArgumentParser):
@@ -88,7 +86,7 @@ class ReactCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Groups beside `trainer`, `model` and `data`, and what links them."""
-        parser.add_class_arguments(Rounds, "rounds")
+        parser.add_class_arguments(ActiveLearning, "rounds", skip=OTHER_GROUPS, instantiate=False)
         parser.add_lightning_class_args(AcquisitionCallback, "acquisition")
         parser.add_class_arguments(Augmentation, "augmentation")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
@@ -118,90 +116,23 @@ class ReactCLI(LightningCLI):
     # ---- fit ------------------------------------------------------------------------------------------------
 
     def fit(self, model: TaskModule, datamodule: PoolDataModule, **_: Any) -> None:
-        """Run or resume the rounds; then a table and a picture."""
+        """Run or resume what the options say."""
         if self._get(self.config, "ckpt_path"):
             raise UserError("ckpt_path: fit goes on from its folder (rounds.folder), not from a checkpoint")
-        check_launch(self.trainer)
-        plan: Rounds = self._get(self.config_init, "rounds")
-        seed = int(self._get(self.config, "seed_everything"))
-        config = self._parser("fit").dump(self.config["fit"], skip_none=False)
-        check_same_run(plan.folder, config)
-        first = self._prepare(plan, model, datamodule, seed)
+        groups = ("acquisition", "augmentation", "pretraining", "early_stopping", "wandb")
+        run = ActiveLearning(
+            datamodule,
+            model,
+            seed=int(self._get(self.config, "seed_everything")),
+            trainer=self._trainer_options,
+            **{name: self._get(self.config_init, name) for name in groups},
+            **self._get(self.config_init, "rounds"),
+        )
+        run.begin()
         if is_first_process():
-            print(f"data: {datamodule.splits.summary}")
-            for line in [*doubts(datamodule.splits), *model.doubts(datamodule.pool.table)]:
-                log.warning("data: %s", line)
-            if plan.steps is None and model.shares_batches:
-                for line in few_batches(self.trainer, self._epochs(plan, datamodule, first)[0]):
-                    log.warning("trainer: %s", line)
-            write_atomically(plan.folder / "config.yaml", config.encode())
-        pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
-        if pretraining is not None:
-            pretraining.run(plan.folder / "pretrained", model, datamodule.splits.pool, seed)
-            datamodule.connect(model)
-        loggers = self._loggers(plan.folder)
-        tracker = Tracker(loggers)
-        tracker.config(plan.folder / "config.yaml")
-        stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
-        try:
-            state = run_rounds(
-                plan,
-                seed=seed,
-                first=first,
-                data=datamodule,
-                recipe=model,
-                augmentation=self._get(self.config_init, "augmentation"),
-                trainers=RoundTrainers(self._trainer_options, stopping, plan.steps, model.monitor, loggers),
-                acquisition=self._get(self.config_init, "acquisition"),
-                tracker=tracker,
-            )
-            if is_first_process():
-                _show(plan.folder, state)
-        finally:
-            names = ("config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
-            tracker.finish([plan.folder / name for name in names])
-
-    def _prepare(self, plan: Rounds, model: TaskModule, datamodule: PoolDataModule, seed: int) -> list[Query]:
-        """Tell the parts of each other; whatever is wrong shows here, before anything is written.
-
-        Returns:
-            what a new run asks for.
-        """
-        if plan.refit and model.lr_scheduler == "plateau":
-            raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
-        self._get(self.config_init, "acquisition").check(model)
-        stopping: EarlyStopping = self._get(self.config_init, "early_stopping")
-        if stopping.monitor.endswith("loss") and stopping.mode == "max":
-            raise UserError(f"early_stopping.mode: max, but {stopping.monitor} is to fall, expected min")
-        augmentation: Augmentation = self._get(self.config_init, "augmentation")
-        augmentation.check(model, self.trainer.world_size)
-        datamodule.connect(model)
-        model.label_names = datamodule.class_names
-        model.check()
-        pretraining: PoolPretraining | None = self._get(self.config_init, "pretraining")
-        if pretraining is not None:
-            pretraining.check(model, datamodule.splits.pool)
-        first = first_queries(plan, datamodule, seed)
-        if self.trainer.limit_val_batches == 0:
-            raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
-        if plan.steps is None:
-            check_validations(self.trainer, *self._epochs(plan, datamodule, first))
-        else:
-            plan.steps.check(self.trainer.accumulate_grad_batches)
-        return first
-
-    def _epochs(self, plan: Rounds, datamodule: PoolDataModule, first: list[Query]) -> list[int]:
-        """Batches of an epoch, of the smallest fit and of the largest."""
-        augmentation: Augmentation = self._get(self.config_init, "augmentation")
-        rows = [augmentation.rows_of(labels) for labels in label_counts(plan, datamodule, first)]
-        return [-(-count // datamodule.rows_per_step(count)) for count in rows]
-
-    def _loggers(self, folder: Path) -> list[Logger]:
-        own = self._get(self.config_init, "trainer").get("logger")
-        own = CSVLogger(folder, name="logs") if own is True else own
-        loggers = list(own) if isinstance(own, list) else [own] if isinstance(own, Logger) else []
-        wandb = wandb_logger(self._get(self.config_init, "wandb"), folder)
-        return loggers + ([wandb] if wandb else [])
+            config = self._parser("fit").dump(self.config["fit"], skip_none=False)
+            write_atomically(run.folder.path / "config.yaml", config.encode())
+        run.fit()
 
     # ---- validate, test, predict ----------------------------------------------------------------------------
 
@@ -210,8 +141,8 @@ class ReactCLI(LightningCLI):
         self._use_newest_model()
         if self.model.has_learned_validation:
             raise UserError("validate: the model was refitted (rounds.refit), it has learned the labels; use test")
-        if not self._ledger_path.exists():
-            raise UserError(f"{self._ledger_path}: no such file, validate needs a run's labels; run fit first")
+        if not self._folder.ledger.exists():
+            raise UserError(f"{self._folder.ledger}: no such file, validate needs a run's labels; run fit first")
         with self._ledger() as ledger:
             self.datamodule.reveal("validation", ledger.labeled("validation", 0))
 
@@ -222,7 +153,7 @@ class ReactCLI(LightningCLI):
         """
         own_model = not is_export(Path(self.model.pretrained))
         self._use_newest_model()
-        if own_model and self._ledger_path.exists() and self.datamodule.test_is_carved:
+        if own_model and self._folder.ledger.exists() and self.datamodule.test_is_carved:
             self._ledger().close()
 
     def before_predict(self) -> None:
@@ -231,19 +162,18 @@ class ReactCLI(LightningCLI):
         self._get(self.config_init, "predictions").table = self.datamodule.predict_split
 
     @property
-    def _ledger_path(self) -> Path:
-        return self._get(self.config_init, "rounds").folder / "ledger.sqlite"
+    def _folder(self) -> RunFolder:
+        return RunFolder(Path(self._get(self.config_init, "rounds")["folder"]))
 
     def _ledger(self) -> Ledger:
         """The run's ledger, to be read; of other data it is an error."""
-        budget = self._get(self.config_init, "rounds").budget
-        return Ledger(self._ledger_path, budget=budget, fingerprint=self.datamodule.fingerprint(), read_only=True)
+        return Ledger(self._folder.ledger, budget=0, fingerprint=self.datamodule.fingerprint(), read_only=True)
 
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
         check_launch(self.trainer)
         self.datamodule.connect(self.model)
-        given, newest = Path(self.model.pretrained), self._get(self.config_init, "rounds").folder / "model"
+        given, newest = Path(self.model.pretrained), self._folder.model
         if is_export(given):
             self.model.restore(given)
         elif self._get(self.config, "ckpt_path"):
@@ -271,17 +201,6 @@ def _check_yaml(path: Path) -> None:
 
 def _of_class(cls: type) -> dict[str, str]:
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}"}
-
-
-def _show(folder: Path, state: RunState) -> None:
-    """Table, picture, folder."""
-    console, table = Console(), rounds_table(state.rounds, title=f"{folder}: {state.stopped}")
-    of_table = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
-    console.width = max(console.width, of_table)  # a narrower table would be cut
-    console.print(table)
-    picture = folder / "learning_curve.png"
-    learning_curve(state.rounds, picture, title=str(folder))
-    print(f"learning curve: {picture}\nmodel: {folder / 'model'}\nrun folder: {folder}")
 
 
 class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import datasets
 import lightning as L
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -20,10 +22,11 @@ from lit_react.data.batching import LengthSortedBatches
 from lit_react.data.encoding import Batch, EncodedTable, text_digest
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.initial import representative, stratified
+from lit_react.data.memory import InMemory, as_split
 from lit_react.data.pool import Pool, Rows, RowsOf, whole
-from lit_react.data.sources import load_pool, load_tables
+from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
 from lit_react.data.splits import split
-from lit_react.data.tables import Source
+from lit_react.data.tables import Source, Split
 
 if TYPE_CHECKING:
     from lit_react.tasks.base import TaskModule
@@ -36,7 +39,8 @@ class PoolDataModule(L.LightningDataModule):
 
     Args:
         source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file; a folder with `train.*` and maybe `validation.*` and
-            `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged.
+            `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged. In Python also a pandas
+            frame, a `datasets.Dataset` or a `datasets.DatasetDict`, as for `validation`, `test` and `predict`.
         text_column: column of the texts; None: the name that the task gives it (`text`, `tokens`, `question`, …).
         label_column: column of the labels; the pool may lack it, or some of its values. None: as the task names it.
         train: name of the split that is the pool (`trial` where there is no `train`); a single file is the pool.
@@ -63,12 +67,12 @@ class PoolDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        source: str = "bbc_news",
+        source: str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict = "bbc_news",
         text_column: str | None = None,
         label_column: str | None = None,
         train: str = "train",
-        validation: str | None = None,
-        test: str | None = None,
+        validation: str | pd.DataFrame | datasets.Dataset | None = None,
+        test: str | pd.DataFrame | datasets.Dataset | None = None,
         local_copy: str | None = None,
         label_names: list[str] | None = None,
         pool_size: int | None = None,
@@ -80,7 +84,7 @@ class PoolDataModule(L.LightningDataModule):
         initial_size: int = 20,
         batch_size: int = 16,
         eval_batch_size: int = 64,
-        predict: str | None = None,
+        predict: str | pd.DataFrame | datasets.Dataset | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -95,7 +99,7 @@ class PoolDataModule(L.LightningDataModule):
                 expect(f"data.{name}", value, at_least=least)
         self.source, self.text_column, self.label_column = source, text_column, label_column
         self.train, self.validation, self.test, self.local_copy = train, validation, test, local_copy
-        self.fixed_label_names = label_names
+        self.label_names = label_names
         self.pool_size, self.validation_size, self.test_size = pool_size, validation_size, test_size
         self.split_seed, self.cost = split_seed, cost
         self.initial, self.initial_size = initial, initial_size
@@ -123,18 +127,29 @@ class PoolDataModule(L.LightningDataModule):
 
     # ---- splits ---------------------------------------------------------------------------------------------
 
+    def tables(self) -> Mapping[str, Split | InMemory]:
+        """The tables as they are, before any split is carved; a data module of your own overrides this method alone.
+
+        Returns:
+            `pool`, and `validation` and `test` where there are such tables: pandas frames, `datasets.Dataset`s, Arrow
+            tables or `Split`s.
+        """
+        tables, _ = load_tables(
+            self.source, train=self.train, validation=self.validation, test=self.test, local_copy=self.local_copy
+        )
+        return tables
+
     @cached_property
     def splits(self) -> Source:
         """The three splits as the run uses them: given ones cut to size, missing ones carved from the pool.
 
         Rows of one of the task's `groups` stay together where splits are carved.
         """
-        tables, is_local = load_tables(
-            self.source, train=self.train, validation=self.validation, test=self.test, local_copy=self.local_copy
-        )
+        tables = {part: as_split(table, f"the {part} table") for part, table in self.tables().items()}
+        is_local = local_folder(self.source, self.local_copy) is not None
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         try:
-            source = self.task.read(tables, text, label, self.fixed_label_names)
+            source = self.task.read(tables, text, label, self.label_names)
         except WrongColumn as error:
             task = type(self.task).__name__
             options = f"see data.text_column, data.label_column, and the task, {task} (--model)"
@@ -142,7 +157,7 @@ class PoolDataModule(L.LightningDataModule):
         splits = split(
             source,
             self.task.groups(source.pool),
-            name=self.source,
+            name=name_of(self.source),
             pool_size=self.pool_size,
             validation_size=self.validation_size,
             test_size=self.test_size,
@@ -153,7 +168,8 @@ class PoolDataModule(L.LightningDataModule):
             self._check_names(source)
             if None in splits.test["label"]:
                 raise UserError(
-                    f"data.test_size: {self.source} has rows without label; give data.test, or set data.test_size 0"
+                    f"data.test_size: {name_of(self.source)} has rows without label; give data.test, or set "
+                    "data.test_size 0"
                 )
         return splits
 
@@ -167,8 +183,8 @@ class PoolDataModule(L.LightningDataModule):
             column = self.label_column or self.task.label_column
             others = ", ".join(repr(name) for name in source.pool.column_names if name not in {"text", "label"})
             raise UserError(
-                f"data.label_column: {self.source} has no labels in a column {column!r}: name the one that has them"
-                f"{others and f' ({others})'}; where none has, give data.label_names"
+                f"data.label_column: {name_of(self.source)} has no labels in a column {column!r}: name the one that "
+                f"has them{others and f' ({others})'}; where none has, give data.label_names"
             )
 
     @cached_property
@@ -322,7 +338,10 @@ class PoolDataModule(L.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The rows of `predict_split`."""
-        table = self.task.encode(self.predict_split)
+        return self.loader_of(self.task.encode(self.predict_split))
+
+    def loader_of(self, table: EncodedTable) -> DataLoader[Batch]:
+        """All rows of an encoded table, without labels."""
         return self._in_order(table, np.arange(len(table)), None)
 
     def scoring_loader(self, split: str, rows: Rows) -> DataLoader[Batch]:

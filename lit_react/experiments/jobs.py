@@ -15,7 +15,7 @@ from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
 from lit_react.run.results import read_results
-from lit_react.run.run_config import FREE
+from lit_react.run.record import FREE
 
 RECORD, LOG = "cell.json", "output.log"
 OF_THE_GRID = ("rounds.budget", "rounds.stopping")
@@ -57,7 +57,7 @@ class Job:
         """Compare what is asked for now with what the cell has results of.
 
         Raises:
-            UserError: something was changed that is not `FREE` (see `run_config`), or is `OF_THE_GRID`.
+            UserError: something was changed that is not `FREE` (see `record`), or is `OF_THE_GRID`.
         """
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():

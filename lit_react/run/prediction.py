@@ -11,10 +11,11 @@ import lightning as L
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch.callbacks import BasePredictionWriter
-from torch import Tensor, distributed
+from torch import distributed
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically, write_lines
+from lit_react.run.result import by_row
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -38,7 +39,7 @@ class PredictionWriter(BasePredictionWriter):
         """Gather, sort by row, write."""
         outputs: dict[int, dict[str, Any]] = {}
         for batch in predictions:
-            outputs |= _by_row(batch)
+            outputs |= by_row(batch)
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
             distributed.all_gather_object(shares, outputs)
@@ -61,10 +62,3 @@ class PredictionWriter(BasePredictionWriter):
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(records), buffer)
         write_atomically(self.path, buffer.getvalue())
-
-
-def _by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Each row's part of what `predict_step` returned."""
-    rows = batch["row"].tolist()
-    columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in batch.items() if name != "row"}
-    return {row: {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)}

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 if TYPE_CHECKING:
     from lit_react.data.datamodule import PoolDataModule
 
 from lit_react.core.processes import is_first_process
+from lit_react.core.wandb_logger import Wandb, wandb_logger
 
 log = logging.getLogger("lit_react")
+
+
+def loggers_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, folder: Path) -> list[Logger]:
+    """The loggers of all fits of a run: those of the Trainer's options, and W&B's unless one of them is.
+
+    Args:
+        given: loggers, which are used as they are; True: a CSV file in the folder; False or None: none.
+        wandb: where W&B keeps the run.
+        folder: of the run.
+    """
+    own = CSVLogger(folder, name="logs") if given is True else given
+    loggers = [own] if isinstance(own, Logger) else list(own) if isinstance(own, Sequence) else []
+    if not any(isinstance(logger, WandbLogger) for logger in loggers):
+        made = wandb_logger(wandb, folder)
+        loggers += [made] if made else []
+    return loggers
 
 
 class Tracker:
@@ -28,12 +45,9 @@ class Tracker:
         self.loggers = loggers
         self.wandb = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
 
-    def config(self, path: Path) -> None:
-        """Send the run's configuration."""
-        import yaml
-
-        values = yaml.safe_load(path.read_text())
-        self._try(lambda: [logger.log_hyperparams(values) for logger in self.loggers])
+    def config(self, options: dict[str, Any]) -> None:
+        """Send what the run is made of."""
+        self._try(lambda: [logger.log_hyperparams(options) for logger in self.loggers])
 
     def round(self, entry: dict[str, Any]) -> None:
         """Send one finished round: the entry that `rounds.py` keeps, under the keys of the charts."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
@@ -34,6 +35,48 @@ class RoundBar(RichProgressBar):
 OF_THE_TASK = "the task's metric"
 """What `early_stopping.monitor` is unless the user names one."""
 
+LENGTH: dict[str, Any] = {
+    "max_steps": 100,
+    "max_epochs": -1,
+    "check_val_every_n_epoch": None,
+    "val_check_interval": 10,
+}
+"""How long a fit of few labels takes, unless the user says anything of it: they need many steps."""
+
+DEFAULTS: dict[str, Any] = {
+    "gradient_clip_val": 1.0,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "logger": False,
+    "enable_progress_bar": None,
+    "enable_model_summary": False,
+    "precision": None,
+}
+"""Other options that the user need not give; without clipped gradients fits of few labels now and then collapse."""
+
+
+def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a Trainer, and those of `LENGTH` and `DEFAULTS` that they leave open."""
+    asked = {*LENGTH, "max_time", "min_steps", "min_epochs"} & options.keys()
+    return {**({} if asked else LENGTH), **DEFAULTS, **options}
+
+
+def fast_precision(accelerator: str = "auto") -> str:
+    """The precision in which this machine is fast.
+
+    `bf16-mixed` on GPUs that compute in it, `16-mixed` on older ones; on CPUs `bf16-mixed` only with AVX512-BF16 or
+    AMX: without them a step under autocast is 20 times slower than in float32.
+
+    Args:
+        accelerator: the Trainer's option.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "32-true"
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if fast else "32-true"
+
 
 def new_trainer(
     options: Mapping[str, Any], *callbacks: L.Callback, logger: Sequence[Logger] = (), **others: Any
@@ -50,10 +93,12 @@ def new_trainer(
         UserError: it needs a package that is not installed, or knows no such value.
     """
     fresh = copy.deepcopy({name: value for name, value in options.items() if name != "logger"}) | others
-    own = fresh.pop("callbacks") or []
+    own = fresh.pop("callbacks", None) or []
     used = [*(own if isinstance(own, list) else [own]), *callbacks]
-    if fresh["enable_progress_bar"] is None:
+    if fresh.get("enable_progress_bar") is None:
         fresh["enable_progress_bar"] = sys.stderr.isatty()
+    if fresh.get("precision") is None:
+        fresh["precision"] = fast_precision(str(fresh.get("accelerator", "auto")))
     if fresh["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in used):
         used.append(RoundBar(leave=False))
     try:

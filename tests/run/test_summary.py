@@ -125,7 +125,7 @@ def test_generated_labels_have_a_column_where_there_are_some():
         "1 8 28 412: 83 %, 0.7 60.0 40.0 70.0 45.0 +1.0 margin 1.2 + 0.0 + 0.5 + 0.0",
         "2 8 28 7: –, 0.0 70.0 40.0 80.0 45.0 +1.0 margin 1.2 + 0.0 + 0.5 + 0.0",
     ]
-    assert max(map(len, rendered([plain, known]).splitlines())) <= 126, "see lightning_cli._show"
+    assert max(map(len, rendered([plain, known]).splitlines())) <= 126, "see run.show"
     assert "generated" not in rendered([plain])
 
 

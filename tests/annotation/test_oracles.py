@@ -3,15 +3,44 @@ import logging
 
 import pytest
 
-from lit_react.annotation.ledger import Query
-from lit_react.annotation.oracles import FileOracle, GoldOracle
+from lit_react.annotation.files import FileOracle
+from lit_react.annotation.oracles import Oracle, Question
 from lit_react.core.errors import UserError
 
 NAMES = ["sports", "politik", "经济"]
 
 
+class Sitting:
+    """A file oracle that asks for one of some names, asked as a run asks it: by rows, answered by labels.
+
+    Args:
+        folder: of the run.
+        question: (split, row) → what is shown.
+        parse: (answer, split, row) → label.
+    """
+
+    def __init__(self, folder, question, parse):
+        self.question, self.parse = question, parse
+        self.oracle = FileOracle()
+        self.oracle.open(folder)
+
+    def ask(self, split, row, round=0):
+        parse = lambda answer: self.parse(answer, split, row)  # noqa: E731
+        return Question(f"{split}-{row}", round, self.question(split, row), parse)
+
+    def label(self, round, rows):
+        asked = {question.id: question for question in (self.ask(split, row, round) for split, row in rows)}
+        answers = self.oracle.label(list(asked.values()))
+        places = {question: where for question, where in zip(asked, rows, strict=True)}
+        return {places[name]: asked[name].parse(answer) for name, answer in answers.items()}
+
+    def changed(self, round, bought):
+        answered = {f"{split}-{row}": (self.ask(split, row, round), label) for (split, row), label in bought.items()}
+        return self.oracle.recheck(answered)
+
+
 def queries(*rows, split="pool"):
-    return [Query(split, row, 1.0, "initial") for row in rows]
+    return [(split, row) for row in rows]
 
 
 def asking(folder, names):
@@ -25,7 +54,7 @@ def asking(folder, names):
             raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(names)}")
         return names.index(str(answer))
 
-    return FileOracle(folder, question, parse)
+    return Sitting(folder, question, parse)
 
 
 @pytest.fixture
@@ -41,20 +70,6 @@ def asked(tmp_path, round=0):
 def answer(tmp_path, *lines, round=0):
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
     (tmp_path / f"round_{round:02d}" / "labels.jsonl").write_text(text, encoding="utf-8")
-
-
-def test_gold_labels_answer_every_query():
-    oracle = GoldOracle({"pool": [2, 0, 1], "validation": [1]})
-    assert oracle.label(0, queries(2, 0) + queries(0, split="validation")) == {
-        ("pool", 2): 1,
-        ("pool", 0): 2,
-        ("validation", 0): 1,
-    }
-
-
-def test_a_row_without_gold_label_is_named_and_the_file_oracle_offered():
-    with pytest.raises(UserError, match="pool row 2 has no gold label: use the file oracle"):
-        GoldOracle({"pool": [0, None]}).label(0, queries(0, 1))
 
 
 def test_queries_are_written_for_people_with_text_and_names(oracle, tmp_path):
@@ -163,11 +178,6 @@ def test_a_number_answers_where_the_name_is_that_number(tmp_path):
     assert oracle.label(0, queries(1)) == {("pool", 1): 1}
 
 
-@pytest.mark.parametrize("label", [[], [["B-PER", 0, 1]], "", 0, {"start": 3}])
-def test_a_gold_label_is_any_json_value_but_none(label):
-    assert GoldOracle({"pool": [label]}).label(0, queries(0)) == {("pool", 0): label}
-
-
 def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
     words = {("pool", 1): "the cup", ("validation", 1): "the market"}
 
@@ -176,7 +186,7 @@ def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
             raise ValueError(f"{answer!r}: expected a list of words")
         return [[word, words[split, row].index(word)] for word in answer]
 
-    oracle = FileOracle(tmp_path, lambda split, row: {"text": words[split, row], "hint": "words"}, parse)
+    oracle = Sitting(tmp_path, lambda split, row: {"text": words[split, row], "hint": "words"}, parse)
     both = queries(1) + queries(1, split="validation")
     oracle.label(0, both)
     assert [(line["text"], line["hint"]) for line in asked(tmp_path)] == [("the cup", "words"), ("the market", "words")]
@@ -240,9 +250,20 @@ def test_bytes_that_are_no_text_are_named_by_their_line(oracle, tmp_path):
 
 
 def test_the_pending_message_says_what_to_fill_in_and_to_run_again(oracle, tmp_path):
-    message = oracle.pending_message(4, answered=3, asked=20)
+    message = oracle.oracle.waiting(4, answered=3, asked=20)
     assert "3 of 20" in message
     assert str(tmp_path / "round_04" / "labels.jsonl") in message
     assert "missing 17" in message
     assert "run the same command again" in message
     assert "\n" not in message
+
+
+def test_an_annotator_has_the_name_of_its_class_unless_it_says_another():
+    class Clerk(Oracle):
+        def label(self, questions):
+            return {}
+
+    class Named(Clerk):
+        annotator = "our clerk"
+
+    assert (Clerk.annotator, Named.annotator) == ("Clerk", "our clerk")

@@ -1,15 +1,22 @@
-import pytest
-import yaml
+"""A folder belongs to one run: what may change while it goes on, and what is refused."""
 
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
-from lit_react.run.run_config import check_same_run
+from lit_react.run.record import check_same_run, described
+from lit_react.run.steps import Steps
 
-CONFIG = {
+OPTIONS = {
     "seed_everything": 0,
     "trainer": {"max_epochs": 2, "devices": "auto", "accelerator": "cpu", "logger": False},
-    "model": {"class_path": "TextClassification", "init_args": {"max_length": 16, "optimizer": {"lr": 2e-5}}},
-    "data": {"source": "bbc_news", "label_names": ["a", "b"]},
+    "model": {"class_path": "TextClassification", "max_length": 16, "optimizer": {"lr": 2e-5}},
+    "data": {"source": "bbc_news", "label_names": ["a", "b"], "batch_size": 8},
     "rounds": {"folder": "runs/x", "budget": 100.0, "stopping": {"max_rounds": None}},
     "wandb": {"mode": "online"},
     "predictions": {"path": "predictions.jsonl"},
@@ -17,21 +24,25 @@ CONFIG = {
 
 
 def changed(**values):
-    """CONFIG as YAML, with values at dotted keys (written with __) set anew."""
-    config = yaml.safe_load(yaml.safe_dump(CONFIG))
+    """OPTIONS with values at dotted keys (written with __) set anew."""
+    options = json.loads(json.dumps(OPTIONS))
     for key, value in values.items():
         *parents, last = key.split("__")
-        branch = config
+        branch = options
         for parent in parents:
             branch = branch[parent]
         branch[last] = value
-    return yaml.safe_dump(config)
+    return options
+
+
+def begun(folder: Path, **values) -> None:
+    (folder / "run.json").write_text(json.dumps(changed(**values)))
 
 
 @pytest.fixture
 def before_its_first_model(tmp_path):
     """Folder of a run that has bought a label."""
-    (tmp_path / "config.yaml").write_text(changed())
+    begun(tmp_path)
     with Ledger(tmp_path / "ledger.sqlite", budget=100, fingerprint="x") as ledger:
         ledger.ask(0, [Query("pool", 3, 1.0, "initial")])
     return tmp_path
@@ -44,13 +55,13 @@ def folder(before_its_first_model):
     return before_its_first_model
 
 
-def test_a_folder_without_a_run_takes_any_configuration(tmp_path):
+def test_a_folder_without_a_run_takes_any_options(tmp_path):
     check_same_run(tmp_path, changed())
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
-def test_before_the_first_purchase_any_configuration_may_follow(tmp_path):
-    (tmp_path / "config.yaml").write_text(changed())
+def test_before_the_first_purchase_any_options_may_follow(tmp_path):
+    begun(tmp_path)
     check_same_run(tmp_path, changed(seed_everything=1))
     Ledger(tmp_path / "ledger.sqlite", budget=100, fingerprint="x").close()
     check_same_run(tmp_path, changed(seed_everything=1))
@@ -59,16 +70,14 @@ def test_before_the_first_purchase_any_configuration_may_follow(tmp_path):
 @pytest.mark.parametrize(
     "values",
     [
-        {"model__init_args__optimizer__lr": 1e-5},
-        {"model__init_args__max_length": 8},
+        {"model__optimizer__lr": 1e-5},
+        {"model__max_length": 8},
         {"trainer__max_epochs": 3},
         {"data__batch_size": 2},
     ],
 )
 def test_options_that_failed_the_first_fit_can_be_mended_with_the_labels_kept(before_its_first_model, values):
-    config = yaml.safe_load(changed()) | {"data": {**CONFIG["data"], "batch_size": 8}}
-    (before_its_first_model / "config.yaml").write_text(yaml.safe_dump(config))
-    check_same_run(before_its_first_model, changed(**{"data__batch_size": 8} | values))
+    check_same_run(before_its_first_model, changed(**values))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,7 @@ def test_what_labels_mean_is_settled_by_the_first_purchase(before_its_first_mode
         check_same_run(before_its_first_model, changed(**values))
 
 
-def test_the_same_configuration_goes_on(folder):
+def test_the_same_options_go_on(folder):
     check_same_run(folder, changed())
 
 
@@ -87,18 +96,24 @@ def test_an_option_that_a_later_version_added_is_no_change(folder):
     check_same_run(folder, changed(data__extra=5))
 
 
+def test_a_folder_of_another_version_is_refused_in_one_line(folder):
+    (folder / "run.json").unlink()
+    with pytest.raises(UserError, match="a run of another version of lit-react lies there, choose another"):
+        check_same_run(folder, changed())
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"trainer__max_epochs": 3}, "trainer.max_epochs = 2, now it is 3;"),
         ({"seed_everything": 1}, "seed_everything = 0, now it is 1;"),
-        ({"model__init_args__optimizer__lr": 1e-4}, "model.init_args.optimizer.lr = 2e-05, now it is 0.0001;"),
+        ({"model__optimizer__lr": 1e-4}, "model.optimizer.lr = 2e-05, now it is 0.0001;"),
         ({"data__label_names": ["b", "a"]}, r"data.label_names = \['a', 'b'\], now it is \['b', 'a'\];"),
         ({"data__source": "x.csv", "seed_everything": 1}, r"data.source = 'bbc_news', .* \(and 1 more\);"),
     ],
 )
-def test_another_configuration_is_refused_with_both_values(folder, values, message):
-    with pytest.raises(UserError, match=f"config.yaml: this run was begun with {message} restore it, or choose"):
+def test_another_option_is_refused_with_both_values(folder, values, message):
+    with pytest.raises(UserError, match=f"run.json: this run was begun with {message} restore it, or choose"):
         check_same_run(folder, changed(**values))
 
 
@@ -122,7 +137,7 @@ def test_options_that_change_no_result_may_change(folder, values):
 
 @pytest.mark.parametrize(("before", "after"), [(None, {"least": 100}), ({"least": 100}, None)])
 def test_a_group_that_is_switched_on_or_off_is_a_change(folder, before, after):
-    (folder / "config.yaml").write_text(changed(rounds__steps=before))
+    begun(folder, rounds__steps=before)
     check_same_run(folder, changed(rounds__steps=before))
     with pytest.raises(UserError, match=r"this run was begun with rounds\.steps = "):
         check_same_run(folder, changed(rounds__steps=after))
@@ -131,3 +146,31 @@ def test_a_group_that_is_switched_on_or_off_is_a_change(folder, before, after):
 def test_a_free_option_beside_a_changed_one_does_not_hide_it(folder):
     with pytest.raises(UserError, match=r"trainer\.max_epochs"):
         check_same_run(folder, changed(trainer__devices=2, trainer__max_epochs=9, rounds__budget=5.0))
+
+
+class Named:
+    """Keeps its options under their names, as scikit-learn's estimators do."""
+
+    def __init__(self, cost, optimizer=None, hidden=3):
+        self.cost, self.optimizer, self._hidden = cost, optimizer, hidden
+
+
+def test_an_object_is_told_by_its_class_and_by_the_options_that_it_keeps():
+    told = described(Named(TokenCost(price=0.5)))
+    assert told == {
+        "class_path": f"{__name__}.Named",
+        "cost": {"class_path": "lit_react.annotation.costs.TokenCost", "price": 0.5},
+        "optimizer": None,
+    }
+    assert described([Path("a"), Steps(), print]) == [
+        "a",
+        {"class_path": "lit_react.run.steps.Steps", "least": 150, "per_label": 2.5, "most": 1000, "validations": 10},
+        "builtins.print",
+    ]
+
+
+def test_two_functions_that_build_the_same_optimiser_are_told_alike():
+    one = Named(None, lambda p: torch.optim.AdamW(p, lr=1e-3))
+    other = Named(None, lambda p: torch.optim.AdamW(p, lr=0.001))
+    slower = Named(None, lambda p: torch.optim.AdamW(p, lr=1e-4))
+    assert described(one) == described(other) != described(slower)

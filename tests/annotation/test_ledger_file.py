@@ -7,7 +7,6 @@ import sys
 import pytest
 from ledgers import opened, query, without_times
 
-from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
 
 
@@ -175,24 +174,3 @@ def test_two_processes_cannot_buy_on_one_ledger_but_others_can_read(ledger, path
     assert refused.stderr.count("\n") == 1
     reader = child(path, "read")
     assert (reader.returncode, reader.stdout.strip()) == (0, "[6]")
-
-
-def test_a_ledger_of_version_1_goes_on_with_its_labels(tmp_path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    with Ledger(path, budget=10, fingerprint="data") as ledger:
-        ledger.ask(0, [Query("pool", 3, 1.0, "initial"), Query("pool", 5, 1.0, "initial")])
-    with sqlite3.connect(path) as db:  # as version 1 had it
-        db.execute("ALTER TABLE purchases RENAME TO newer")
-        columns = "split TEXT NOT NULL, row INTEGER NOT NULL, round INTEGER, position INTEGER, label INTEGER, cost REAL"
-        rest = "policy TEXT, q_value REAL, annotator TEXT, asked_at TEXT, answered_at TEXT, PRIMARY KEY (split, row)"
-        db.execute(f"CREATE TABLE purchases ({columns}, {rest})")
-        db.execute("INSERT INTO purchases SELECT * FROM newer")
-        db.execute("DROP TABLE newer")
-        db.execute("UPDATE purchases SET label = 2, annotator = 'people' WHERE row = 3")
-        db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
-    with Ledger(path, budget=10, fingerprint="data") as ledger:
-        assert ledger.labeled("pool", 0) == {3: 2}
-        assert [query.row for query in ledger.pending(0)] == [5]
-        ledger.answer({("pool", 5): 1, ("pool", 3): 2}, "people")
-    with Ledger(path, budget=10, fingerprint="data", read_only=True) as ledger:
-        assert ledger.labeled("pool", 0) == {3: 2, 5: 1}

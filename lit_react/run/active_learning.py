@@ -1,0 +1,331 @@
+"""`ActiveLearning`: buy, fit, acquire, test, save, until something ends it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch.callbacks import EarlyStopping
+
+from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.acquisition.stopping import Stopping
+from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.oracles import Oracle, Question
+from lit_react.augmentation.augmentation import Augmentation
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_json
+from lit_react.core.processes import is_first_process
+from lit_react.core.wandb_logger import Wandb
+from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.doubts import doubts
+from lit_react.pretraining.on_pool import PoolPretraining
+from lit_react.run.checks import check_parts
+from lit_react.run.folder import RunFolder
+from lit_react.run.isolation import isolated, short_collections
+from lit_react.run.purchases import buy, first_queries, named_oracle, question, record, tell_of_changes
+from lit_react.run.record import RECORD, check_same_run, described
+from lit_react.run.result import RunResult
+from lit_react.run.round_fit import fit_and_test
+from lit_react.run.show import show
+from lit_react.run.state import RunState
+from lit_react.run.steps import Steps
+from lit_react.run.tracking import Tracker, loggers_of
+from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer, with_defaults
+from lit_react.tasks import TaskModule, TextClassification
+
+log = logging.getLogger("lit_react")
+
+
+class ActiveLearning:
+    """A run of active learning; whatever is not given is what the demo does.
+
+    The folder is the run: the same lines with the same folder go on where they were stopped, whatever stopped them, and
+    buy no label twice. The parts that are given are copied; the run changes none of them.
+
+    Args:
+        data: the texts and their splits; None: the packaged BBC news.
+        model: the task and how a model is fitted to it, without weights; None: `TextClassification()`.
+        acquisition: what is bought after each fit; None: `AcquisitionCallback()`.
+        budget: in cost units, for all labels of the run: validation, initial and acquired ones.
+        folder: the run's folder.
+        seed: of all random choices of the run; the splits follow from the data's own `split_seed`.
+        oracle: who answers. `gold`: the labels that came with the data (simulation); `file`: people, who read
+            `round_XX/to_label.jsonl` and write `round_XX/labels.jsonl`; `api`: whoever calls `query` and `answer`; or
+            an `Oracle` of your own.
+        start: `cold`, each round from the pretrained weights; or `warm`, from those of the round before.
+        refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
+            metrics, rewards and queries are those of the first. Only for a cold start; the Trainer's own callbacks and
+            loggers see the first fit only.
+        stopping: when to stop before the budget is spent; None: never.
+        steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
+            `val_check_interval`; None: as the Trainer's options say.
+        augmentation: what a fit reads beside the bought labels; None: nothing.
+        pretraining: of the encoder on the pool's texts before the first round; None: none.
+        early_stopping: of each fit; None: after four validations without gain.
+        trainer: options of Lightning's Trainer, stronger than the demo's (`max_steps` 100, a validation each 10 steps,
+            gradients clipped at 1). Each fit has a Trainer of its own with copies of callbacks, profilers and plugins;
+            loggers are used as they are.
+        wandb: where W&B keeps the run; None: offline, in the folder.
+    """
+
+    def __init__(
+        self,
+        data: PoolDataModule | None = None,
+        model: TaskModule | None = None,
+        acquisition: AcquisitionCallback | None = None,
+        *,
+        budget: float = 220.0,
+        folder: Path | str = Path("runs/default"),
+        seed: int = 0,
+        oracle: Oracle | Literal["gold", "file", "api"] = "gold",
+        start: Literal["cold", "warm"] = "cold",
+        refit: bool = False,
+        stopping: Stopping | None = None,
+        steps: Steps | None = None,
+        augmentation: Augmentation | None = None,
+        pretraining: PoolPretraining | None = None,
+        early_stopping: EarlyStopping | None = None,
+        trainer: Mapping[str, Any] | None = None,
+        wandb: Wandb | None = None,
+    ) -> None:
+        expect("rounds.budget", budget, at_least=0)
+        expect("seed", seed, at_least=0)
+        self.data = copy.copy(data) if data is not None else PoolDataModule(test_size=500)
+        self.model = model.fresh() if model is not None else TextClassification(max_length=64)
+        self.acquisition = copy.deepcopy(acquisition) if acquisition is not None else AcquisitionCallback()
+        self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
+        self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
+        self.start, self.refit, self.steps = start, refit, steps
+        self.stopping = stopping or Stopping()
+        self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=4)
+        self.trainer, self.wandb = with_defaults(trainer or {}), wandb or Wandb()
+        self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)
+        if self.folder.path.exists() and not self.folder.path.is_dir():
+            raise UserError(f"rounds.folder: {folder} is a file, expected a folder, or a name that is free")
+        if refit and start == "warm":
+            raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
+        self.state = RunState()
+        self._tracker: Tracker | None = None
+
+    # ---- a whole run ----------------------------------------------------------------------------------------
+
+    def fit(self) -> RunResult:
+        """Run or resume until something ends it; then show a table and a picture.
+
+        Raises:
+            LabelsPending: the oracle has not answered yet; everything up to here is saved.
+            UserError: something that was given is wrong, or the folder is of another run.
+        """
+        with isolated():
+            try:
+                with self._opened() as ledger:
+                    while not self.state.stopped:
+                        self._next_round(ledger)
+            finally:
+                self.close()
+        if is_first_process():
+            show(self.folder, self.state)
+        return self.result
+
+    @property
+    def result(self) -> RunResult:
+        """What the run has brought so far."""
+        return RunResult(self.folder, self.data, self.model, self.trainer)
+
+    # ---- step by step ---------------------------------------------------------------------------------------
+
+    def query(self) -> pd.DataFrame:
+        """What waits for an answer: a row a question.
+
+        Returns:
+            `id`; `text`; `suggestions`, a list of the names that the last model would give, the likeliest first; and
+            what else the task shows of a row, such as `labels`, the names to choose from.
+        """
+        with isolated(), self._opened() as ledger:
+            round = len(self.state.rounds)
+            seen = {entry["row"]: entry["predicted_class"] for entry in self.folder.chosen_in(round - 1)}
+            rows = []
+            for query in ledger.pending(round):
+                asked = question(self.data, query.split, query.row, round)
+                suggested = _suggestions(asked, seen.get(query.row) if query.split == "pool" else None)
+                rows.append({"id": asked.id, "text": asked.text, "suggestions": suggested, **asked.shown})
+        return pd.DataFrame(rows, columns=None if rows else ["id", "text", "suggestions"])
+
+    def answer(self, labels: Mapping[str, Any]) -> int:
+        """Record answers; they are on the disk when this returns, and final.
+
+        Args:
+            labels: id → answer, as people write it (the name of a class, a list of names, …); all are taken, or none.
+
+        Returns:
+            how many questions still wait.
+
+        Raises:
+            UserError: an id that waits for no answer, or an answer that means nothing.
+        """
+        with isolated(), self._opened() as ledger:
+            round = len(self.state.rounds)
+            pending = [question(self.data, query.split, query.row, round) for query in ledger.pending(round)]
+            record(ledger, {asked.id: asked for asked in pending}, labels, self.oracle.annotator)
+            return len(ledger.pending(round))
+
+    def step(self) -> pd.Series:
+        """One round: fit on the labels that are there, choose the next ones, test, save.
+
+        Returns:
+            the round's row of `RunResult.rounds`; of a run that has ended, its last one.
+
+        Raises:
+            LabelsPending: an answer is missing; `query` shows which.
+        """
+        with isolated(), self._opened() as ledger:
+            if not self.state.stopped:
+                self._next_round(ledger)
+        if self.state.stopped:
+            self.close()
+        return self.result.rounds.iloc[-1]
+
+    def close(self) -> None:
+        """Send what the loggers hold back, and close W&B; a run that goes on opens it again."""
+        if self._tracker is not None:
+            names = (RECORD, "config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
+            self._tracker.finish([self.folder.path / name for name in names])
+            self._tracker = None
+
+    # ---- before the first round -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """See that all parts fit together and that the folder is this run's, and write down what the run is.
+
+        Whatever is wrong shows here, before anything is bought; `fit` and the others call it.
+
+        Raises:
+            UserError: something is wrong.
+        """
+        if self._tracker is not None:
+            return
+        options = self._options()
+        check_same_run(self.folder.path, options)
+        self._connect()
+        self._first = first_queries(self.data, self.oracle, self.budget, self.seed)
+        probe = new_trainer(self.trainer)
+        told = check_parts(self, probe, self._first)
+        if is_first_process():
+            print(f"data: {self.data.splits.summary}")
+            for line in [*doubts(self.data.splits), *self.model.doubts(self.data.pool.table)]:
+                log.warning("data: %s", line)
+            for line in told:
+                log.warning("trainer: %s", line)
+            write_json(self.folder.path / RECORD, options)
+        if self.pretraining is not None:
+            self.pretraining.run(self.folder.path / "pretrained", self.model, self.data.splits.pool, self.seed)
+            self._connect()
+        self._tracker = Tracker(loggers_of(self.trainer.get("logger"), self.wandb, self.folder.path))
+        self._tracker.config(options)
+
+    def _options(self) -> dict[str, Any]:
+        """What the run is made of, as JSON."""
+        names = ("budget", "oracle", "start", "refit", "stopping", "steps")
+        return {
+            "seed_everything": self.seed,
+            "rounds": {name: described(getattr(self, name)) for name in names} | {"folder": str(self.folder.path)},
+            **{
+                name: described(getattr(self, name))
+                for name in ("data", "model", "acquisition", "augmentation", "pretraining", "early_stopping")
+            },
+            "trainer": described(self.trainer),
+        }
+
+    def _connect(self) -> None:
+        """Tell the data of the task, and the task of the names of its labels."""
+        self.data.connect(self.model)
+        self.model.label_names = self.data.class_names
+
+    @contextmanager
+    def _opened(self) -> Iterator[Ledger]:
+        """Inside, the ledger is open and the state is that of the folder; the first process alone may write."""
+        self.begin()
+        folder, first = self.folder, is_first_process()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        data = self.data.fingerprint()
+        with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
+            self.state = RunState.load(folder.path)
+            if first and self.state.rounds:
+                folder.publish(self.state)
+            self.state.test_on(self.data.test_fingerprint())
+            self.state.reopen(self._limits)  # what is published stays until the last round was fitted again
+            self.acquisition.attach(self.data.pool, ledger, self.budget, self.stopping, self.seed)
+            if self.state.acquisition is not None:
+                self.acquisition.load_state_dict(self.state.acquisition)
+            self.oracle.open(folder.path)
+            if first:
+                tell_of_changes(ledger, self.oracle, self.data)
+                if not self.state.stopped and not ledger.asked(0):
+                    ledger.ask(0, self._first)
+            with short_collections():
+                yield ledger
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"budget": self.budget, **vars(self.stopping)}
+
+    # ---- one round ------------------------------------------------------------------------------------------
+
+    def _next_round(self, ledger: Ledger) -> None:
+        """Buy what was asked for, fit, acquire, test, save."""
+        round, folder = len(self.state.rounds), self.folder
+        assert self._tracker is not None, "begin opens it"
+        buy(ledger, self.oracle, self.data, round)
+        for split in ("pool", "validation"):
+            self.data.reveal(split, ledger.labeled(split, round))
+        labels = len(self.data.pool.labeled_rows)
+        if is_first_process():  # a resumed run may have the next round's query already
+            log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)
+            folder.forget_checkpoints(round)
+        bought = [entry for entry in ledger.purchases() if entry["round"] == round]
+        self._tracker.bought(round, bought, folder.chosen_in(round - 1), self.data)
+        seed = int(np.random.SeedSequence([self.seed, round]).generate_state(1)[0])
+        self.data.seed = seed
+        trainers = RoundTrainers(
+            self.trainer, self.early_stopping, self.steps, self.model.monitor, self._tracker.loggers
+        )
+        trainer, module, result = fit_and_test(
+            self.model,
+            self.data,
+            augmentation=self.augmentation,
+            seed=seed,
+            before=folder.round(round - 1) / "model" if self.start == "warm" and round > 0 else None,
+            make_trainer=partial(trainers.of_fit, folder.round(round), labels, self.acquisition),
+            make_refit_trainer=trainers.of_refit if self.refit else None,
+            acquisition=self.acquisition,
+        )
+        cost = sum(entry["cost"] for entry in ledger.purchases() if entry["round"] <= round)
+        counts = {"labeled": labels, "validation": len(self.data.validation_labels), "cost": cost}
+        self.state.rounds.append({"round": round, "shown": list(module.shown), **counts} | result)
+        self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
+        if trainer.is_global_zero:
+            folder.save(round, self.state, module, self.acquisition.report.query)
+        self._tracker.round(self.state.rounds[-1])
+        del module, trainer
+        gc.collect()  # they refer to each other; their tensors shall not wait for the next collection
+
+
+def _suggestions(asked: Question, predicted: int | None) -> list[str]:
+    """The name of the class that the model predicted, where it is an answer to the question."""
+    if predicted is None or predicted >= len(asked.labels):
+        return []
+    name = asked.labels[predicted]
+    try:
+        asked.parse(name)
+    except (TypeError, ValueError):
+        return []
+    return [name]

@@ -1,0 +1,80 @@
+"""The folder of a run: where its files lie, and in which order they are written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_react.core.files import put_in_place, read_lines, write_json, write_lines
+from lit_react.run.results import write_results
+from lit_react.run.state import RunState
+from lit_react.tasks.base import TaskModule
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: of the folder.
+        kept_models: how many of the newest models stay: a reopened round of a warm run starts from the one before it.
+    """
+
+    path: Path
+    kept_models: int = 1
+
+    @property
+    def ledger(self) -> Path:
+        """What was bought."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def model(self) -> Path:
+        """A link to the newest exported model."""
+        return self.path / "model"
+
+    @property
+    def picture(self) -> Path:
+        """The learning curve."""
+        return self.path / "learning_curve.png"
+
+    def round(self, number: int) -> Path:
+        """The folder of one round."""
+        return self.path / f"round_{number:02d}"
+
+    def chosen_in(self, round: int) -> list[dict[str, Any]]:
+        """What a round asked for, with the signals of each row; none before the first round."""
+        return read_lines(self.round(round) / "query.jsonl")
+
+    def forget_checkpoints(self, round: int) -> None:
+        """Remove what a killed fit of a round left."""
+        shutil.rmtree(self.round(round) / "checkpoint", ignore_errors=True)
+
+    def save(self, round: int, state: RunState, module: TaskModule, query: list[dict[str, Any]]) -> None:
+        """Model and reports first, then the state: a crash before it repeats the round; what follows is made again."""
+        here = self.round(round)
+        partial_model = here / "model.partial"
+        shutil.rmtree(partial_model, ignore_errors=True)
+        module.export(partial_model)
+        shutil.rmtree(here / "model", ignore_errors=True)
+        put_in_place(partial_model, here / "model")
+        write_lines(here / "query.jsonl", query)
+        write_json(here / "test_report.json", module.test_report())
+        state.save(self.path)
+        self.publish(state)
+
+    def publish(self, state: RunState) -> None:
+        """What follows from the state, whatever a crash left: results, a link to the newest model, no older models."""
+        last = len(state.rounds) - 1
+        write_results(self.path, state)
+        newest = self.round(last) / "model"
+        link = self.path / ".model.partial"
+        link.unlink(missing_ok=True)
+        link.symlink_to(newest.relative_to(self.path))
+        os.replace(link, self.model)
+        self.forget_checkpoints(last)
+        for round in range(last + 1 - self.kept_models):
+            shutil.rmtree(self.round(round) / "model", ignore_errors=True)

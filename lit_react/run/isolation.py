@@ -1,0 +1,46 @@
+"""A run leaves its process as it found it: random numbers, log levels, garbage collection."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning.pytorch.utilities.seed import isolate_rng
+
+SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+"""Variables that `seed_everything` leaves in the environment."""
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Inside, a run may seed and be quiet; afterwards generators, environment and log levels are what they were."""
+    seeds = {name: os.environ.get(name) for name in SEEDS}
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with isolate_rng():
+        try:
+            for logger in loggers:
+                logger.setLevel(max(logger.level, logging.WARNING))
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            for name, value in seeds.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+@contextmanager
+def short_collections() -> Iterator[None]:
+    """Inside, garbage collections leave out what was there before: modules, parsers, …, a million objects."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

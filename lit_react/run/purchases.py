@@ -1,0 +1,168 @@
+"""What a run buys: the first labels, and the answers to what each round asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lit_react.annotation.files import FileOracle
+from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
+from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
+from lit_react.core.errors import LabelsPending, UserError
+from lit_react.core.processes import is_first_process, wait_for_all
+
+if TYPE_CHECKING:
+    from lit_react.data.datamodule import PoolDataModule
+
+log = logging.getLogger("lit_react")
+
+ORACLES: dict[str, type[Oracle]] = {"gold": GoldOracle, "file": FileOracle, "api": ApiOracle}
+"""Those with a short name."""
+
+
+def named_oracle(oracle: Oracle | str) -> Oracle:
+    """The oracle of a short name, or the one that was given.
+
+    Raises:
+        UserError: there is none of that name, or it is no oracle.
+    """
+    if isinstance(oracle, Oracle):
+        return oracle
+    if not isinstance(oracle, str) or oracle not in ORACLES:
+        raise UserError(f"rounds.oracle: {oracle!r}, expected one of {', '.join(ORACLES)}, or an Oracle")
+    return ORACLES[oracle]()
+
+
+def first_queries(data: PoolDataModule, oracle: Oracle, budget: float, seed: int) -> list[Query]:
+    """What a new run asks for first: validation labels and initial labels, those that came with the data included.
+
+    Args:
+        data: connected to the task.
+        oracle: who answers.
+        budget: in cost units.
+        seed: of the run.
+
+    Raises:
+        UserError: the budget does not pay for them, the pool is too small, a gold label is missing, …
+    """
+    known = data.known_labels()
+    if isinstance(oracle, GoldOracle):
+        _check_gold(data, known)
+    came_along = [] if isinstance(oracle, GoldOracle) or oracle.answers_known else known["pool"]
+    given = [row for row, label in enumerate(came_along) if label is not None]
+    drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
+    rows = list(dict.fromkeys([*given, *drawn.tolist()]))[: max(len(given), len(drawn))]
+    costs = data.validation_costs()
+    queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
+    queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
+    price = sum(query.cost for query in queries)
+    if price > budget * (1 + SLACK):
+        came = f", {len(given)} of them with the data" if given else ""
+        lower = "data.validation_size" if len(given) == len(rows) else "data.validation_size or initial_size"
+        raise UserError(
+            f"rounds.budget: {budget:g} does not pay for the first labels, which cost {price:g} "
+            f"({len(costs)} validation, {len(rows)} initial{came}); raise it, or lower {lower}"
+        )
+    return queries
+
+
+def _check_gold(data: PoolDataModule, known: Mapping[str, Sequence[Label | None]]) -> None:
+    for split, labels in known.items():
+        if None in labels:
+            text = str(data.question(split, labels.index(None))["text"])
+            raise UserError(
+                f"rounds.oracle: a {split} row has no gold label, {text[:80]!r}: leave it out, or ask people (file)"
+            )
+
+
+def label_counts(data: PoolDataModule, budget: float, first: Sequence[Query]) -> tuple[int, int]:
+    """Labeled rows of the pool in the first fit, and in the largest that the budget pays for.
+
+    Args:
+        data: connected to the task.
+        budget: in cost units.
+        first: what is asked for first.
+    """
+    least = sum(query.split == "pool" for query in first)
+    left, cheapest = budget - sum(query.cost for query in first), float(data.pool.costs.min())
+    more = len(data.pool) if cheapest <= 0 else int(left * (1 + SLACK) / cheapest)
+    return least, min(least + more, len(data.pool))
+
+
+def question(data: PoolDataModule, split: str, row: int, round: int) -> Question:
+    """A row as it is shown to whoever labels it."""
+    return Question(f"{split}-{row}", round, data.question(split, row), partial(data.parse, split=split, row=row))
+
+
+def place(name: str) -> tuple[str, int]:
+    """Split and row of a question's id."""
+    split, _, row = name.rpartition("-")
+    return split, int(row)
+
+
+def buy(ledger: Ledger, oracle: Oracle, data: PoolDataModule, round: int) -> None:
+    """Have what a round asked for answered, and record the answers; of several processes the first one does.
+
+    Raises:
+        LabelsPending: answers are missing.
+        UserError: an answer is wrong.
+    """
+    if is_first_process():
+        _answer_known(ledger, oracle, data, round)
+        pending = [question(data, query.split, query.row, round) for query in ledger.pending(round)]
+        if pending:
+            record(ledger, {each.id: each for each in pending}, oracle.label(pending), oracle.annotator)
+    wait_for_all()
+    if pending_queries := ledger.pending(round):
+        asked = len(ledger.asked(round))
+        raise LabelsPending(oracle.waiting(round, asked - len(pending_queries), asked))
+
+
+def _answer_known(ledger: Ledger, oracle: Oracle, data: PoolDataModule, round: int) -> None:
+    """Take the labels that came with the data, but for an oracle that wants to be asked for all."""
+    if not oracle.answers_known:
+        known = data.known_labels()
+        found = {(q.split, q.row): known[q.split][q.row] for q in ledger.pending(round)}
+        ledger.answer({where: label for where, label in found.items() if label is not None}, GoldOracle.annotator)
+
+
+def record(ledger: Ledger, pending: Mapping[str, Question], answers: Mapping[str, Any], annotator: str) -> None:
+    """Record what was answered, all or none.
+
+    Args:
+        ledger: of the run.
+        pending: id → question, those that wait for an answer.
+        answers: id → answer, as people write it.
+        annotator: who gave them.
+
+    Raises:
+        UserError: an answer to what was not asked, or one that means nothing.
+    """
+    labels = {}
+    for name, answer in answers.items():
+        if name not in pending:
+            raise UserError(f"{annotator}: {name!r} waits for no label, expected one of {_some(pending)}")
+        try:
+            labels[place(name)] = pending[name].parse(answer)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{annotator}: {name}: {error}") from error
+    ledger.answer(labels, annotator)
+
+
+def _some(names: Mapping[str, Any]) -> str:
+    return (", ".join(list(names)[:5]) + (", …" if len(names) > 5 else "")) or "none, for all are answered"
+
+
+def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolDataModule) -> None:
+    """An answer that was read is bought; who corrects its line later shall know that it stays."""
+    answered = {
+        (asked := question(data, entry["split"], entry["row"], entry["round"])).id: (asked, entry["label"])
+        for entry in ledger.purchases()
+        if entry["annotator"] == oracle.annotator
+    }
+    if told := oracle.recheck(answered):
+        log.warning(told)

@@ -1,0 +1,136 @@
+"""What a run was begun with: the same lines go on with it, other lines are refused."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Set
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_react.annotation.ledger import has_purchases
+from lit_react.core.errors import UserError
+from lit_react.core.same_work import dotted
+from lit_react.run.state import STATE
+
+RECORD = "run.json"
+"""The file, in the folder of the run."""
+
+FREE = (
+    "acquisition.batch_size",
+    "data.eval_batch_size",
+    "data.predict",
+    "predictions",
+    "pretraining.training.accelerator",
+    "rounds.budget",
+    "rounds.folder",
+    "rounds.stopping",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.enable_",
+    "trainer.logger",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "wandb",
+)
+"""Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends."""
+
+OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "seed_everything")
+"""Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be
+mended, and `data.batch_size` too: the labels that it begins with are paid for, and a fit that failed is not worth more
+than they are."""
+
+
+def described(part: Any) -> Any:
+    """An option as JSON; an object is its class and its own options.
+
+    As in scikit-learn, an object keeps each option of its constructor in an attribute of the same name. What has no
+    such attribute is not compared. Tables in memory are left to the ledger, which knows their texts.
+    """
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, Path):
+        return str(part)
+    if isinstance(part, Mapping) and not hasattr(part, "column_names"):
+        return {str(name): described(value) for name, value in part.items()}
+    if isinstance(part, list | tuple | Set):
+        return [described(value) for value in part]
+    if isinstance(part, partial):
+        return {"function": _path(part.func), **{name: described(value) for name, value in part.keywords.items()}}
+    if isinstance(part, type) or inspect.isroutine(part):
+        return _path(part)
+    options = {name: getattr(part, name) for name in _options_of(type(part)) if hasattr(part, name)}
+    if callable(options.get("optimizer")):
+        options["optimizer"] = _built(options["optimizer"])
+    return {"class_path": _path(type(part)), **{name: described(value) for name, value in options.items()}}
+
+
+def _path(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _options_of(cls: type) -> list[str]:
+    """Names of the arguments that a class and those above it are made with."""
+    names: dict[str, None] = {}
+    for owner in cls.__mro__:
+        if owner.__module__.partition(".")[0] in {"builtins", "torch", "lightning", "pandas", "datasets", "abc"}:
+            continue
+        if "__init__" in vars(owner):
+            parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # type: ignore[misc]
+            names |= {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    return list(names)
+
+
+def _built(optimizer: Callable[..., torch.optim.Optimizer]) -> dict[str, Any]:
+    """What a function that builds an optimiser builds: its class and settings."""
+    made = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    plain = {
+        name: value for name, value in made.defaults.items() if isinstance(value, bool | int | float | tuple | None)
+    }
+    return {"class_path": _path(type(made)), **plain}
+
+
+def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Compare what a run is to do with what the run in this folder does. A run begins with its first purchase.
+
+    Until its first round has ended only what its labels depend on is compared, see `OF_THE_LABELS`. Options that only
+    one of them has are left out: a later version of this package may have more.
+
+    Args:
+        folder: of the run.
+        record: group → its options, as `described` gives them.
+
+    Raises:
+        UserError: something was changed that is not `FREE`, or the folder is of an older version.
+    """
+    path = folder / RECORD
+    if not has_purchases(folder / "ledger.sqlite"):
+        return
+    if not path.exists():
+        raise UserError(f"{folder}: a run of another version of lit-react lies there, choose another --rounds.folder")
+    old, new = dotted(json.loads(path.read_text())), dotted(json.loads(json.dumps(record)))
+    changed = {key for key in old.keys() & new.keys() if old[key] != new[key]} | _switched(old, new)
+    changed = {key for key in changed if not key.startswith(FREE)}
+    if not (folder / STATE).exists():
+        changed = {key for key in changed if key.startswith(OF_THE_LABELS) and key != "data.batch_size"}
+    if changed:
+        key = min(changed)
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise UserError(
+            f"{path}: this run was begun with {key} = {old.get(key, 'options')!r}, "
+            f"now it is {new.get(key, 'options')!r}{more}; "
+            "restore it, or choose another --rounds.folder"
+        )
+
+
+def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Names of groups that are null on one side and have options on the other."""
+    return {
+        key
+        for one, other in ((old, new), (new, old))
+        for key, value in one.items()
+        if value is None and any(name.startswith(f"{key}.") for name in other)
+    }

@@ -1,0 +1,264 @@
+"""The Python API: whole runs and single steps by objects, the same runs as from the command line."""
+
+import gc
+import os
+import random
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from run_folders import bought, rounds
+from tiny import ACCELERATOR, command
+
+import lit_react
+from lit_react import (
+    AcquisitionCallback,
+    ActiveLearning,
+    LabelsPending,
+    Oracle,
+    PoolDataModule,
+    TextClassification,
+    UserError,
+)
+from lit_react.cli import main
+from lit_react.core.wandb_logger import Wandb
+
+TRAINER = {"max_epochs": 2, "accelerator": ACCELERATOR, "precision": "32-true", "gradient_clip_val": None}
+
+
+@pytest.fixture
+def make_run(tmp_path, news_csv, tiny_bert):
+    """The run of `tiny.command`, by objects; options are those of `ActiveLearning`, `data` those of the data module."""
+
+    def make(folder: Path | str = tmp_path / "run", data: dict | None = None, **options) -> ActiveLearning:
+        sizes = {"source": news_csv, "validation_size": 20, "test_size": 30, "initial_size": 8, "batch_size": 8}
+        parts = {
+            "data": PoolDataModule(**sizes | (data or {})),
+            "model": TextClassification(tiny_bert, max_length=16),
+            "acquisition": AcquisitionCallback(query_size=6),
+            "budget": 46,
+            "trainer": TRAINER,
+            "wandb": Wandb(mode="disabled"),
+        }
+        return ActiveLearning(folder=folder, **parts | options)
+
+    return make
+
+
+@pytest.fixture
+def asking(make_run, tmp_path, news_csv):
+    """A run of 6 validation and 8 initial labels whose answers come by `answer`; and the gold label of each text."""
+    table = pd.read_csv(news_csv)
+    table[["text"]].to_csv(tmp_path / "texts.csv", index=False)
+    names = sorted(table["label"].unique())
+    source = {"source": tmp_path / "texts.csv", "test_size": 0, "validation_size": 6, "label_names": names}
+    gold = dict(zip(table["text"], table["label"], strict=True))
+    return lambda **options: make_run(data=source, oracle="api", budget=20, **options), gold
+
+
+def test_every_public_name_is_there_and_others_are_not() -> None:
+    assert all(getattr(lit_react, name) for name in lit_react.__all__)
+    assert set(lit_react.__all__) <= set(dir(lit_react))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        lit_react.Nothing  # noqa: B018
+
+
+def test_a_run_by_objects_buys_and_measures_what_the_command_line_does(make_run, finished: Path, capsys) -> None:
+    result = make_run().fit()
+    assert bought(result.folder.path) == bought(finished)
+    for here, there in zip(rounds(result.folder.path), rounds(finished), strict=True):
+        assert {**here, "seconds": 0} == {**there, "seconds": 0}
+    printed = capsys.readouterr().out
+    assert "round 3: 26 labels" in printed
+    assert "learning curve: " in printed
+
+
+def test_the_result_has_rounds_labels_and_predictions_as_frames(make_run, tmp_path) -> None:
+    result = make_run(budget=34).fit()
+    assert result.stopped == "the budget of 34 is spent"
+    table = result.rounds
+    assert table["labels"].tolist() == [8, 14]
+    assert table["cost"].tolist() == [28, 34]
+    assert {"val/accuracy", "test/accuracy", "reward", "seconds", "strategy"} <= set(table.columns)
+    assert np.isnan(table["reward"][0])
+    assert table["reward"][1] == pytest.approx(table["val/accuracy"][1] - table["val/accuracy"][0] - 6e-4)
+    labels = result.labels()
+    assert len(labels) == 34
+    assert labels["cost"].sum() == 34
+    assert set(labels["annotator"]) == {"gold"}
+    assert set(labels["label"]) <= {"business", "entertainment", "politics", "sports"}
+    assert labels["round"].value_counts().to_dict() == {0: 28, 1: 6}
+    [shares, match] = result.predict(["Shares fell on Monday.", "The match ended in a draw."])
+    assert shares["text"] == "Shares fell on Monday."
+    assert shares["label"] == max(shares["probabilities"], key=shares["probabilities"].get)
+    assert shares["probabilities"] != match["probabilities"]
+    assert result.predict([]) == []
+
+
+def test_the_same_lines_go_on_after_a_crash_and_equal_an_unbroken_run(make_run, finished, monkeypatch) -> None:
+    import lit_react.run.active_learning as module
+
+    fit, seen = module.fit_and_test, []
+
+    def crash(*arguments, **options):
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fit_and_test", crash)
+        with pytest.raises(KeyboardInterrupt):
+            make_run().fit()
+    result = make_run().fit()
+    assert bought(result.folder.path) == bought(finished)
+    assert [e["metrics"] for e in rounds(result.folder.path)] == [e["metrics"] for e in rounds(finished)]
+
+
+def test_other_lines_are_refused_in_the_folder_of_a_run_whichever_way_it_began(finished, make_run, tiny_bert) -> None:
+    assert make_run(finished).fit().stopped == "the budget of 46 is spent", "the command line began it"
+    with pytest.raises(UserError, match=r"begun with data\.batch_size = 8, now it is 4; restore it"):
+        make_run(finished, data={"batch_size": 4}).fit()
+    with pytest.raises(UserError, match=r"begun with model\.max_length = 16, now it is 12"):
+        make_run(finished, model=TextClassification(tiny_bert, max_length=12)).fit()
+
+
+@pytest.mark.parametrize("kind", ["frame", "dataset", "splits"])
+def test_tables_in_memory_are_read_like_files(kind, make_run, news_csv, finished) -> None:
+    import datasets
+
+    frame = pd.read_csv(news_csv)
+    table = datasets.Dataset.from_pandas(frame, preserve_index=False)
+    source = {"frame": frame, "dataset": table, "splits": datasets.DatasetDict(train=table)}[kind]
+    result = make_run(data={"source": source}, budget=34).fit()
+    assert bought(result.folder.path) == bought(finished)[:34]
+
+
+def test_people_answer_step_by_step_and_a_new_kernel_goes_on(asking) -> None:
+    make, gold = asking
+    run = make()
+    with pytest.raises(LabelsPending, match=r"0 of 14 labels are there; query\(\) shows the others"):
+        run.step()
+    query = run.query()
+    assert len(query) == 14
+    assert {"id", "text", "suggestions", "labels"} <= set(query.columns)
+    answers = {row.id: gold[row.text] for row in query.itertuples()}
+    assert run.answer(dict(list(answers.items())[:5])) == 9
+    del run  # the kernel dies
+    run = make()
+    rest = run.query()
+    assert sorted(rest["id"]) == sorted(list(answers)[5:])
+    assert run.answer({name: answers[name] for name in rest["id"]}) == 0
+    first = run.step()
+    assert (first["round"], first["labels"]) == (0, 8)
+    query = run.query()
+    assert len(query) == 6
+    assert all(len(names) == 1 and names[0] in set(gold.values()) for names in query["suggestions"])
+    run.answer({row.id: gold[row.text] for row in query.itertuples()})
+    last = run.step()
+    assert (last["round"], last["labels"]) == (1, 14)
+    assert run.result.stopped == "the budget of 20 is spent"
+    assert set(run.result.labels()["annotator"]) == {"api"}
+
+
+def test_a_wrong_answer_is_told_and_none_of_the_call_counts(asking) -> None:
+    make, gold = asking
+    run = make()
+    first, second = list(run.query().itertuples())[:2]
+    with pytest.raises(UserError, match=f"{second.id}: unknown label 'weather': expected one of business"):
+        run.answer({first.id: gold[first.text], second.id: "weather"})
+    with pytest.raises(UserError, match=r"'pool-9999' waits for no label, expected one of "):
+        run.answer({first.id: gold[first.text], "pool-9999": "sports"})
+    assert len(run.query()) == 14, "nothing was taken"
+
+
+class Keyword(Oracle):
+    """Answers by the first word that it knows, and leaves the rest."""
+
+    answers_known = True
+
+    def __init__(self, words: dict[str, str], most: int = 1000) -> None:
+        self.words, self.most = words, most
+
+    def label(self, questions):
+        return {q.id: self.words.get(q.text.split()[0], "sports") for q in questions[: self.most]}
+
+
+def test_an_oracle_of_ones_own_answers_at_once(make_run) -> None:
+    result = make_run(oracle=Keyword({"the": "business"}), budget=34).fit()
+    labels = result.labels()
+    assert set(labels["annotator"]) == {"Keyword"}
+    assert set(labels["label"]) <= {"business", "sports"}, "gold labels were not taken"
+
+
+def test_an_oracle_that_answers_some_makes_the_run_wait(make_run) -> None:
+    run = make_run(oracle=Keyword({}, most=20))
+    with pytest.raises(LabelsPending, match="20 of 28 labels are there; run the same command again"):
+        run.fit()
+    assert len(run.query()) == 8
+
+
+class Weatherman(Oracle):
+    """Says what is no class."""
+
+    answers_known = True
+
+    def label(self, questions):
+        return {question.id: "weather" for question in questions}
+
+
+def test_an_answer_that_means_nothing_names_the_oracle_and_the_row(make_run) -> None:
+    with pytest.raises(UserError, match="Weatherman: validation-0: unknown label 'weather'"):
+        make_run(oracle=Weatherman()).fit()
+
+
+def test_parts_that_were_given_are_not_changed_and_serve_another_run(make_run, tmp_path) -> None:
+    acquisition = AcquisitionCallback(query_size=6)
+    one = make_run(tmp_path / "one", acquisition=acquisition, budget=34).fit()
+    other = make_run(tmp_path / "other", acquisition=acquisition, budget=34).fit()
+    assert bought(one.folder.path) == bought(other.folder.path)
+
+
+def test_a_run_leaves_no_state_in_its_process(make_run) -> None:
+    def drawn() -> tuple[float, float, float]:
+        """The next number of each global generator."""
+        return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
+
+    def seed() -> None:
+        random.seed(5)
+        np.random.seed(5)  # noqa: NPY002
+        torch.manual_seed(5)
+
+    seed()
+    expected = drawn()
+    seed()
+    before = dict(os.environ)
+    make_run(budget=34).fit()
+    assert drawn() == expected
+    assert dict(os.environ) == before
+
+
+def test_many_runs_in_one_process_keep_nothing(make_run, tmp_path) -> None:
+    """After a first run, which loads libraries, further ones leave no tensor, module, Trainer or connection behind."""
+    import lightning as L
+
+    def alive() -> dict[str, int]:
+        gc.collect()
+        kinds = (torch.Tensor, torch.nn.Module, L.Trainer, sqlite3.Connection)
+        return {kind.__name__: sum(issubclass(type(each), kind) for each in gc.get_objects()) for kind in kinds}
+
+    counts = []
+    for number in range(3):
+        make_run(tmp_path / str(number), budget=34).fit()
+        counts.append(alive())
+    assert counts[2] == counts[1]
+
+
+def test_the_command_line_can_go_on_with_a_run_by_objects(make_run, news_csv, tiny_bert, tmp_path, finished) -> None:
+    make_run(tmp_path / "run", budget=34).fit()
+    words = command(news_csv, tiny_bert, tmp_path / "run")
+    main(words)
+    assert bought(tmp_path / "run") == bought(finished)
