@@ -95,6 +95,7 @@ class ReactCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.set_defaults(
             {
+                "data": _of_class(PoolDataModule),
                 "model": _of_class(TextClassification),
                 "acquisition.policy": _of_class(QProposals),
                 "acquisition.agent": _of_class(Agent),
@@ -223,6 +224,7 @@ def run_lightning(args: ArgsType) -> None:
             model_class=TaskModule,
             subclass_mode_model=True,
             datamodule_class=PoolDataModule,
+            subclass_mode_data=True,
             parser_class=LightningParser,
             parser_kwargs={
                 "prog": "lit_react",

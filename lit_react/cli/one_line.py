@@ -21,6 +21,7 @@ NO_CLASS = re.compile(
     r"Expected a dot import path string: (?P<name>\S+)"
     r"|Problem with given class_path '(?P<path>[^']+)':\s+(?:No module named|module \S+ has no attribute)"
 )
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:\S+ )?is abstract")
 NO_KIND = re.compile(
     r"any of the Union subtypes\s+Subtypes: \[(?P<any>.+?)\]\s+Errors:.*Given value: (?P<value>.*)"
@@ -65,7 +66,7 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        tell = (inner, unknown_class, no_option, no_text, no_kind)
+        tell = (inner, failed_import, unknown_class, no_option, no_text, no_kind)
         told = next(filter(None, (one(message) for one in tell)), " ".join(message.split()))
         raise UserError(told + self._nearest(message)) from ex
 
@@ -86,6 +87,28 @@ def inner(message: str) -> str | None:
     """What was told already of an option of the class that a key names, with the whole name of that option."""
     key, told = KEY.search(message), TOLD.search(message)
     return f"{key[1]}.{told[1]}" if key and told else None
+
+
+def failed_import(message: str) -> str | None:
+    """The error of a module that is there and cannot be imported; None where a message is about other things."""
+    key, given = KEY.search(message), NO_CLASS.search(message) or NO_KIND.search(message)
+    path = (
+        next((value for value in given.groupdict().values() if value and DOTTED.fullmatch(value)), None)
+        if given
+        else None
+    )
+    if key is None or path is None:
+        return None
+    module = path.rpartition(".")[0]
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            return None  # it is not there
+        return f"{key[1]}: {module} cannot be imported: {error}"
+    except Exception as error:
+        return f"{key[1]}: {module} cannot be imported: {type(error).__name__}: {error}"
+    return None
 
 
 def unknown_class(message: str) -> str | None:
