@@ -34,7 +34,7 @@ UNKNOWN = re.compile(
     r"unrecognized arguments: --(?P<option>[^\s=]+)|Option '(?P<own>[^']+)' is not accepted", re.IGNORECASE
 )
 NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']+)', val=(?P<value>.+)\)")
-TOLD = re.compile(r"- (\S+: (?:no class|no such option|got)\b.*)")
+TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|\S+ is no text|\S+ cannot be imported).*)")
 """Parts of jsonargparse's messages; the last is what was told of a class's own argument."""
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""

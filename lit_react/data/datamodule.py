@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import datasets
 import lightning as L
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -29,7 +28,13 @@ from lit_react.data.splits import split
 from lit_react.data.tables import Source, Split
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lit_react.tasks.base import TaskModule
+
+    Named = str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict
+else:
+    Named = str  # what a command line can say
 
 Initial = Literal["random", "stratified", "representative"]
 
@@ -67,12 +72,12 @@ class PoolDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        source: str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict = "bbc_news",
+        source: Named = "bbc_news",
         text_column: str | None = None,
         label_column: str | None = None,
         train: str = "train",
-        validation: str | pd.DataFrame | datasets.Dataset | None = None,
-        test: str | pd.DataFrame | datasets.Dataset | None = None,
+        validation: Named | None = None,
+        test: Named | None = None,
         local_copy: str | None = None,
         label_names: list[str] | None = None,
         pool_size: int | None = None,
@@ -84,7 +89,7 @@ class PoolDataModule(L.LightningDataModule):
         initial_size: int = 20,
         batch_size: int = 16,
         eval_batch_size: int = 64,
-        predict: str | pd.DataFrame | datasets.Dataset | None = None,
+        predict: Named | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (

@@ -56,4 +56,4 @@ def as_splits(source: object, train: str) -> Mapping[str, Split]:
     """
     if isinstance(source, Mapping):
         return {str(name): as_split(table, f"split {str(name)!r}") for name, table in source.items()}
-    return {train: as_split(source, f"the {type(source).__name__}")}  # type: ignore[arg-type]
+    return {train: as_split(source, f"the {type(source).__name__}")}
