@@ -32,7 +32,13 @@ def write(folder: Path, news_csv: Path, tiny_bert: str, **changes: Any) -> str:
     words = command(news_csv, tiny_bert, folder)[1:]
     options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
     base = {"data": {"test_size": 30}, "seed_everything": 5}
-    small = {"trainer.max_epochs": 1, "rounds.budget": 34, "data.source": str(news_csv), "data.split_seed": "{seed}"}
+    small = {
+        "trainer.max_epochs": 1,
+        "trainer.precision": "32-true",
+        "rounds.budget": 34,
+        "data.source": str(news_csv),
+        "data.split_seed": "{seed}",
+    }
     grid = {
         "folder": str(folder / "grid"),
         "configs": [str(folder / "base.yaml")],

@@ -45,6 +45,7 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 8,
         "rounds.budget": 52,
         "trainer.max_epochs": 15,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)
 

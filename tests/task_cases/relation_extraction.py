@@ -61,5 +61,6 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 8,
         "rounds.budget": 60,
         "trainer.max_epochs": 10,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)

@@ -34,5 +34,6 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 6,
         "rounds.budget": 20 + 10 + 3 * 6,
         "trainer.max_epochs": 10,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)

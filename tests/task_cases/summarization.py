@@ -40,6 +40,7 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 6,
         "rounds.budget": 700,
         "trainer.max_epochs": 6,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)
 

@@ -50,6 +50,7 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 8,
         "rounds.budget": 56,
         "trainer.max_epochs": 10,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)
 

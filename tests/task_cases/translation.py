@@ -41,6 +41,7 @@ def options(folder: Path) -> list[str]:
         "acquisition.query_size": 8,
         "rounds.budget": 440,
         "trainer.max_epochs": 6,
+        "trainer.precision": "32-true",
     }
     return as_words(settings)
 
