@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import datasets
 import lightning as L
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from lit_react.tasks.base import TaskModule
 
-    Named = str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict
+    Named: TypeAlias = str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict
 else:
-    Named = str  # what a command line can say
+    Named: TypeAlias = str  # what a command line can say
 
-Initial = Literal["random", "stratified", "representative"]
+Initial: TypeAlias = Literal["random", "stratified", "representative"]
 
 
 class PoolDataModule(L.LightningDataModule):

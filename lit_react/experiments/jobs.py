@@ -14,8 +14,8 @@ from typing import Any
 from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
-from lit_react.run.results import read_results
 from lit_react.run.record import FREE
+from lit_react.run.results import read_results
 
 RECORD, LOG = "cell.json", "output.log"
 OF_THE_GRID = ("rounds.budget", "rounds.stopping")
