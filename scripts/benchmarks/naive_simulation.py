@@ -21,8 +21,11 @@ from lit_react.simulation.environment import VALIDATION_SIZE, Annotation, begin
 from lit_react.simulation.tasks import Task
 
 
-class EachForItself(QProposals):
-    """Every rule sees signals on which nothing was computed yet."""
+class AsPrinted(QProposals):
+    """Every rule sees signals on which nothing was computed yet; the greedy ones are as their papers print them.
+
+    After each pick, everything is computed again.
+    """
 
     def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
         """As in `QProposals`."""
@@ -35,14 +38,6 @@ class EachForItself(QProposals):
 
     def rule(self, name: str) -> Strategy:
         """What stands for the rule."""
-        return find_strategy(name)
-
-
-class AsPrinted(EachForItself):
-    """The greedy rules as their papers print them: after each pick, everything is computed again."""
-
-    def rule(self, name: str) -> Strategy:
-        """As in `EachForItself`."""
         own = find_strategy(name)
         printed: dict[Callable[..., Rows], Callable[..., Rows]] = {
             facility_location: greedy_location,

@@ -9,9 +9,9 @@ turns, in one process, on one thread:
 
 * ours: as in `lit_react.simulation`;
 * anew each round: scikit-learn's `LogisticRegression(C=20)` from scratch, nothing kept from the round before;
-* anew each rule: like that, and each rule and the features make the similarities that they need for themselves;
-* anew each pick: like that, and facility location and transductive design are greedy as their papers print them, all
-  gains computed again after each pick. That they pick the same rows as ours is checked first.
+* anew each pick: like that, each rule and the features make the similarities that they need for themselves, and
+  facility location and transductive design are greedy as their papers print them, all gains computed again after each
+  pick. That they pick the same rows as ours is checked first.
 
 In a run all of them buy the rows that ours bought. Seconds are CPU seconds, ratios are of medians. Data are synthetic:
 unit vectors of 384 in clusters near a subspace of 32 dimensions, as those of texts are.
@@ -36,14 +36,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from naive_simulation import AsPrinted, EachForItself, begin_anew, check_picks
+from naive_simulation import AsPrinted, begin_anew, check_picks
 from safetensors.torch import save
 from threadpoolctl import threadpool_limits
 
 from lit_react.acquisition.agent import Agent
 from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.signals import Rows
-from lit_react.acquisition.strategies import find_strategy
 from lit_react.core.files import write_atomically
 from lit_react.simulation import comparison
 from lit_react.simulation.collection import collect
@@ -109,7 +108,6 @@ class Way:
 WAYS = {
     "ours": Way(begin, QProposals()),
     "anew each round": Way(begin_anew, QProposals()),
-    "anew each rule": Way(begin_anew, EachForItself()),
     "anew each pick": Way(begin_anew, AsPrinted()),
 }
 
@@ -184,32 +182,6 @@ def compare(options: argparse.Namespace) -> None:
         print_row(classes, name, *cells)
 
 
-def by_rule(options: argparse.Namespace) -> None:
-    """Print what each rule costs in a round, similarities at hand."""
-    print("\nCPU milliseconds of a rule in a round:\n")
-    print_row("rule", *(f"{classes} classes" for classes in options.classes))
-    print_row(*["---"] * (1 + len(options.classes)))
-    states = []
-    for classes in options.classes:
-        task = make_task(classes, options.pool)
-        now = begin(task, np.random.default_rng(0))
-        now = now.buy(now.signals.rows[:: len(now.signals) // 100])
-        for name in QProposals().mixtures:
-            find_strategy(name)(now.signals, task.query_size, np.random.default_rng(0))
-        states.append(now)
-    for name in QProposals().mixtures:
-        cells = [rule_seconds(name, state) for state in states]
-        print_row(name, *(f"{1000 * seconds:.1f}" for seconds in cells))
-
-
-def rule_seconds(name: str, state: Annotation, repeats: int = 5) -> float:
-    """Median CPU seconds of one batch."""
-    rule, k = find_strategy(name), state.task.query_size
-    return statistics.median(
-        cpu_seconds(lambda: rule(state.signals, k, np.random.default_rng(0))) for _ in range(repeats)
-    )
-
-
 def scaling(options: argparse.Namespace) -> None:
     """Print episodes per second of one worker and of all, from the first that is done to the last.
 
@@ -264,7 +236,6 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
     with threadpool_limits(1):
         compare(options)
-        by_rule(options)
     if options.episodes:
         scaling(options)
 

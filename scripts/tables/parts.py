@@ -10,39 +10,22 @@ Ways that lack one of the runs, or have other numbers of labels, are left out an
 """
 
 import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lit_react.experiments.cells import Cell, load_grid
 from lit_react.experiments.points import tidy_points
 
-Round = dict[str, Any]
 GENERATED = {"that count": "generated_accuracy", "of all": "generated_accuracy_all", "trust": "trust"}
 
 
 def label_counts(cell: Cell) -> list[int]:
     """Of the rounds, without those for validation."""
     return [entry["labeled"] for entry in cell.rounds]
-
-
-def of_rounds(cells: Sequence[Cell], value: Callable[[Cell, Round], float]) -> np.ndarray:
-    """float64 [cells, rounds], in percent."""
-    return np.array([[100 * value(cell, entry) for entry in cell.rounds] for cell in cells])
-
-
-def measured(key: str, _: Cell, entry: Round) -> float:
-    """By the augmentation; NaN where it has no such number."""
-    return entry.get("augmentation", {}).get(key, np.nan)
-
-
-def own(cell: Cell, entry: Round) -> float:
-    """The model's share of right validation rows."""
-    return entry["metrics"][f"val/{cell.metric}"]
 
 
 def difference_lines(ways: dict[str, list[Cell]], baseline: str) -> list[str]:
@@ -60,22 +43,19 @@ def difference_lines(ways: dict[str, list[Cell]], baseline: str) -> list[str]:
     return lines
 
 
-def mean_of_known(values: np.ndarray) -> str:
-    """In a fit whose labels never counted, or were never generated, some are unknown."""
-    known = values[~np.isnan(values)]
-    return f"{known.mean():.0f}" if len(known) else "–"
-
-
 def generated_lines(ways: dict[str, list[Cell]]) -> list[str]:
-    """Four lines for each way that generates labels."""
+    """Four lines for each way that generates labels; means over the fits in which a share is known."""
     lines = []
     for way, cells in ways.items():
-        if not any("trust" in entry.get("augmentation", {}) for cell in cells for entry in cell.rounds):
-            continue
-        found = {name: of_rounds(cells, partial(measured, key)) for name, key in GENERATED.items()}
-        found["the model's own"] = of_rounds(cells, own)
-        for name, values in found.items():
-            lines.append(f"| `{way}`: {name} | " + " | ".join(mean_of_known(column) for column in values.T) + " |")
+        rows = []
+        for cell, entry in ((run, entry) for run in cells for entry in run.rounds):
+            shares = {name: entry.get("augmentation", {}).get(key, np.nan) for name, key in GENERATED.items()}
+            own = entry["metrics"].get(f"val/{cell.metric}", np.nan)
+            rows.append({"labels": entry["labeled"], **shares, "the model's own": own})
+        means = 100 * pd.DataFrame(rows).groupby("labels").mean()
+        if means["trust"].notna().any():
+            shown = means.map(lambda share: "–" if np.isnan(share) else f"{share:.0f}")
+            lines += [f"| `{way}`: {name} | " + " | ".join(shown[name]) + " |" for name in shown]
     return lines
 
 
@@ -103,19 +83,15 @@ def main() -> None:
     if not keys or not all((options.baseline, *key) in cells for key in keys):
         raise SystemExit(f"error: {options.grid}: {options.baseline} lacks runs of {sets} with seeds {seeds}")
     labels = label_counts(cells[options.baseline, *keys[0]])
-    ways: dict[str, list[Cell]] = {}
-    lacking = []
-    for way in sorted({strategy for strategy, _, _ in cells}):
-        runs = [cells[way, *key] for key in keys if (way, *key) in cells]
-        if len(runs) == len(keys) and all(label_counts(cell) == labels for cell in runs):
-            ways[way] = runs
-        else:
-            lacking.append(way)
+    names = sorted({strategy for strategy, _, _ in cells})
+    runs = {way: [cells[way, *key] for key in keys if (way, *key) in cells] for way in names}
+    whole = (way for way in names if len(runs[way]) == len(keys) and all(label_counts(c) == labels for c in runs[way]))
+    ways = {way: runs[way] for way in whole}
     print(f"{len(sets)} data sets ({', '.join(sets)}), seeds {', '.join(map(str, seeds))}")
     print_table(f"difference to `{options.baseline}`", labels, difference_lines(ways, options.baseline))
     if lines := generated_lines(ways):
         print_table("generated labels", labels, lines)
-    if lacking:
+    if lacking := [way for way in names if way not in ways]:
         print(f"left out, for they lack runs or have other labels: {', '.join(lacking)}")
 
 
