@@ -80,7 +80,7 @@ def test_each_cell_is_a_run_with_its_own_strategy_and_output(finished: Path) -> 
         assert "budget" in result(cell)["stopped"]
         config = yaml.safe_load((cell / "config.yaml").read_text())
         assert config["acquisition"]["policy"]["class_path"].endswith(policy)
-        assert (config["seed_everything"], config["data"]["split_seed"]) == (0, 0)
+        assert (config["seed_everything"], config["data"]["init_args"]["split_seed"]) == (0, 0)
         assert config["wandb"]["mode"] == "disabled"
         assert "test" in (cell / "output.log").read_text(), "the table of the run"
 
