@@ -17,7 +17,7 @@ from lit_react.core.files import write_json
 from lit_react.run.record import FREE
 from lit_react.run.results import read_results
 
-PRECISION = "trainer.precision"
+PRECISIONS = ("trainer.precision", "pretraining.training.precision")
 RECORD, LOG = "cell.json", "output.log"
 OF_THE_GRID = ("rounds.budget", "rounds.stopping")
 """Options that may change while a run goes on, but not between the cells of a grid: when they end."""
@@ -64,8 +64,9 @@ class Job:
         if not path.exists() or not (self.folder / "result.json").exists():
             return  # `fit` itself compares whatever lies there
         begun = json.loads(path.read_text())
-        if self.asked.get(PRECISION) is None:  # left to the machine, be it that of the record or this one
-            begun.pop(PRECISION, None)
+        for name in PRECISIONS:
+            if self.asked.get(name) is None:  # left to the machine, be it that of the record or this one
+                begun.pop(name, None)
         for name in sorted(begun.keys() | self.asked.keys()):
             if begun.get(name) != self.asked.get(name) and (not name.startswith(FREE) or name.startswith(OF_THE_GRID)):
                 raise UserError(

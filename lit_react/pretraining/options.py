@@ -39,7 +39,7 @@ class Training:
         learning_rate: of AdamW, at the end of the warm-up; it falls to 0 with the last step.
         warmup: share of the steps in which it rises from 0.
         validations: how often the held-out loss is measured and a checkpoint is written.
-        precision: `bf16-mixed`; `16-mixed` on older GPUs, `32-true` on CPUs without bf16.
+        precision: None: what the machine is fast in, see `fast_precision`.
         accelerator: `cpu`, `gpu` …; `auto` takes a GPU where there is one. One device is used.
     """
 
@@ -48,7 +48,7 @@ class Training:
     learning_rate: float = 1e-4
     warmup: float = 0.1
     validations: int = 10
-    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] | None = None
     accelerator: str = "auto"
 
     def __post_init__(self) -> None:

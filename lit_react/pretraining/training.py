@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place
+from lit_react.core.precision import fast_precision
 from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Training
@@ -100,7 +101,7 @@ def _trainer(folder: Path, training: Training, logger: Logger | None) -> L.Train
         return L.Trainer(
             max_steps=training.steps,
             max_epochs=-1,
-            precision=training.precision,
+            precision=training.precision or fast_precision(training.accelerator),  # type: ignore[arg-type]
             gradient_clip_val=1.0,
             accelerator=training.accelerator,
             devices=1,

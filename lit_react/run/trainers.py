@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.core.errors import UserError
+from lit_react.core.precision import fast_precision
 from lit_react.run.steps import Steps
 
 
@@ -59,23 +59,6 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a Trainer, and those of `LENGTH` and `DEFAULTS` that they leave open."""
     asked = {*LENGTH, "max_time", "min_steps", "min_epochs"} & options.keys()
     return {**({} if asked else LENGTH), **DEFAULTS, **options}
-
-
-def fast_precision(accelerator: str = "auto") -> str:
-    """The precision in which this machine is fast.
-
-    `bf16-mixed` on GPUs that compute in it, `16-mixed` on older ones; on CPUs `bf16-mixed` only with AVX512-BF16 or
-    AMX: without them a step under autocast is 20 times slower than in float32.
-
-    Args:
-        accelerator: the Trainer's option.
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        return "32-true"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if fast else "32-true"
 
 
 def new_trainer(
