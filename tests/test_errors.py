@@ -172,7 +172,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     "columns of another task": (
         lambda p: ["--data.source", csv(p, '{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n' * 80, "tags.jsonl")],
         "no column 'text': its columns are tokens, ner_tags; see data.text_column, data.label_column, and the "
-        "task, TextClassification (--model)",
+        "task (--model)",
     ),
     "labels of another task": (
         lambda p: ["--data.source", csv(p, '{"text": "a b", "label": [0, 1]}\n' * 80, "tags.jsonl")],

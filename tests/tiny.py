@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.sources import load_tables
 from lit_react.data.tables import Source
 from lit_react.tasks import TaskModule
+
+Module = TypeVar("Module", bound=TaskModule)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
@@ -116,11 +118,16 @@ def write_news(path: Path, per_topic: int = 40, topics: int = 4, seed: int = 0) 
     return path
 
 
-def connect(data: PoolDataModule, task: TaskModule) -> PoolDataModule:
-    """Let the task read the data, and the data name the task's labels, as the command line does."""
-    data.connect(task)
-    task.label_names = data.class_names
+def connect(data: PoolDataModule, module: TaskModule) -> PoolDataModule:
+    """Let the module's task read the data, as the command line does."""
+    data.connect(module.task)
+    _ = data.class_names  # the rows are read
     return data
+
+
+def named(module: Module, names: list[str] | None) -> Module:
+    """A copy of the module whose task knows the names of the classes."""
+    return module.fresh(module.task.named(names))
 
 
 def buy(data: PoolDataModule, split: str, rows: Iterable[int]) -> None:

@@ -138,7 +138,7 @@ class AcquisitionCallback(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Keep the metrics of the epoch that the checkpoint keeps: the first with the best monitored value."""
-        monitor = pl_module.monitor
+        monitor = pl_module.task.monitor
         if trainer.sanity_checking:
             return
         now = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
@@ -148,7 +148,7 @@ class AcquisitionCallback(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Steps 1 to 5 of a round, on the device and in the precision of the fit."""
         load_best_weights(trainer, pl_module)
-        self.history.values.append(self._value(pl_module.monitor))
+        self.history.values.append(self._value(pl_module.task.monitor))
         self.report = RoundReport(dict(self._best), reward=self._reward_of_last_purchase())
         self.report.stop = self._reason_to_stop()
         if self.report.stop is None:

@@ -35,7 +35,7 @@ def score_pool(
     return PoolSignals(
         rows=unlabeled,
         labeled_rows=labeled,
-        labels=np.asarray([module.class_of(pool.labels[row]) for row in labeled.tolist()], dtype=np.int64),
+        labels=np.asarray([module.task.class_of(pool.labels[row]) for row in labeled.tolist()], dtype=np.int64),
         labeled_probabilities=of_labeled["probabilities"],
         labeled_embeddings=of_labeled["embeddings"],
         costs=pool.costs[unlabeled],

@@ -30,7 +30,7 @@ class Cost(ABC):
 
         Args:
             table: n rows of the pool or of the validation split.
-            num_tokens: int64 [n], how much there is to read in each row, see `TaskModule.sizes`; None unless
+            num_tokens: int64 [n], how much there is to read in each row, see `Task.sizes`; None unless
                 `needs_tokens`.
 
         Returns:

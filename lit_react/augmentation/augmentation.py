@@ -16,10 +16,11 @@ from lit_react.augmentation.part import Part, Rows
 from lit_react.augmentation.pseudo_labels import PseudoLabels
 from lit_react.augmentation.texts import TextAugmentation
 from lit_react.augmentation.trust import Trust
-from lit_react.augmentation.variants import ReadsRows, with_variants
+from lit_react.augmentation.variants import with_variants
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.data.fit_rows import FitRows
+from lit_react.data.task import Task
 
 
 class Augmentable(Protocol):
@@ -118,7 +119,7 @@ class Augmentation:
             return unlabeled
         return np.sort(np.random.default_rng([seed, 1]).choice(unlabeled, self.most_unlabeled, replace=False))
 
-    def begin(self, bought: Bought, task: ReadsRows, seed: int, after: AugmentedFit | None = None) -> AugmentedFit:
+    def begin(self, bought: Bought, task: Task, seed: int, after: AugmentedFit | None = None) -> AugmentedFit:
         """Make what one fit has of the parts: vary texts, draw unlabeled rows.
 
         Args:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import datasets
 import numpy as np
 
-from lit_react.annotation.ledger import Label
 from lit_react.augmentation.texts import TextAugmentation
-from lit_react.data.encoding import EncodedTable, kept_by_nobody
+from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.fit_rows import FitRows
-
-
-class ReadsRows(Protocol):
-    """What a task does with rows and labels, see `Task`."""
-
-    def encode(self, table: datasets.Dataset) -> EncodedTable: ...  # noqa: D102
-
-    def varied(  # noqa: D102
-        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
-    ) -> tuple[datasets.Dataset, list[Label]]: ...
-
-    def class_of(self, label: Label) -> int: ...  # noqa: D102
+from lit_react.data.task import Task
 
 
 def with_variants(
-    rows: FitRows, pool: datasets.Dataset, task: ReadsRows, texts: TextAugmentation, *, count: int, seed: int
+    rows: FitRows, pool: datasets.Dataset, task: Task, texts: TextAugmentation, *, count: int, seed: int
 ) -> FitRows:
     """The rows in a table of their own: labeled ones, their variants, unlabeled ones.
 

@@ -152,7 +152,7 @@ class ReactCLI(LightningCLI):
 
         With other sizes some of them would be rows that the run bought.
         """
-        own_model = not is_export(Path(self.model.pretrained))
+        own_model = not is_export(self._given)
         self._use_newest_model()
         if own_model and self._folder.ledger.exists() and self.datamodule.test_is_carved:
             self._ledger().close()
@@ -161,6 +161,11 @@ class ReactCLI(LightningCLI):
         """The newest model, and the texts for the writer."""
         self._use_newest_model(names_must_match=False)
         self._get(self.config_init, "predictions").table = self.datamodule.predict_split
+
+    @property
+    def _given(self) -> Path:
+        """The folder that the model's options name, if it is one."""
+        return Path(getattr(self.model.task, "pretrained", ""))
 
     @property
     def _folder(self) -> RunFolder:
@@ -173,21 +178,19 @@ class ReactCLI(LightningCLI):
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
         check_launch(self.trainer)
-        self.datamodule.connect(self.model)
-        given, newest = Path(self.model.pretrained), self._folder.model
-        if is_export(given):
-            self.model.restore(given)
-        elif self._get(self.config, "ckpt_path"):
-            self.model.label_names = self.datamodule.class_names
-        elif newest.exists():
+        newest, given = self._folder.model, self._get(self.config, "ckpt_path")
+        if is_export(self._given):
+            self.model.restore(self._given)
+        elif newest.exists() and not given:
             self.model.restore(newest)
-        else:
+        elif not given:
             raise UserError(
                 f"{newest}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
                 "as --model.pretrained"
             )
-        names_must_match = names_must_match and self.model.has_classes
-        if names_must_match and self.model.names != self.datamodule.class_names:
+        self.datamodule.connect(self.model.task)
+        classes = names_must_match and self.model.restored and self.model.task.has_classes
+        if classes and self.model.names != self.datamodule.class_names:
             raise UserError(
                 f"data.source: its labels are {self.datamodule.class_names}, the model's are {self.model.names}"
             )

@@ -26,11 +26,10 @@ from lit_react.data.pool import Pool, Rows, RowsOf, whole
 from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
 from lit_react.data.splits import split
 from lit_react.data.tables import Source, Split
+from lit_react.data.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from lit_react.tasks.base import TaskModule
 
     Named: TypeAlias = str | Path | pd.DataFrame | datasets.Dataset | datasets.DatasetDict
 else:
@@ -112,6 +111,7 @@ class PoolDataModule(L.LightningDataModule):
         self.predict = predict
         self.seed = 0
         self.fit_rows: FitRows | None = None
+        self._reader: Task | None = None
 
     # ---- what the command line wires ------------------------------------------------------------------------
 
@@ -120,15 +120,30 @@ class PoolDataModule(L.LightningDataModule):
         """Name of each class id; None where nothing names a label."""
         return self.splits.label_names
 
-    def connect(self, task: TaskModule) -> None:
+    def connect(self, task: Task) -> None:
         """Say which task reads and encodes the rows; loading and encoding happen at the first use.
 
         A task that is said again, because its encoder is another one now, encodes again; labels are to be revealed
         again.
         """
-        self.task = task
-        for encoded in ("pool", "_validation_table", "_test_table", "validation_labels", "embeddings"):
+        self._reader = task
+        for encoded in ("task", "pool", "_validation_table", "_test_table", "validation_labels", "embeddings"):
             vars(self).pop(encoded, None)
+
+    def setup(self, stage: str) -> None:
+        """Where nobody has said which task reads the rows, it is that of the module which the Trainer runs."""
+        if self._reader is None:
+            self.connect(self.trainer.lightning_module.task)  # type: ignore[union-attr, arg-type]
+
+    @cached_property
+    def task(self) -> Task:
+        """What reads and encodes the rows, and knows the names of the classes that were found there."""
+        return self._unnamed.named(self.splits.label_names)
+
+    @property
+    def _unnamed(self) -> Task:
+        assert self._reader is not None, "see connect"
+        return self._reader
 
     # ---- splits ---------------------------------------------------------------------------------------------
 
@@ -154,14 +169,12 @@ class PoolDataModule(L.LightningDataModule):
         is_local = local_folder(self.source, self.local_copy) is not None
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         try:
-            source = self.task.read(tables, text, label, self.label_names)
+            source = self._unnamed.read(tables, text, label, self.label_names)
         except WrongColumn as error:
-            task = type(self.task).__name__
-            options = f"see data.text_column, data.label_column, and the task, {task} (--model)"
-            raise UserError(f"{error}; {options}") from error
+            raise UserError(f"{error}; see data.text_column, data.label_column, and the task (--model)") from error
         splits = split(
             source,
-            self.task.groups(source.pool),
+            self._unnamed.groups(source.pool),
             name=name_of(self.source),
             pool_size=self.pool_size,
             validation_size=self.validation_size,
@@ -184,8 +197,8 @@ class PoolDataModule(L.LightningDataModule):
         return self.splits.test is not None and self._carved_test
 
     def _check_names(self, source: Source) -> None:
-        if self.task.has_classes and not source.label_names:
-            column = self.label_column or self.task.label_column
+        if self._unnamed.has_classes and not source.label_names:
+            column = self.label_column or self._unnamed.label_column
             others = ", ".join(repr(name) for name in source.pool.column_names if name not in {"text", "label"})
             raise UserError(
                 f"data.label_column: {name_of(self.source)} has no labels in a column {column!r}: name the one that "
@@ -201,7 +214,7 @@ class PoolDataModule(L.LightningDataModule):
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:
-        """float32 [n, d], of the pool under the pretrained weights, see `TaskModule.embed`."""
+        """float32 [n, d], of the pool under the pretrained weights, see `Task.embed`."""
         return self.task.embed(self.splits.pool)
 
     def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
@@ -255,11 +268,11 @@ class PoolDataModule(L.LightningDataModule):
         return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]
 
     def question(self, split: str, row: int) -> dict[str, Any]:
-        """What people see of a row, see `TaskModule.question`."""
+        """What people see of a row, see `Task.question`."""
         return self.task.question(self.row(split, row))
 
     def parse(self, answer: Any, split: str, row: int) -> Label:
-        """What people answered, see `TaskModule.parse`."""
+        """What people answered, see `Task.parse`."""
         return self.task.parse(answer, self.row(split, row))
 
     def fingerprint(self) -> str:

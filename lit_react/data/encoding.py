@@ -118,7 +118,8 @@ class TokenTable:
     def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
         """`row` int64 [b], `input_ids` int64 [b, t], `attention_mask` int64 [b, t], t the longest row's tokens.
 
-        Other columns of the tokens int64 [b, t], -1 after a row's end; class ids are `labels` int64 [b].
+        Other columns of the tokens int64 [b, t], -1 after a row's end. `labels` [b] are int64 where they are class ids,
+        float32 where they are numbers with a point.
         """
         rows = np.asarray(rows, dtype=np.int64)
         lists = self.tokens[rows]
@@ -131,7 +132,8 @@ class TokenTable:
             filled[mask] = lists.column(name).combine_chunks().flatten().to_numpy()
             batch[name] = torch.from_numpy(filled)
         if labels is not None:
-            batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
+            are_numbers = any(isinstance(label, float) for label in labels)
+            batch["labels"] = torch.as_tensor(labels, dtype=torch.float32 if are_numbers else torch.int64)
         return batch
 
 

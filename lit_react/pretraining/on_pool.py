@@ -14,12 +14,12 @@ from lit_react.core.errors import UserError
 from lit_react.core.processes import is_first_process, signs_of_life, wait_for_first
 from lit_react.core.same_work import check_same_making
 from lit_react.data.encoding import text_digest
+from lit_react.data.task import Task
 from lit_react.pretraining.corpus import each_once, hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
 from lit_react.pretraining.options import Objective, Training, made_of
 from lit_react.pretraining.pretrain import CARD, learn
-from lit_react.tasks.base import TaskModule
-from lit_react.tasks.transformer import PretrainedTask
+from lit_react.tasks.encoder_task import EncoderTask
 
 log = logging.getLogger("lit_react")
 
@@ -28,7 +28,7 @@ log = logging.getLogger("lit_react")
 class PoolPretraining:
     """Task-adaptive pretraining (Gururangan et al. 2020, https://aclanthology.org/2020.acl-main.740, section 4).
 
-    The encoder reads the pool's texts, labeled or not, each once (see `PretrainedTask.running_text`); those of
+    The encoder reads the pool's texts, labeled or not, each once (see `Task.running_text`); those of
     validation and test only where the pool has a copy of one, which `fit` tells. All rounds start from what comes of
     it, and the strategies' embeddings are its own; initial labels that are chosen by embeddings
     (`data.initial: representative`) are chosen by the checkpoint's.
@@ -43,13 +43,13 @@ class PoolPretraining:
     training: Training = field(default_factory=Training)
     held_out: int = 50
 
-    def check(self, task: TaskModule, pool: datasets.Dataset) -> None:
+    def check(self, task: Task, pool: datasets.Dataset) -> None:
         """See that there is an encoder and something to read, before anything is bought.
 
         Raises:
             UserError: the task has no pretrained model, its type has not the heads, the pool is too small.
         """
-        if not isinstance(task, PretrainedTask):
+        if not isinstance(task, EncoderTask):
             raise UserError(f"pretraining: {type(task).__name__} starts from no pretrained model; leave it null")
         check_objectives(task.pretrained, next_sentence=self.objective.next_sentence)
         texts = len(each_once(task.running_text(pool)))
@@ -58,22 +58,25 @@ class PoolPretraining:
                 f"pretraining.held_out: {self.held_out}, expected 1 or more, and fewer than the pool's {texts} texts"
             )
 
-    def run(self, folder: Path, task: TaskModule, pool: datasets.Dataset, seed: int) -> None:
-        """Pretrain, or go on, or take what is there; then the task starts from `folder/model`.
+    def run(self, folder: Path, task: Task, pool: datasets.Dataset, seed: int) -> EncoderTask:
+        """Pretrain, or go on, or take what is there.
 
         Of several processes the first one pretrains, the others wait for its model.
 
         Args:
             folder: of the pretraining.
-            task: the recipe of the rounds; its checkpoint is replaced.
+            task: of the rounds.
             pool: the pool's rows.
             seed: of the run.
+
+        Returns:
+            the task that starts from `folder/model`.
 
         Raises:
             UserError: the folder is of another pretraining, examples are longer than the model's positions, the first
                 process has failed, …
         """
-        assert isinstance(task, PretrainedTask), "see check"
+        assert isinstance(task, EncoderTask), "see check"
         texts = each_once(task.running_text(pool))
         begun = {
             "pool": text_digest(texts),
@@ -94,4 +97,4 @@ class PoolPretraining:
                 encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
                 learn(folder, parts, encoder, self.objective, self.training, seed, begun)
         wait_for_first(finished.exists, folder / "alive", "pretraining")
-        task.start_from(str(folder / "model"))
+        return task.start_from(str(folder / "model"))

@@ -40,8 +40,7 @@ from lit_react.pretraining.options import Objective, Training, made_of
 from lit_react.pretraining.passages import passages
 from lit_react.pretraining.report import before_and_after, loss_curves
 from lit_react.pretraining.training import checkpoint, run
-from lit_react.tasks.pretrained import load_tokenizer
-from lit_react.tasks.transformer import MINILM
+from lit_react.tasks.pretrained import MINILM, load_tokenizer
 
 CARD = "pretraining.json"
 

@@ -27,6 +27,7 @@ from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
+from lit_react.data.task import Task
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.checks import check_parts
 from lit_react.run.folder import RunFolder
@@ -215,40 +216,41 @@ class ActiveLearning:
             return
         options = self._options()
         check_same_run(self.folder.path, options)
-        self._connect()
+        self._connect(self.model.task)
         self._first = first_queries(self.data, self.oracle, self.budget, self.seed)
         probe = new_trainer(self.trainer)
         told = check_parts(self, probe, self._first)
         if is_first_process():
             print(f"data: {self.data.splits.summary}")
-            for line in [*doubts(self.data.splits), *self.model.doubts(self.data.pool.table)]:
+            for line in [*doubts(self.data.splits), *self.data.task.warnings(self.data.pool.table)]:
                 log.warning("data: %s", line)
             for line in told:
                 log.warning("trainer: %s", line)
             write_json(self.folder.path / RECORD, options)
         if self.pretraining is not None:
-            self.pretraining.run(self.folder.path / "pretrained", self.model, self.data.splits.pool, self.seed)
-            self._connect()
+            pool = self.data.splits.pool
+            self._connect(self.pretraining.run(self.folder.path / "pretrained", self.data.task, pool, self.seed))
         self._tracker = Tracker(loggers_of(self.trainer.get("logger"), self.wandb, self.folder.path))
         self._tracker.config(options)
 
     def _options(self) -> dict[str, Any]:
         """What the run is made of, as JSON."""
-        names = ("budget", "oracle", "start", "refit", "stopping", "steps")
+        names, model = ("budget", "oracle", "start", "refit", "stopping", "steps"), described(self.model)
         return {
             "seed_everything": self.seed,
             "rounds": {name: described(getattr(self, name)) for name in names} | {"folder": str(self.folder.path)},
             **{
                 name: described(getattr(self, name))
-                for name in ("data", "model", "acquisition", "augmentation", "pretraining", "early_stopping")
+                for name in ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
             },
+            "model": model.pop("task") | model,
             "trainer": described(self.trainer),
         }
 
-    def _connect(self) -> None:
-        """Tell the data of the task, and the task of the names of its labels."""
-        self.data.connect(self.model)
-        self.model.label_names = self.data.class_names
+    def _connect(self, task: Task) -> None:
+        """Let the task read the data; the recipe of all fits is the model that knows the names that are found there."""
+        self.data.connect(task)
+        self.recipe = self.model.fresh(self.data.task)
 
     @contextmanager
     def _opened(self) -> Iterator[Ledger]:
@@ -296,10 +298,10 @@ class ActiveLearning:
         seed = int(np.random.SeedSequence([self.seed, round]).generate_state(1)[0])
         self.data.seed = seed
         trainers = RoundTrainers(
-            self.trainer, self.early_stopping, self.steps, self.model.monitor, self._tracker.loggers
+            self.trainer, self.early_stopping, self.steps, self.data.task.monitor, self._tracker.loggers
         )
         trainer, module, result = fit_and_test(
-            self.model,
+            self.recipe,
             self.data,
             augmentation=self.augmentation,
             seed=seed,
@@ -310,7 +312,7 @@ class ActiveLearning:
         )
         cost = sum(entry["cost"] for entry in ledger.purchases() if entry["round"] <= round)
         counts = {"labeled": labels, "validation": len(self.data.validation_labels), "cost": cost}
-        self.state.rounds.append({"round": round, "shown": list(module.shown), **counts} | result)
+        self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
         if trainer.is_global_zero:
             folder.save(round, self.state, module, self.acquisition.report.query)

@@ -37,11 +37,11 @@ def check_parts(run: ActiveLearning, trainer: L.Trainer, first: Sequence[Query])
     monitor, mode = run.early_stopping.monitor, run.early_stopping.mode
     if monitor.endswith("loss") and mode == "max":
         raise UserError(f"early_stopping.mode: max, but {monitor} is to fall, expected min")
-    run.acquisition.check(run.model)
-    run.augmentation.check(run.model, trainer.world_size)
-    run.model.check()
+    run.acquisition.check(run.recipe)
+    run.augmentation.check(run.recipe, trainer.world_size)
+    run.recipe.check()
     if run.pretraining is not None:
-        run.pretraining.check(run.model, run.data.splits.pool)
+        run.pretraining.check(run.data.task, run.data.splits.pool)
     return _check_lengths(run, trainer, first)
 
 
@@ -55,4 +55,4 @@ def _check_lengths(run: ActiveLearning, trainer: L.Trainer, first: Sequence[Quer
     rows = [run.augmentation.rows_of(labels) for labels in label_counts(run.data, run.budget, first)]
     epochs = [-(-count // run.data.rows_per_step(count)) for count in rows]
     check_validations(trainer, *epochs)
-    return few_batches(trainer, epochs[0]) if run.model.shares_batches else []
+    return few_batches(trainer, epochs[0]) if run.data.task.shares_batches else []

@@ -22,7 +22,7 @@ class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of all processes to one file, in the order of the rows.
 
     Args:
-        path: `.jsonl` or `.parquet`; a row has what the task says, see `TaskModule.prediction`, and what the source has
+        path: `.jsonl` or `.parquet`; a row has what the task says, see `Task.prediction`, and what the source has
             under other names (in `.jsonl` as text, where JSON knows no such value).
     """
 
@@ -51,7 +51,7 @@ class PredictionWriter(BasePredictionWriter):
         print(f"{len(records)} predictions: {self.path}")
 
     def _record(self, module: Any, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        prediction = module.prediction(output, row)
+        prediction = module.task.prediction(output, row)
         own = {*prediction, "text", "label"}
         return prediction | {name: value for name, value in row.items() if name not in own}
 

@@ -54,12 +54,11 @@ def refit(
         unlabeled = augmentation.drawn(data.pool.unlabeled_rows, seed)
     bought = with_validation_in_pool(data, unlabeled)
     augmented = augmentation.begin(bought, data.task, seed, after) if after is not None else None
-    module = recipe.fresh(augmentation=augmented)
+    module = recipe.fresh(augmentation=augmented, learns_validation=True)
     rows = FitRows(bought.pool.table, bought.pool.labeled_rows, bought.labels) if augmented is None else augmented.rows
     L.seed_everything(seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(bought.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=RefitData(rows, bought.pool, data, seed))
-    module.has_learned_validation = True
     return trainer, module
 
 

@@ -109,7 +109,7 @@ class RunResult:
         """
         if not self.folder.model.exists():
             raise UserError(f"{self.folder.model}: no such model; no round of this run has ended")
-        column = self.data.text_column or self.model.text_column
+        column = self.data.text_column or self.model.task.text_column
         frame = texts if isinstance(texts, pd.DataFrame) else pd.DataFrame({column: list(texts)})
         if not len(frame):
             return []
@@ -117,13 +117,13 @@ class RunResult:
             module = self.model.fresh()
             module.restore(self.folder.model)
             split = Split(pa.Table.from_pandas(frame, preserve_index=False), "texts")
-            rows = module.read({"pool": split}, column, "").pool
+            rows = module.task.read({"pool": split}, column, "").pool
             trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "strategy": "auto"})
-            batches = trainer.predict(module, self.data.loader_of(module.encode(rows)))
+            batches = trainer.predict(module, self.data.loader_of(module.task.encode(rows)))
         outputs: dict[int, dict[str, Any]] = {}
         for batch in batches or []:
             outputs |= by_row(batch)  # type: ignore[arg-type]
-        return [module.prediction(outputs[row], rows[row]) for row in range(len(rows))]
+        return [module.task.prediction(outputs[row], rows[row]) for row in range(len(rows))]
 
 
 def by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:

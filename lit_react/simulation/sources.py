@@ -15,7 +15,7 @@ from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.simulation.tasks import Embedded, Parts
-from lit_react.tasks.linear_probe import LinearProbe
+from lit_react.tasks.text_classification import ClassificationTask
 
 
 @dataclass
@@ -58,11 +58,11 @@ class Encoder:
 
 def embedded_sources(sources: dict[str, LabeledSet], encoder: Encoder, folder: Path) -> Iterator[str]:
     """Embed the sets that `folder` has not yet, one file per set; yields each name when its file is there."""
-    probe = LinearProbe(encoder.pretrained, max_length=encoder.max_length)
+    task = ClassificationTask(encoder.pretrained, encoder.max_length)
     for name, labeled_set in sources.items():
         path = folder / f"{name}.safetensors"
         if not path.exists():
-            pool, test = _embed(name, labeled_set, encoder, probe)
+            pool, test = _embed(name, labeled_set, encoder, task)
             tensors = {
                 "pool": torch.from_numpy(pool.embeddings),
                 "pool_labels": torch.from_numpy(pool.labels),
@@ -83,10 +83,10 @@ def load_sources(names: list[str], folder: Path) -> dict[str, Parts]:
     return found
 
 
-def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, probe: LinearProbe) -> Parts:
+def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, task: ClassificationTask) -> Parts:
     options = {key: value for key, value in vars(labeled_set).items() if key != "relatives"}
     whole = PoolDataModule(**options, validation_size=1)
-    whole.connect(probe)
+    whole.connect(task)
     given = whole.splits.test is not None
     data = PoolDataModule(
         **options,
@@ -94,7 +94,7 @@ def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, probe: LinearPr
         pool_size=encoder.pool_size,
         test_size=encoder.test_size if given else min(encoder.test_size, len(whole.splits.pool) // 3),
     )
-    data.connect(probe)
+    data.connect(task)
     parts = []
     for split in (data.splits.pool, data.splits.test):
         assert split is not None, "given or carved"
@@ -104,5 +104,5 @@ def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, probe: LinearPr
             raise UserError(
                 f"sources.{name}: {labels.count(None)} rows have no label, expected none; one is {text!r:.80}"
             )
-        parts.append(Embedded(np.array(probe.embed(split), dtype=np.float32), np.asarray(labels, dtype=np.int64)))
+        parts.append(Embedded(np.array(task.embed(split), dtype=np.float32), np.asarray(labels, dtype=np.int64)))
     return parts[0], parts[1]

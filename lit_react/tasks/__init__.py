@@ -1,6 +1,8 @@
-"""One file per task: how its rows are encoded, its module, its labels, what the acquisition sees of a row."""
+"""One file a task: its rows, labels and metrics (`Task`, no weights), and the module that learns it beside them."""
 
 from lit_react.tasks.base import TaskModule
+from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
+from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.linear_probe import LinearProbe
 from lit_react.tasks.multi_label import MultiLabelClassification
 from lit_react.tasks.question_answering import QuestionAnswering
@@ -9,9 +11,13 @@ from lit_react.tasks.sentence_classification import SentenceClassification
 from lit_react.tasks.summarization import Summarization
 from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.token_classification import TokenClassification
+from lit_react.tasks.transformer import TransformerModule
 from lit_react.tasks.translation import Translation
 
 __all__ = [
+    "EncoderClassification",
+    "EncoderTask",
+    "HeadOnEncoder",
     "LinearProbe",
     "MultiLabelClassification",
     "QuestionAnswering",
@@ -21,5 +27,6 @@ __all__ = [
     "TaskModule",
     "TextClassification",
     "TokenClassification",
+    "TransformerModule",
     "Translation",
 ]

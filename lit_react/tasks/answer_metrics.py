@@ -68,8 +68,6 @@ class AnswerScores(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     exact_match: Tensor
     f1: Tensor
     questions: Tensor

@@ -1,32 +1,25 @@
-"""What all tasks share: their place in a round, rows and labels, steps, files."""
+"""What the modules of all tasks share: their place in a round, their steps, their files."""
 
 from __future__ import annotations
 
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-import datasets
-import numpy as np
 import torch
-from lightning.pytorch.cli import OptimizerCallable
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_react.annotation.costs import ConstantCost, Cost
-from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
-from lit_react.data.encoding import Batch, EncodedTable
-from lit_react.data.tables import Source, Split
-from lit_react.tasks.optimisation import Optimised, Schedule
+from lit_react.data.encoding import Batch
+from lit_react.data.task import Task
+from lit_react.tasks.optimisation import Optimised
 
 if TYPE_CHECKING:
     from lit_react.augmentation.augmented_fit import AugmentedFit
-    from lit_react.augmentation.texts import TextAugmentation
 
 CARD = "lit_react.json"
 
@@ -36,206 +29,104 @@ def is_export(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
-class TaskMetrics(Protocol):
-    """What a task measures over a validation or a test; an `nn.Module`, so that it follows the device."""
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Scalars in [0, 1] by name, and what is no scalar (tables), as plain lists and dictionaries."""
-        ...
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        ...
-
-
 class TaskModule(Optimised):
-    """A model for one task, and all that is the task's own: its rows, labels, metrics, signals and predictions.
+    """A model that learns a task, what the acquisition sees of it, and its files.
 
-    A task is one file: `docs/adding_a_task.md` shows what it needs. A *label* is what was bought for one row, a JSON
-    value: a class id, a list of spans, a text. Nothing outside the task looks into it.
-
-    Until `configure_model` it holds no weights: the command line builds one module as the *recipe*, each round
-    takes a `fresh` copy of it and so starts from the pretrained weights again.
+    `docs/adding_a_task.md` shows what one needs. Until `configure_model` it holds no weights: the command line builds
+    one module as the *recipe*, and each fit takes a `fresh` copy of it and so starts from the pretrained weights again.
 
     Args:
-        label_names: name of each class id; None: those of the checkpoint.
-        optimizer: see `Optimised`, as what follows.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup` or `plateau`.
-        warmup: share of the steps.
+        task: what is learned; a module builds it of its own options.
+        **options: see `Optimised`.
     """
-
-    text_column: ClassVar[str] = "text"
-    """Column of the source with what is annotated, where the user names none."""
-
-    label_column: ClassVar[str] = "label"
-    """Column of the source with the labels, where the user names none."""
-
-    inputs: ClassVar[tuple[str, ...]] = ("text",)
-    """Columns of a split, as `read` gives it, that make a row what it is; the first is a string for people."""
-
-    has_classes: ClassVar[bool] = True
-    """Whether labels have names that must be known before the first is bought."""
-
-    shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
-    """Scalars of the metrics that tables and pictures show. The first is *the* metric, higher is better: early
-    stopping, checkpoints and the reward read it."""
 
     offers: ClassVar[frozenset[str]] = frozenset()
     """Names of what `signals` can give on demand."""
 
     augmentable: ClassVar[frozenset[str]] = frozenset()
-    """Names of the parts of `Augmentation` that the task has."""
+    """Names of the parts of `Augmentation` that the module has."""
+
+    task: Task
+    """What is learned; the copy of a fit has one that knows the names of the classes."""
 
     val_metrics: Any
     test_metrics: Any
-    """See `TaskMetrics`; made with the weights, in `configure_model`."""
-
-    shares_batches = True
-    """Whether a step reads `data.batch_size` rows, shared out among processes, or in each process all labeled rows."""
-
-    shared_by_rounds: tuple[str, ...] = ("optimizer", "tokenizer")
-    """Attributes that a round's copy has from the recipe: no fit changes them, and they are slow to copy."""
+    """See `Task.metrics`; made with the weights, in `configure_model`."""
 
     augmentation: AugmentedFit | None = None
     """What stretches the labels in this fit; the recipe has none."""
 
     has_learned_validation = False
-    """Whether the validation labels were among those that the weights were fitted to, see `rounds.refit`."""
+    """Whether the validation labels are among those that the weights are fitted to, see `rounds.refit`."""
 
     restored = False
     """Whether the weights are those of an export: `restore` was called."""
 
     example_input_array: Any = None
 
-    def __init__(
-        self,
-        label_names: list[str] | None,
-        optimizer: OptimizerCallable,
-        lr_scheduler: Schedule,
-        warmup: float,
-    ) -> None:
-        super().__init__(optimizer, lr_scheduler, warmup)
-        self.label_names = label_names
+    def __init__(self, task: Task, **options: Any) -> None:
+        super().__init__(**options)
+        self.task = task
         self._report: dict[str, Any] = {}
 
     @property
-    def default_cost(self) -> Cost:
-        """What a label costs where the user does not say: 1."""
-        return ConstantCost()
+    def names(self) -> list[str]:
+        """Name of each class id, see `Task.names`."""
+        return self.task.names
 
-    @property
-    def monitor(self) -> str:
-        """Logged name of the validation metric that decides."""
-        return f"val/{self.shown[0]}"
-
-    def fresh(self, augmentation: AugmentedFit | None = None) -> Self:
-        """A copy of the recipe for one fit.
-
-        Args:
-            augmentation: what stretches the labels in this fit.
-        """
-        shared = [vars(self)[name] for name in self.shared_by_rounds if name in vars(self)]
-        fit = copy.deepcopy(self, {id(part): part for part in shared})
-        fit.augmentation = augmentation
-        return fit
-
-    # ---- rows and labels ------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def read(
+    def fresh(
         self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
-        """The splits as the task knows them, from the tables as they were read.
+        task: Task | None = None,
+        augmentation: AugmentedFit | None = None,
+        learns_validation: bool = False,
+    ) -> Self:
+        """The copy of the recipe for one fit; no fit changes the task or the optimiser, so copies share them.
 
         Args:
-            tables: `pool`, and `validation` and `test` where they are.
-            text_column: column of what is annotated; None: `text_column` of the task.
-            label_column: column of the labels; None: `label_column` of the task; "": there are none.
-            label_names: names of the classes, where the user gives them.
-
-        Returns:
-            splits with the columns `text`, `label` (null where unknown; never in validation and test) and what else
-            the task needs.
-
-        Raises:
-            UserError: in one line, which file and row is wrong, and what was expected.
+            task: that knows the names of the classes; None: the recipe's own.
+            augmentation: what stretches the labels in this fit.
+            learns_validation: whether the fit reads the validation labels too.
         """
-
-    def groups(self, table: datasets.Dataset) -> NDArray[np.int64] | None:
-        """int64 [n], the group of each row, 0 … g-1, where splits that are carved must not share one; None: they may.
-
-        Args:
-            table: a split that `read` gave.
-        """
-        return None
-
-    @abstractmethod
-    def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Encode a split that `read` gave; done once per split, before any weights are trained."""
-
-    def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
-        """int64 [n], how much there is to read or to tag in each row, for `TokenCost`."""
-        return encoded.lengths
-
-    def doubts(self, encoded: EncodedTable) -> list[str]:
-        """A line for each thing that encoding did to the pool and that is seldom meant."""
-        return []
-
-    @abstractmethod
-    def class_of(self, label: Label) -> int:
-        """The class that stands for a label among the C classes of `signals`, in 0 … C-1."""
-
-    def question(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What people are shown of a row; `text` at least."""
-        return {"text": row["text"], "labels": self.names}
-
-    @abstractmethod
-    def parse(self, answer: Any, row: dict[str, Any]) -> Label:
-        """The label that people's answer to `question` means.
-
-        Raises:
-            ValueError: it is none; what was expected, without a full stop.
-        """
-
-    @abstractmethod
-    def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
-        """A row and its label as people read them, for the table of what was bought."""
-
-    def varied(
-        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
-    ) -> tuple[datasets.Dataset, list[Label]]:
-        """A variant of each row, and the label that it has.
-
-        Args:
-            rows: as `read` gave them.
-            labels: one for each.
-            texts: makes the variants.
-            seed: of all that is drawn.
-
-        Returns:
-            the columns that `encode` reads; labels, one for each row.
-
-        Raises:
-            UserError: the task has no variants, see `augmentable`.
-        """
-        raise UserError(f"augmentation.texts: {type(self).__name__} has none, expected null")
+        shared = {id(part): part for part in (self.task, self.optimizer)}
+        fit = copy.deepcopy(self, shared)
+        fit.task = task or self.task
+        fit.augmentation = augmentation
+        fit.has_learned_validation = learns_validation
+        return fit
 
     # ---- the model ------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise a `UserError` where an option is wrong or does not fit the checkpoint: before labels are bought."""
+        """See that the module can be fitted: before labels are bought, once its classes are named.
+
+        Raises:
+            UserError: an option is wrong or does not fit the checkpoint.
+        """
         try:
             self.optimizer([torch.nn.Parameter(torch.zeros(1))])
         except ValueError as error:
             raise UserError(f"model.optimizer: {error}") from error
+        self.task.check()
+
+    def setup(self, stage: str) -> None:
+        """Before there are weights, take over the task of the Trainer's data module, which knows the classes' names."""
+        task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
+        if isinstance(task, Task) and not self.restored and not self._is_built:
+            self.task = task
+
+    def configure_model(self) -> None:
+        """Build the model and its metrics, once per module."""
+        if not self._is_built:
+            self.build()
+            self.val_metrics, self.test_metrics = self.task.metrics(), self.task.metrics()
+
+    @property
+    def _is_built(self) -> bool:
+        return hasattr(self, "val_metrics")
 
     @abstractmethod
-    def embed(self, table: datasets.Dataset) -> NDArray[Any]:
-        """Sentence embeddings of a split under the pretrained weights, float32 [n, d], unit length."""
+    def build(self) -> None:
+        """Load the pretrained weights, or make new ones, as parts of this module."""
 
     @abstractmethod
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
@@ -252,25 +143,30 @@ class TaskModule(Optimised):
         """
 
     @abstractmethod
+    def logits(self, batch: Batch) -> Tensor:
+        """One forward pass, [b, …], in its precision."""
+
+    @abstractmethod
+    def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
+        """How far logits are from the batch's `labels`, a float32 scalar."""
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        """What float32 logits mean, [b, …]: what the metrics and `prediction` read."""
+        return logits
+
     def loss(self, batch: Batch) -> Tensor:
         """What a training step minimises, a float32 scalar."""
+        return self.criterion(self.logits(batch).float(), batch)
 
-    @abstractmethod
     def evaluate(self, batch: Batch, metrics: Any) -> Tensor:
         """Update the task's metrics with a batch; the loss, a float32 scalar."""
+        logits = self.logits(batch).float()
+        metrics.update(self.predicted(logits), batch["labels"])
+        return self.criterion(logits, batch)
 
-    @abstractmethod
     def outputs(self, batch: Batch) -> dict[str, Any]:
-        """What `prediction` needs of each row of a batch: tensors and lists of length b by name."""
-
-    @abstractmethod
-    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        """One line of the predictions' file.
-
-        Args:
-            output: the row's part of `outputs`; tensors have become NumPy arrays.
-            row: as `read` gave it.
-        """
+        """What `Task.prediction` needs of each row of a batch: tensors and lists of length b by name."""
+        return {"prediction": self.predicted(self.logits(batch).float())}
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss, under `train/`."""
@@ -286,7 +182,7 @@ class TaskModule(Optimised):
         """Log the metrics."""
         scalars, _ = self._computed(self.val_metrics, "val/")
         self.log_dict(scalars, prog_bar=True)
-        self._after_validation(scalars[self.monitor])
+        self._after_validation(scalars[self.task.monitor])
 
     def test_step(self, batch: Batch, _: int) -> None:
         """Loss and metrics under `test/`."""
@@ -324,8 +220,10 @@ class TaskModule(Optimised):
         return count.clamp(min=1 / processes)
 
     @staticmethod
-    def _computed(metrics: TaskMetrics, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        scalars, tables = metrics.compute()
+    def _computed(metrics: Any, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Scalars and tables, see `Task.metrics`."""
+        found = metrics.compute()
+        scalars, tables = found if isinstance(found, tuple) else (found, {})
         metrics.reset()
         return {f"{prefix}{name}": value for name, value in scalars.items()}, tables
 
@@ -372,14 +270,9 @@ class TaskModule(Optimised):
         card = json.loads((folder / CARD).read_text())
         if card["task"] != type(self).__name__:
             raise UserError(f"{folder}: a {card['task']} lies there, expected a {type(self).__name__} (--model)")
-        self.label_names, self.restored = card["labels"], True
+        self.task, self.restored = self.task.named(card["labels"]), True
         self.has_learned_validation = card.get("refit", False)
         self._restore_weights(folder)
-
-    @property
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Name of each class id."""
 
     @abstractmethod
     def _export_weights(self, folder: Path) -> None:

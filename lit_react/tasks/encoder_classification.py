@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
-import torch
-from lightning.pytorch.cli import OptimizerCallable
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_react.data.encoding import Batch
-from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.optimisation import Schedule
+from lit_react.tasks.pretrained import MINILM
 from lit_react.tasks.text_classification import TextClassification
-from lit_react.tasks.transformer import MINILM
 
 HEAD_FILE = "head.safetensors"
 
 
 class HeadOnEncoder(nn.Module):
     """A linear layer, after dropout, over features of the encoder's last hidden states.
+
+    A subclass says what the `features` are, and may make them by layers of its own.
 
     Args:
         encoder: a pretrained model.
@@ -58,16 +56,7 @@ class EncoderClassification(TextClassification):
 
     Args:
         pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
-        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
-        max_length: texts are cut at so many tokens, special ones included.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
-        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
-            augmentation adds to it.
-        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
-        compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.
+        **options: see `TextClassification`.
     """
 
     head_class: ClassVar[type[HeadOnEncoder]]
@@ -75,41 +64,14 @@ class EncoderClassification(TextClassification):
 
     model: HeadOnEncoder  # type: ignore[assignment]
 
-    def __init__(
-        self,
-        pretrained: str = MINILM,
-        label_names: list[str] | None = None,
-        max_length: int = 128,
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
-        class_weights: Literal["none", "balanced"] = "none",
-        mc_samples: int = 10,
-        compile: bool = False,
-        fine_tuning: FineTuning | None = None,
-    ) -> None:
-        super().__init__(
-            pretrained,
-            label_names,
-            max_length,
-            optimizer,
-            lr_scheduler,
-            warmup,
-            class_weights,
-            mc_samples=mc_samples,
-            compile=compile,
-            fine_tuning=fine_tuning,
-        )
+    def __init__(self, pretrained: str = MINILM, **options: Any) -> None:
+        super().__init__(pretrained, lora=None, **options)
 
-    def configure_model(self) -> None:
-        """Load the pretrained weights, once per module."""
-        if hasattr(self, "model"):
-            return
-        self.model = self.head_class(self._encoder(), len(self.names))  # type: ignore[call-arg]
-        self._reinitialise()
+    def build(self) -> None:
+        """Load the pretrained weights below a new head."""
+        self.model = self.head_class(self.task.encoder(), len(self.names))  # type: ignore[call-arg]
         if self.compile_model:
             self.model.compile(dynamic=True)
-        self._build_metrics()
 
     def _head(self) -> nn.Linear:
         return self.model.head
@@ -119,14 +81,19 @@ class EncoderClassification(TextClassification):
         return self.model(batch)
 
     def _export_weights(self, folder: Path) -> None:
-        """Encoder and tokenizer in `encoder/`, which `AutoModel` reads; weight and bias of the head beside it."""
+        """Encoder and tokenizer in `encoder/`, which `AutoModel` reads; weight and bias of the head beside it.
+
+        Layers that a head has beside its last one are there under their own names.
+        """
         self.model.base_model.save_pretrained(folder / "encoder")
-        self.tokenizer.model_max_length = self.max_length
-        self.tokenizer.save_pretrained(folder / "encoder")
-        head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.head.state_dict().items()}
-        save_file(head, folder / HEAD_FILE)
+        self._save_tokenizer(folder / "encoder")
+        weights = self.model.state_dict().items()
+        above = {name.removeprefix("head."): w for name, w in weights if not name.startswith("base_model.")}
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in above.items()}, folder / HEAD_FILE)
 
     def _restore_weights(self, folder: Path) -> None:
-        self.pretrained = str(folder / "encoder")
+        self.task = self.task.start_from(str(folder / "encoder"))
         self.configure_model()
-        self.model.head.load_state_dict(load_file(folder / HEAD_FILE))
+        above = {name if "." in name else f"head.{name}": w for name, w in load_file(folder / HEAD_FILE).items()}
+        encoder = {f"base_model.{name}": w for name, w in self.model.base_model.state_dict().items()}
+        self.model.load_state_dict(encoder | above)

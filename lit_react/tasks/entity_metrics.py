@@ -43,8 +43,6 @@ class EntityF1(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     right: Tensor
     predicted: Tensor
     gold: Tensor
@@ -95,7 +93,10 @@ class EntityF1(Metric):
     def per_type_f1(self) -> dict[str, float]:
         """F1 of each type that occurs in gold or prediction, over all processes."""
         with self.sync_context():
-            f1, occurs = self._f1_of_types()
+            return self._by_type()
+
+    def _by_type(self) -> dict[str, float]:
+        f1, occurs = self._f1_of_types()
         return {kind: float(f1[i]) for i, kind in enumerate(self.types) if occurs[i]}
 
     def _f1_of_types(self) -> tuple[Tensor, Tensor]:

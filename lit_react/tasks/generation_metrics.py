@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 from lit_react.core.errors import UserError
@@ -30,8 +30,6 @@ class TranslationScores(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     bleu_counts: Tensor
     chrf_counts: Tensor
 
@@ -71,8 +69,6 @@ class RougeScores(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     sums: Tensor
     items: Tensor
 
@@ -99,30 +95,6 @@ class RougeScores(Metric):
     def compute(self) -> dict[str, Tensor]:
         """`rouge1`, `rouge2` and `rougeL`."""
         return dict(zip(ROUGE_TYPES, self.sums / self.items.clamp(min=1), strict=True))
-
-
-class GenerationMetrics(nn.Module):
-    """The metrics of a task that writes text: one of the scores above.
-
-    Args:
-        scores: `TranslationScores` or `RougeScores`.
-    """
-
-    def __init__(self, scores: Metric) -> None:
-        super().__init__()
-        self.scores = scores
-
-    def update(self, hypotheses: list[str], references: list[list[str]]) -> None:
-        """Add a batch of hypotheses, each with one or more references."""
-        self.scores.update(hypotheses, references)
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Scalars by name; there are no tables."""
-        return self.scores.compute(), {}
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        self.scores.reset()
 
 
 def bleu_variance(texts: Sequence[str], tokenize: str = "13a") -> float:

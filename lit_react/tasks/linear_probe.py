@@ -6,25 +6,46 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import datasets
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel
 
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
 from lit_react.tasks.encoder_classification import HEAD_FILE
-from lit_react.tasks.pretrained import load_config, load_model, weights_digest
-from lit_react.tasks.text_classification import Classifier
-from lit_react.tasks.transformer import MINILM, PretrainedTask
+from lit_react.tasks.pretrained import MINILM, load_config, weights_digest
+from lit_react.tasks.text_classification import ClassificationTask, Classifier
 
 
-class LinearProbe(Classifier, PretrainedTask):
+@dataclass(frozen=True)
+class FrozenClassificationTask(ClassificationTask):
+    """Texts of C classes, encoded as their embeddings under an encoder that is not fitted.
+
+    Args:
+        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
+    """
+
+    shares_batches: ClassVar[bool] = False  # the line search reads the loss: all processes must see the same one
+
+    def encode(self, table: datasets.Dataset) -> EncodedTable:
+        """Embeddings, in a memory-mapped file named after weights and texts; the same as `embed` gives."""
+        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
+        key = text_digest(table, self.encoder_digest, tokenizer_digest(self.tokenizer), str(self.max_length))
+        return embed(self.encoder(), tokens, cache=cache_folder(), key=key)
+
+    @cached_property
+    def encoder_digest(self) -> str:
+        """Names the encoder's weights; all fits of a run know it from the one task that they share."""
+        return weights_digest(self.encoder())
+
+
+class LinearProbe(Classifier):
     """Multinomial logistic regression on frozen, cached sentence embeddings, fitted by L-BFGS in one step.
 
     Set `trainer.max_epochs: 1`; a step reads all labels, whatever `data.batch_size`. With the default `l2` and
@@ -33,18 +54,16 @@ class LinearProbe(Classifier, PretrainedTask):
 
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
-        label_names: name of each class id; set from the data.
         max_length: texts are cut at so many tokens.
         l2: strength of the penalty on the weights (not on the bias), 1 / C.
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far.
     """
 
-    shares_batches = False  # the line search reads the loss: all processes must see the same one
+    task: FrozenClassificationTask
 
     def __init__(
         self,
         pretrained: str = MINILM,
-        label_names: list[str] | None = None,
         max_length: int = 128,
         l2: float = 0.05,
         class_weights: Literal["none", "balanced"] = "none",
@@ -52,32 +71,19 @@ class LinearProbe(Classifier, PretrainedTask):
         optimizer: OptimizerCallable = lambda p: torch.optim.LBFGS(  # noqa: E731
             p, max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-5
         )
-        super().__init__(pretrained, label_names, max_length, optimizer, "constant_with_warmup", 0.0)
+        task = FrozenClassificationTask(pretrained, max_length)
+        super().__init__(task, optimizer=optimizer, lr_scheduler="constant_with_warmup", warmup=0.0)
         self.l2, self.class_weights = l2, class_weights
 
-    def configure_model(self) -> None:
+    def build(self) -> None:
         """A head of zeros: the fit is convex and starts where logistic regression starts."""
-        if hasattr(self, "head"):
-            return
-        self.head = nn.Linear(load_config(self.pretrained).hidden_size, len(self.names))
+        self.head = nn.Linear(load_config(self.task.pretrained).hidden_size, len(self.names))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self._build_metrics()
 
     def configure_optimizers(self) -> Any:
         """L-BFGS with a strong-Wolfe line search, no schedule."""
         return self.optimizer(self.parameters())
-
-    def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Embeddings, in a memory-mapped file named after weights and texts; the same as `embed` gives."""
-        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, self.encoder_digest, tokenizer_digest(self.tokenizer), str(self.max_length))
-        return embed(load_model(AutoModel, self.pretrained), tokens, cache=cache_folder(), key=key)
-
-    @cached_property
-    def encoder_digest(self) -> str:
-        """Names the encoder's weights; a round's copy knows it from the recipe."""
-        return weights_digest(load_model(AutoModel, self.pretrained))
 
     def logits(self, batch: Batch) -> Tensor:
         """[b, C]; in float32 whatever the precision, it costs nothing."""
@@ -131,17 +137,17 @@ class LinearProbe(Classifier, PretrainedTask):
         encoder.mkdir(parents=True, exist_ok=True)
         for file in self._cached_encoder().iterdir():
             _link_or_copy(file, encoder / file.name)
-        self.tokenizer.save_pretrained(encoder)
+        self.task.tokenizer.save_pretrained(encoder)
         head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
         save_file(head, folder / HEAD_FILE)
 
     def _cached_encoder(self) -> Path:
         """A folder in the cache with the encoder as `save_pretrained` writes it, its files read-only."""
-        config = hashlib.sha256(load_config(self.pretrained).to_json_string().encode()).hexdigest()[:8]
-        folder = cache_folder() / f"encoder-{self.encoder_digest}-{config}"
+        config = hashlib.sha256(load_config(self.task.pretrained).to_json_string().encode()).hexdigest()[:8]
+        folder = cache_folder() / f"encoder-{self.task.encoder_digest}-{config}"
         if not folder.exists():
             partial = folder.with_suffix(f".{os.getpid()}.partial")
-            load_model(AutoModel, self.pretrained).save_pretrained(partial)
+            self.task.encoder().save_pretrained(partial)
             for file in partial.iterdir():
                 file.chmod(0o444)
             try:
@@ -150,13 +156,8 @@ class LinearProbe(Classifier, PretrainedTask):
                 shutil.rmtree(partial)
         return folder
 
-    def start_from(self, pretrained: str) -> None:
-        """As above; the digest is that of the encoder before."""
-        super().start_from(pretrained)
-        vars(self).pop("encoder_digest", None)
-
     def _restore_weights(self, folder: Path) -> None:
-        self.start_from(str(folder / "encoder"))
+        self.task = self.task.start_from(str(folder / "encoder"))
         self.configure_model()
         self.head.load_state_dict(load_file(folder / HEAD_FILE))
 

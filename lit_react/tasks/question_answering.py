@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -25,126 +26,65 @@ from lit_react.data.splits import groups_of
 from lit_react.data.tables import Source, Split
 from lit_react.data.windows import SPARE, UNKNOWN, WindowTable, cut_into_windows
 from lit_react.tasks.answer_metrics import AnswerScores, Language
-from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.lora import LoRA
-from lit_react.tasks.optimisation import Schedule
+from lit_react.tasks.encoder_task import EncoderTask
+from lit_react.tasks.pretrained import MINILM
 from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, once_each, span_scores
-from lit_react.tasks.transformer import MINILM, TransformerTask
+from lit_react.tasks.transformer import TransformerModule
 
 
-class QuestionMetrics(nn.Module):
-    """F1 and exact match as scalars; how many questions they are of beside them.
+class QuestionMetrics(AnswerScores):
+    """F1 and exact match as scalars; how many questions they are of beside them."""
 
-    Args:
-        language: decides the rules, see `AnswerScores`.
-    """
-
-    def __init__(self, language: Language) -> None:
-        super().__init__()
-        self.scores = AnswerScores(language)
-
-    def update(self, predicted: list[str], answers: list[list[str]]) -> None:
-        """Add a batch: the predicted answer, and all texts that answer, of each question."""
-        self.scores.update(predicted, answers)
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
         """Scalars by name; the number of questions."""
-        scores = self.scores.compute()
-        with self.scores.sync_context():  # of all processes
-            return scores, {"questions": int(self.scores.questions)}
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        self.scores.reset()
+        return super().compute(), {"questions": int(self.questions)}
 
 
-class QuestionAnswering(TransformerTask):
-    """Fine-tune a pretrained model to mark the first and the last token of the answer in a context.
+@dataclass(frozen=True)
+class QuestionTask(EncoderTask):
+    """Questions whose answers are spans of their contexts.
 
-    A context that is longer than the model reads is cut into windows that overlap; the answer is the best span of all
-    windows of a question. A label is `{"start": character, "text": answer, "answers": [all texts that answer]}`.
-    Every question has its answer in its context (SQuAD 1.1, XQuAD, CMRC 2018).
-
-    Transformers 5 has no `question-answering` pipeline: `docs/exported_models.md` shows the use of an exported
-    folder with `AutoModelForQuestionAnswering` that gives the same answers.
+    A context that is longer than the model reads is cut into windows that overlap. A label is `{"start": character,
+    "text": answer, "answers": [all texts that answer]}`. Every question has its answer in its context (SQuAD 1.1,
+    XQuAD, CMRC 2018).
 
     Args:
-        pretrained: a folder, a hub name (`deepset/roberta-base-squad2`), or `package:NAME/FOLDER` inside an installed
-            package.
-        max_length: tokens of a window: question, context and special ones.
         max_question_length: questions are cut at so many tokens.
         stride: tokens of the context that a window shares with the next.
-        max_answer_length: tokens of the longest answer that the model may give.
         language: of the answers, for F1 and exact match: `en`, SQuAD's rules; `zh`, CMRC 2018's.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
-        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
-        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
+        pretrained: see `EncoderTask`, as `label_names`.
+        max_length: tokens of a window: question, context and special ones.
     """
 
-    auto_class = AutoModelForQuestionAnswering
     text_column, label_column = "question", "answers"
     inputs = ("text", CONTEXT)
     has_classes = False
     shown = ("f1", "exact_match")
-    offers = frozenset({"head_inputs", "mutual_information"})
     default_cost = TokenCost()
 
-    def __init__(
-        self,
-        pretrained: str = MINILM,
-        max_length: int = 384,
-        max_question_length: int = 64,
-        stride: int = 128,
-        max_answer_length: int = 30,
-        language: Language = "en",
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=3e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
-        mc_samples: int = 10,
-        compile: bool = False,
-        lora: LoRA | None = None,
-        fine_tuning: FineTuning | None = None,
-    ) -> None:
-        super().__init__(
-            pretrained,
-            None,
-            max_length,
-            optimizer,
-            lr_scheduler,
-            warmup,
-            mc_samples,
-            compile,
-            lora,
-            fine_tuning,
-        )
-        for name, value, least in (
-            ("max_question_length", max_question_length, 1),
-            ("stride", stride, 0),
-            ("max_answer_length", max_answer_length, 1),
-        ):
-            expect(f"model.{name}", value, at_least=least)
-        if max_length <= max_question_length + stride + SPARE:
-            raise UserError(
-                f"model.max_length: {max_length} tokens leave no room for new context in each window, expected more "
-                f"than max_question_length + stride + {SPARE} = {max_question_length + stride + SPARE}"
-            )
-        self.max_question_length, self.stride, self.max_answer_length = max_question_length, stride, max_answer_length
-        self.language = language
+    max_question_length: int = 64
+    stride: int = 128
+    language: Language = "en"
 
-    # ---- rows and labels ------------------------------------------------------------------------------------
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect("model.max_question_length", self.max_question_length, at_least=1)
+        expect("model.stride", self.stride, at_least=0)
+        least = self.max_question_length + self.stride + SPARE
+        if self.max_length <= least:
+            raise UserError(
+                f"model.max_length: {self.max_length} tokens leave no room for new context in each window, expected "
+                f"more than max_question_length + stride + {SPARE} = {least}"
+            )
 
     @property
     def names(self) -> list[str]:
         """Of the two classes that sum an answer up: it is the best span, or another."""
         return ["right", "wrong"]
 
-    def class_of(self, label: Label) -> int:
-        """An answer that was bought is right."""
-        return 0
+    def metrics(self) -> nn.Module:
+        """F1 and exact match."""
+        return QuestionMetrics(self.language)
 
     def read(
         self,
@@ -182,7 +122,7 @@ class QuestionAnswering(TransformerTask):
             cache=cache_folder(),
         )
 
-    def doubts(self, encoded: EncodedTable) -> list[str]:
+    def warnings(self, encoded: EncodedTable) -> list[str]:
         """None: windows read all of a context."""
         return []
 
@@ -190,10 +130,6 @@ class QuestionAnswering(TransformerTask):
         """int64 [n], tokens of each context: what people read."""
         assert isinstance(encoded, WindowTable)
         return encoded.context_lengths
-
-    def question(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The question and its context."""
-        return {"text": row["text"], "context": row[CONTEXT]}
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """A text of the context, at its first place or at that nearest to `start`: `"…"` or `{"text", "start"}`."""
@@ -211,14 +147,54 @@ class QuestionAnswering(TransformerTask):
         """The question and the answer."""
         return row["text"], label["text"]
 
-    # ---- the model ------------------------------------------------------------------------------------------
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`question`, `answer`, where it starts in the context, and `score`, its probability among all spans."""
+        answer, start = _cut_out(row[CONTEXT], int(output["start"]), int(output["end"]))
+        return {"question": row["text"], "answer": answer, "start": start, "score": round(float(output["score"]), 6)}
+
+
+class QuestionAnswering(TransformerModule):
+    """Fine-tune a pretrained model to mark the first and the last token of the answer in a context.
+
+    For rows and labels, see `QuestionTask`; the answer is the best span of all windows of a question.
+
+    Transformers 5 has no `question-answering` pipeline: `docs/exported_models.md` shows the use of an exported
+    folder with `AutoModelForQuestionAnswering` that gives the same answers.
+
+    Args:
+        pretrained: a folder, a hub name (`deepset/roberta-base-squad2`), or `package:NAME/FOLDER` inside an installed
+            package.
+        max_length: tokens of a window: question, context and special ones.
+        max_question_length: questions are cut at so many tokens.
+        stride: tokens of the context that a window shares with the next.
+        max_answer_length: tokens of the longest answer that the model may give.
+        language: of the answers, for F1 and exact match: `en`, SQuAD's rules; `zh`, CMRC 2018's.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        **options: see `TransformerModule`.
+    """
+
+    auto_class = AutoModelForQuestionAnswering
+    offers = frozenset({"head_inputs", "mutual_information"})
+    task: QuestionTask
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        max_length: int = 384,
+        max_question_length: int = 64,
+        stride: int = 128,
+        max_answer_length: int = 30,
+        language: Language = "en",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=3e-5, weight_decay=0.01, fused=True),
+        **options: Any,
+    ) -> None:
+        task = QuestionTask(pretrained, max_length, max_question_length, stride, language)
+        super().__init__(task, optimizer=optimizer, **options)
+        expect("model.max_answer_length", max_answer_length, at_least=1)
+        self.max_answer_length = max_answer_length
 
     def _config(self) -> dict[str, Any]:
         return {"num_labels": 2}  # start and end, whatever the checkpoint was trained for
-
-    def metrics(self) -> QuestionMetrics:
-        """F1 and exact match."""
-        return QuestionMetrics(self.language)
 
     def logits(self, batch: Batch) -> Tensor:
         """[2, w, t], of each token as the first and as the last of the answer, in the precision of the forward pass."""
@@ -232,23 +208,20 @@ class QuestionAnswering(TransformerTask):
         possible[:, 0] = True
         return logits.float().masked_fill(~possible, MASKED)
 
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        targets = torch.stack([batch["first"], batch["last"]])
-        losses = F.cross_entropy(self._masked(logits, batch).flatten(0, 1), targets.flatten(), reduction="sum")
-        return losses / self._count((targets != UNKNOWN).sum())
-
-    def loss(self, batch: Batch) -> Tensor:
+    def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of the answer's first and last token, the mean over both and over windows.
 
         As in SQuAD 1.1's usual training, a window without the whole answer has the first token ([CLS]) as its target.
         The question's tokens are left out: no answer is there, which few labels need not teach.
         """
-        return self._loss(self.logits(batch), batch)
+        targets = torch.stack([batch["first"], batch["last"]])
+        losses = F.cross_entropy(self._masked(logits, batch).flatten(0, 1), targets.flatten(), reduction="sum")
+        return losses / self._count((targets != UNKNOWN).sum())
 
     def _best(self, logits: Tensor, batch: Batch) -> BestSpans:
         context, windows = batch["start"] >= 0, batch["windows"]
         scores = span_scores(logits[0], logits[1], context, self.max_answer_length)
-        return best_spans(once_each(scores, context, windows, self.stride), windows)
+        return best_spans(once_each(scores, context, windows, self.task.stride), windows)
 
     def evaluate(self, batch: Batch, metrics: QuestionMetrics) -> Tensor:
         """The loss; F1 and exact match of the best spans."""
@@ -257,7 +230,7 @@ class QuestionAnswering(TransformerTask):
         starts, ends = (batch[side][best.window, place].tolist() for side, place in _sides(best))
         contexts = zip(batch["contexts"], starts, ends, strict=True)
         metrics.update([_cut_out(context, start, end)[0] for context, start, end in contexts], batch["answers"])
-        return self._loss(logits, batch)
+        return self.criterion(logits, batch)
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         """`start` and `end` int64 [b], characters of the context; `score` float32 [b], the best span's probability."""
@@ -266,11 +239,6 @@ class QuestionAnswering(TransformerTask):
             **{side: batch[side][best.window, place] for side, place in _sides(best)},
             "score": best.probability,
         }
-
-    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        """`question`, `answer`, where it starts in the context, and `score`, its probability among all spans."""
-        answer, start = _cut_out(row[CONTEXT], int(output["start"]), int(output["end"]))
-        return {"question": row["text"], "answer": answer, "start": start, "score": round(float(output["score"]), 6)}
 
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """One forward pass; `mutual_information` adds `mc_samples` passes with dropout.

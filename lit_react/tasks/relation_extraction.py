@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from lightning.pytorch.cli import OptimizerCallable
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
@@ -30,11 +30,9 @@ from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, without
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
-from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.pretrained import load_tokenizer, weights_digest
+from lit_react.tasks.pretrained import MINILM, load_tokenizer, weights_digest
 from lit_react.tasks.relation_metrics import RelationF1
-from lit_react.tasks.transformer import MINILM
+from lit_react.tasks.text_classification import ClassificationTask
 
 
 class RelationMetrics(ClassificationMetrics):
@@ -47,98 +45,31 @@ class RelationMetrics(ClassificationMetrics):
 
     def __init__(self, names: list[str], no_relation: str | None) -> None:
         super().__init__(names)
-        self.official = RelationF1(names, no_relation)
+        self.official = RelationF1(names, no_relation)  # one more of the collection
 
-    def update(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Add a batch: probabilities float32 [b, C], labels int64 [b]."""
-        super().update(probabilities, labels)
-        self.official.update(probabilities.argmax(-1), labels)
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
         """Scalars by name; F1 by relation, both directions together, and the tables of the classes."""
         scalars, tables = super().compute()
-        return {**self.official.compute(), **scalars}, {"per_relation_f1": self.official.per_relation_f1(), **tables}
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        super().reset()
-        self.official.reset()
+        return scalars, {"per_relation_f1": self.official.per_relation_f1(), **tables}
 
 
-class EntityStart(HeadOnEncoder):
-    """Reads the two markers at which the mentions begin, one after the other: features [b, 2h].
-
-    "Entity markers, entity start" of Baldini Soares et al. 2019 (Matching the Blanks, section 3.2), their best of six.
-    It asks for an encoder that attends to both sides, as a mention comes after its marker.
-    """
-
-    def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
-        super().__init__(encoder, 2 * encoder.config.hidden_size, num_labels)
-
-    def features(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """`marker` int64 [b, t]: position in `MARKERS` at markers, each of which each row has once; -1 elsewhere."""
-        rows = torch.arange(len(hidden), device=hidden.device)
-        head, tail = (hidden[rows, (batch["marker"] == number).int().argmax(1)] for number in (0, 2))
-        return torch.cat([head, tail], dim=-1)
-
-
-class RelationExtraction(EncoderClassification):
-    """Fine-tune a pretrained encoder that sees the pair's markers as tokens; classes are relations with direction.
+@dataclass(frozen=True)
+class RelationTask(ClassificationTask):
+    """Sentences with two marked mentions; classes are relations with direction.
 
     The four markers `<e1> </e1> <e2> </e2>` join the tokenizer, their embeddings begin as the mean of all others. A
     sentence that is longer than `max_length` loses what is farthest from the pair: first tokens outside, at whichever
     end is farther from its mention, then tokens between the mentions, the middle first; never a marker.
 
-    All signals are those of classification, but rows are compared by their pairs, see `mention_embedding`, not by what
-    their sentences are about. For the exported folder, see `EncoderClassification`.
-
     Args:
-        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
-        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
-        max_length: tokens around the pair that are read, markers and special tokens included.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
-        class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
-            augmentation adds to it.
-        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
-        compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither.
-        no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`); null: none.
+        no_relation: class that the official score leaves out; None: none.
+        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
     """
 
     text_column = "tokens"
     shown = ("f1", "accuracy")
-    head_class = EntityStart
-    augmentable = frozenset({"complementary", "contrastive", "features", "texts", "parts"})
 
-    def __init__(
-        self,
-        pretrained: str = MINILM,
-        label_names: list[str] | None = None,
-        max_length: int = 128,
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
-        class_weights: Literal["none", "balanced"] = "none",
-        mc_samples: int = 10,
-        compile: bool = False,
-        fine_tuning: FineTuning | None = None,
-        no_relation: str | None = None,
-    ) -> None:
-        super().__init__(
-            pretrained,
-            label_names,
-            max_length,
-            optimizer,
-            lr_scheduler,
-            warmup,
-            class_weights,
-            mc_samples=mc_samples,
-            compile=compile,
-            fine_tuning=fine_tuning,
-        )
-        self.no_relation = no_relation
+    no_relation: str | None = None
 
     def check(self) -> None:
         """That `no_relation` is a class too: a misspelled one would count as a relation in the official score."""
@@ -149,10 +80,9 @@ class RelationExtraction(EncoderClassification):
                 "expected one of them, or null where all are relations"
             )
 
-    def metrics(self) -> RelationMetrics:
-        """Of the classes that the data or the checkpoint names."""
-        self._check_classes()
-        return RelationMetrics(self.names, self.no_relation)
+    def metrics(self) -> nn.Module:
+        """Those of the classes that the data or the checkpoint names."""
+        return RelationMetrics(self._checked_names(), self.no_relation)
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
@@ -163,7 +93,7 @@ class RelationExtraction(EncoderClassification):
         label_column: str | None = None,
         label_names: list[str] | None = None,
     ) -> Source:
-        """Marked sentences, see `mark_pairs`, and classes as `Classifier.read` numbers them."""
+        """Marked sentences, see `mark_pairs`, and classes as `ClassificationTask.read` numbers them."""
         column = text_column or self.text_column
         marked = {part: mark_pairs(split, column) for part, split in tables.items()}
         return super().read(marked, column, label_column, label_names)
@@ -213,9 +143,9 @@ class RelationExtraction(EncoderClassification):
             extra=("marker",),
         )
 
-    def _encoder(self) -> PreTrainedModel:
+    def encoder(self) -> PreTrainedModel:
         """With an embedding for each marker: the checkpoint's own where it has one, else the mean of all."""
-        encoder = super()._encoder()
+        encoder = super().encoder()
         vocabulary: Any = encoder.get_input_embeddings()
         known, now = len(load_tokenizer(self.pretrained)), len(self.tokenizer)
         if now > vocabulary.num_embeddings:  # a table may be larger than its vocabulary
@@ -224,17 +154,56 @@ class RelationExtraction(EncoderClassification):
             vocabulary.weight.data[known:now] = vocabulary.weight.data[:known].mean(0)
         return encoder
 
-    def embedding(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """See `mention_embedding`."""
-        return mention_embedding(hidden, batch)
-
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """`mention_embedding` under the pretrained weights, float32 [n, 2 · h], kept on disk by weights and texts."""
-        encoder = self._encoder()
+        encoder = self.encoder()
         digests = weights_digest(encoder), tokenizer_digest(self.tokenizer)
         key = text_digest(table, *digests, str(self.max_length), "mentions")
         tokens, width = self.encode(table), 2 * encoder.config.hidden_size
         return embed(encoder, tokens, cache=cache_folder(), key=key, embedding=mention_embedding, width=width).features
+
+
+class EntityStart(HeadOnEncoder):
+    """Reads the two markers at which the mentions begin, one after the other: features [b, 2h].
+
+    "Entity markers, entity start" of Baldini Soares et al. 2019 (Matching the Blanks, section 3.2), their best of six.
+    It asks for an encoder that attends to both sides, as a mention comes after its marker.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
+        super().__init__(encoder, 2 * encoder.config.hidden_size, num_labels)
+
+    def features(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """`marker` int64 [b, t]: position in `MARKERS` at markers, each of which each row has once; -1 elsewhere."""
+        rows = torch.arange(len(hidden), device=hidden.device)
+        head, tail = (hidden[rows, (batch["marker"] == number).int().argmax(1)] for number in (0, 2))
+        return torch.cat([head, tail], dim=-1)
+
+
+class RelationExtraction(EncoderClassification):
+    """Fine-tune a pretrained encoder that sees the pair's markers as tokens, see `RelationTask`.
+
+    All signals are those of classification, but rows are compared by their pairs, see `mention_embedding`, not by what
+    their sentences are about. For the exported folder, see `EncoderClassification`.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
+        no_relation: class that the official score leaves out (SemEval: `Other`; TACRED: `no_relation`); null: none.
+        **options: see `EncoderClassification`.
+    """
+
+    head_class = EntityStart
+    augmentable = frozenset({"complementary", "contrastive", "features", "texts", "parts"})
+    task_class = RelationTask
+    task: RelationTask
+
+    def __init__(self, pretrained: str = MINILM, no_relation: str | None = None, **options: Any) -> None:
+        super().__init__(pretrained, **options)
+        self.task = replace(self.task, no_relation=no_relation)
+
+    def embedding(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """See `mention_embedding`."""
+        return mention_embedding(hidden, batch)
 
 
 def mention_embedding(hidden: Tensor, batch: Batch) -> Tensor:

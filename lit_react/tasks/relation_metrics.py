@@ -24,8 +24,6 @@ class RelationF1(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     relation_of: Tensor
     right: Tensor
     predicted: Tensor
@@ -42,7 +40,8 @@ class RelationF1(Metric):
             self.add_state(state, torch.zeros(len(relations), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, labels: Tensor) -> None:
-        """Add a batch: predicted and gold labels, int64 [b] each."""
+        """Add a batch: predicted labels, int64 [b], or probabilities, [b, C]; and gold labels, int64 [b]."""
+        predicted = predicted.argmax(-1) if predicted.ndim == 2 else predicted
         self.right += self._counts(labels[predicted == labels])
         self.predicted += self._counts(predicted)
         self.gold += self._counts(labels)

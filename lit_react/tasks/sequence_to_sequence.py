@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -22,15 +23,14 @@ from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, mean_embedding, tokenize
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
-from lit_react.tasks.generation_metrics import GenerationMetrics, bleu_variance
+from lit_react.tasks.encoder_task import EncoderTask
+from lit_react.tasks.generation_metrics import bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
-from lit_react.tasks.lora import LoRA
-from lit_react.tasks.optimisation import Schedule
 from lit_react.tasks.pretrained import load_model, most_tokens, skeleton
-from lit_react.tasks.transformer import TransformerTask
+from lit_react.tasks.transformer import TransformerModule
 
 IGNORED = -100
 """Label of a place that no loss reads, as transformers has it."""
@@ -39,64 +39,44 @@ OF_BEAMS = ("early_stopping", "length_penalty")
 """What a checkpoint may say of a search that is not done here: transformers saves no such contradictions."""
 
 
-class SequenceToSequence(TransformerTask):
-    """Fine-tune a pretrained encoder-decoder, all weights.
+@dataclass(frozen=True)
+class WritingTask(EncoderTask):
+    """Texts to be written from other texts.
 
-    A *label* is the text to write, or a list of such texts: the first trains, all of them are references. A
-    *hypothesis* is the text that the model writes, the most probable token at a time or by beam search. The signals'
-    C = 2 classes sum a hypothesis up: its normalised sequence probability, and the rest of 1.
-
-    transformers 5 has no pipeline for such models. An exported folder says how it generates, so that
-    `AutoModelForSeq2SeqLM.from_pretrained(folder).generate(**tokenizer(prefix + text, return_tensors="pt"))` writes
-    what `predict` does.
+    A *label* is the text to write, or a list of such texts: the first trains, all of them are references.
 
     Args:
-        pretrained: a folder, a hub name (`t5-small`, `facebook/bart-base`), or `package:NAME/FOLDER`.
-        max_length: sources are cut at so many tokens.
         max_target_length: targets are cut at so many tokens, hypotheses end there.
-        num_beams: width of the beam search of validation, test and predictions; 1: greedy, as the signals always are.
         prefix: comes before each source, as T5's checkpoints need it (`summarize: `).
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
-        mc_samples: passes with dropout, where a strategy asks for a score that needs them.
-        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
+        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
     """
 
-    auto_class = AutoModelForSeq2SeqLM
     has_classes = False
     default_cost = TokenCost()
-    offers = frozenset({"expected_sequence_probability", "bleu_variance"})
-    bleu_tokenizer = "13a"
-    """sacreBLEU's name of what cuts a text into words."""
 
-    def __init__(
-        self,
-        pretrained: str,
-        max_length: int = 512,
-        max_target_length: int = 64,
-        num_beams: int = 1,
-        prefix: str = "",
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
-        mc_samples: int = 5,
-        lora: LoRA | None = None,
-    ) -> None:
-        for name, value, least in (
-            ("max_target_length", max_target_length, 2),
-            ("num_beams", num_beams, 1),
-        ):
-            expect(f"model.{name}", value, at_least=least)
-        super().__init__(pretrained, [], max_length, optimizer, lr_scheduler, warmup, mc_samples, False, lora)
-        self.max_target_length, self.num_beams, self.prefix = max_target_length, num_beams, prefix
+    max_target_length: int = 64
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect("model.max_target_length", self.max_target_length, at_least=2)
+
+    @property
+    def bleu_tokenizer(self) -> str:
+        """SacreBLEU's name of what cuts a text into words."""
+        return "13a"
 
     @property
     def names(self) -> list[str]:
         """A text is no class: there are no names."""
         return []
 
-    # ---- rows and labels ------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """Whether the decoder has a place for `max_target_length` tokens, too."""
+        super().check()
+        most = most_tokens(skeleton(AutoModelForSeq2SeqLM, self.pretrained).get_decoder())
+        if most is not None:
+            expect("model.max_target_length", self.max_target_length, at_most=most)
 
     def read(
         self,
@@ -107,17 +87,9 @@ class SequenceToSequence(TransformerTask):
     ) -> Source:
         """Sources and targets, see `read_pairs`."""
         if label_names is not None:
-            raise UserError(f"data.label_names: a label of {type(self).__name__} is a text, expected none")
+            raise UserError("data.label_names: a label of this task is a text, expected none")
         label_column = self.label_column if label_column is None else label_column
         return read_pairs(tables, text_column or self.text_column, label_column)
-
-    def class_of(self, label: Label) -> int:
-        """A text that was bought is one that the model should be sure of."""
-        return 0
-
-    def question(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The source."""
-        return {"text": row["text"]}
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """A text, or a list of texts."""
@@ -154,26 +126,69 @@ class SequenceToSequence(TransformerTask):
         )
         return encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, IGNORED)
 
-    # ---- the model ------------------------------------------------------------------------------------------
+    def encoder(self) -> PreTrainedModel:
+        """The pretrained encoder alone."""
+        return load_model(AutoModelForSeq2SeqLM, self.pretrained).get_encoder()
 
-    def configure_model(self) -> None:
-        """Load the pretrained weights, once per module, and say how they generate, in an exported folder too."""
-        super().configure_model()
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`text`, `label` (the hypothesis) and `probability`."""
+        probability = round(float(output["probability"]), 6)
+        return {"text": row["text"], "label": output["hypothesis"], "probability": probability}
+
+
+class SequenceToSequence(TransformerModule):
+    """Fine-tune a pretrained encoder-decoder, all weights.
+
+    A *hypothesis* is the text that the model writes, the most probable token at a time or by beam search. The signals'
+    C = 2 classes sum a hypothesis up: its normalised sequence probability, and the rest of 1.
+
+    transformers 5 has no pipeline for such models. An exported folder says how it generates, so that
+    `AutoModelForSeq2SeqLM.from_pretrained(folder).generate(**tokenizer(prefix + text, return_tensors="pt"))` writes
+    what `predict` does.
+
+    Args:
+        pretrained: a folder, a hub name (`t5-small`, `facebook/bart-base`), or `package:NAME/FOLDER`.
+        max_length: sources are cut at so many tokens.
+        max_target_length: targets are cut at so many tokens, hypotheses end there.
+        num_beams: width of the beam search of validation, test and predictions; 1: greedy, as the signals always are.
+        prefix: comes before each source, as T5's checkpoints need it (`summarize: `).
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        mc_samples: passes with dropout, where a strategy asks for a score that needs them.
+        **options: see `TransformerModule`.
+    """
+
+    auto_class = AutoModelForSeq2SeqLM
+    offers = frozenset({"expected_sequence_probability", "bleu_variance"})
+    task_class: ClassVar[type[WritingTask]]
+    task: WritingTask
+
+    def __init__(
+        self,
+        pretrained: str,
+        max_length: int = 512,
+        max_target_length: int = 64,
+        num_beams: int = 1,
+        prefix: str = "",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
+        mc_samples: int = 5,
+        **options: Any,
+    ) -> None:
+        expect("model.num_beams", num_beams, at_least=1)
+        task = self.task_class(pretrained, max_length, max_target_length, prefix)
+        super().__init__(task, optimizer=optimizer, mc_samples=mc_samples, compile=False, **options)
+        self.num_beams = num_beams
+
+    def build(self) -> None:
+        """Load the pretrained weights, and say how they generate, in an exported folder too."""
+        super().build()
         self.model.generation_config.update(**self._generation())
-
-    def check(self) -> None:
-        """As above, and whether the decoder has a place for `max_target_length` tokens."""
-        super().check()
-        most = most_tokens(skeleton(self.auto_class, self.pretrained).get_decoder())
-        if most is not None:
-            expect("model.max_target_length", self.max_target_length, at_most=most)
 
     def _generation(self) -> dict[str, Any]:
         """How texts are generated, where it differs from what the checkpoint says (`GenerationConfig`)."""
         return {
             "do_sample": False,
             "num_beams": self.num_beams,
-            "max_new_tokens": self.max_target_length,
+            "max_new_tokens": self.task.max_target_length,
             "max_length": None,
             "min_length": 0,  # checkpoints for news articles have 56
             "forced_eos_token_id": None,
@@ -181,30 +196,21 @@ class SequenceToSequence(TransformerTask):
             **dict.fromkeys(OF_SAMPLING if self.num_beams > 1 else OF_SAMPLING + OF_BEAMS),
         }
 
-    def _encoder(self) -> PreTrainedModel:
-        """The pretrained encoder alone."""
-        return load_model(self.auto_class, self.pretrained).get_encoder()
-
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the target's tokens, their mean over the batch."""
-        return self._loss(batch, self._encode(batch))
+        """See `criterion`."""
+        return self.criterion(self._encode(batch), batch)
 
-    def evaluate(self, batch: Batch, metrics: GenerationMetrics) -> Tensor:
+    def evaluate(self, batch: Batch, metrics: Any) -> Tensor:
         """Scores of the hypotheses; the loss is that of the first texts."""
         states = self._encode(batch)
         metrics.update(self._texts(self._generate(batch, states)), batch["references"])
-        return self._loss(batch, states)
+        return self.criterion(states, batch)
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         """`hypothesis`, and `probability` float32 [b], its normalised sequence probability."""
         states = self._encode(batch)
         sequences = self._generate(batch, states)
         return {"hypothesis": self._texts(sequences), "probability": self._probability(batch, states, sequences)}
-
-    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        """`text`, `label` (the hypothesis) and `probability`."""
-        probability = round(float(output["probability"]), 6)
-        return {"text": row["text"], "label": output["hypothesis"], "probability": probability}
 
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """Those of the greedy hypothesis, from the pass that writes it; scores on demand add `mc_samples` passes.
@@ -222,7 +228,7 @@ class SequenceToSequence(TransformerTask):
         probability = log_p.exp()
         found = {
             "probabilities": torch.stack([probability, 1 - probability], dim=1),
-            "embeddings": mean_embedding(states, batch["attention_mask"]).half(),
+            "embeddings": self.embedding(states, batch).half(),
             "max_probability": probability,
             "margin": margin,
             "entropy": entropy * math.log(2),
@@ -245,7 +251,7 @@ class SequenceToSequence(TransformerTask):
                 self._texts(self._generate(batch, self._encode(batch), num_beams=1, use_cache=cached))
                 for _ in range(self.mc_samples)
             ]
-        variances = [bleu_variance(texts, self.bleu_tokenizer) for texts in zip(*samples, strict=True)]
+        variances = [bleu_variance(texts, self.task.bleu_tokenizer) for texts in zip(*samples, strict=True)]
         return torch.tensor(variances, dtype=torch.float32, device=self.device)
 
     # ---- passes ---------------------------------------------------------------------------------------------
@@ -259,9 +265,10 @@ class SequenceToSequence(TransformerTask):
         encoded = BaseModelOutput(last_hidden_state=states)
         return self.model(encoder_outputs=encoded, attention_mask=batch["attention_mask"], **targets, use_cache=False)
 
-    def _loss(self, batch: Batch, states: Tensor) -> Tensor:
+    def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the target's tokens, their mean over the batch; for logits, the states of the sources."""
         tokens = (batch["labels"] != IGNORED).sum()
-        return self._decode(batch, states, labels=batch["labels"]).loss.float() * tokens / self._count(tokens)
+        return self._decode(batch, logits, labels=batch["labels"]).loss.float() * tokens / self._count(tokens)
 
     def _generate(self, batch: Batch, states: Tensor, **options: Any) -> Tensor:
         """Token ids int64 [b, 1 + t], the decoder's start token first, padded after the end."""
@@ -270,7 +277,7 @@ class SequenceToSequence(TransformerTask):
         return generate(encoder_outputs=encoded, attention_mask=batch["attention_mask"], **options)
 
     def _texts(self, sequences: Tensor) -> list[str]:
-        return [text.strip() for text in self.tokenizer.batch_decode(sequences, skip_special_tokens=True)]
+        return [text.strip() for text in self.task.tokenizer.batch_decode(sequences, skip_special_tokens=True)]
 
     def _probability(self, batch: Batch, states: Tensor, sequences: Tensor) -> Tensor:
         """Normalised sequence probability exp(mean log p) of generated sequences, float32 [b]."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import nn
 
-from lit_react.tasks.generation_metrics import GenerationMetrics, RougeScores
-from lit_react.tasks.sequence_to_sequence import SequenceToSequence
+from lit_react.tasks.generation_metrics import RougeScores
+from lit_react.tasks.sequence_to_sequence import SequenceToSequence, WritingTask
 
 
-class Summarization(SequenceToSequence):
+@dataclass(frozen=True)
+class SummaryTask(WritingTask):
     """Columns `document` and `summary`; ROUGE-1, ROUGE-2 and ROUGE-L against the best of a row's references.
 
-    The options are those of `SequenceToSequence`. ROUGE reads ASCII words, so it serves English and its kin.
+    Args:
+        pretrained: see `WritingTask`, as all that follows.
     """
 
     text_column = "document"
@@ -20,4 +24,14 @@ class Summarization(SequenceToSequence):
 
     def metrics(self) -> nn.Module:
         """ROUGE of stems."""
-        return GenerationMetrics(RougeScores())
+        return RougeScores()
+
+
+class Summarization(SequenceToSequence):
+    """Write summaries, see `SummaryTask`. ROUGE reads ASCII words, so it serves English and its kin.
+
+    Args:
+        **options: see `SequenceToSequence`.
+    """
+
+    task_class = SummaryTask

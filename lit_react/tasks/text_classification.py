@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
 
 import datasets
 import numpy as np
 import torch
-from lightning.pytorch.cli import OptimizerCallable
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
@@ -19,41 +18,34 @@ from lit_react.annotation.ledger import Label
 from lit_react.augmentation.part import Rows, View
 from lit_react.core.errors import UserError
 from lit_react.data.classes import number_classes
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, sentence_embedding, tokenize
+from lit_react.data.encoding import Batch
 from lit_react.data.tables import Source, Split
+from lit_react.data.task import VariesTexts
 from lit_react.data.words import split_words
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.classification_metrics import ClassificationMetrics
-from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.lora import LoRA
+from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.one_pass import collect_signals
-from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
-
-if TYPE_CHECKING:
-    from lit_react.augmentation.texts import TextAugmentation
+from lit_react.tasks.pretrained import MINILM
+from lit_react.tasks.transformer import TransformerModule, named_outputs
 
 
-class Classifier(TaskModule):
-    """Labels, metrics and steps of classification, whatever the model; it goes before the model's class."""
+@dataclass(frozen=True)
+class ClassificationTask(EncoderTask):
+    """Texts that are each of one of C classes; a label is a class id.
 
-    offers = frozenset({"head_inputs"})
-    augmentable = frozenset({"texts"})
+    Args:
+        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
+    """
 
-    class_weights: Literal["none", "balanced"]
-    """`balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
-    augmentation adds."""
+    def metrics(self) -> nn.Module:
+        """Those of the classes that the data or the checkpoint names."""
+        return ClassificationMetrics(self._checked_names())
 
-    _weight: Tensor | None = None
-
-    def metrics(self) -> ClassificationMetrics:
-        """Of the classes that the data or the checkpoint names."""
-        self._check_classes()
-        return ClassificationMetrics(self.names)
-
-    def _check_classes(self) -> None:
+    def _checked_names(self) -> list[str]:
         if len(self.names) < 2:
             raise UserError(f"data.label_names: {self.names} are too few, expected 2 or more classes")
+        return self.names
 
     def read(
         self,
@@ -81,7 +73,7 @@ class Classifier(TaskModule):
         return row["text"], self.names[label]
 
     def varied(
-        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: VariesTexts, seed: int
     ) -> tuple[datasets.Dataset, list[Label]]:
         """Column `text`, see `split_words`; a variant has its row's label."""
         words, separators = zip(*map(split_words, rows["text"][:]), strict=True) if len(rows) else ((), ())
@@ -94,9 +86,24 @@ class Classifier(TaskModule):
         """Which words of a text stay in its variants."""
         return [False] * len(words)
 
-    @abstractmethod
-    def logits(self, batch: Batch) -> Tensor:
-        """[b, C], in the precision of the forward pass."""
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """`text`, `label` and `probabilities` (name → share)."""
+        probabilities = output["probabilities"]
+        shares = {name: round(float(p), 6) for name, p in zip(self.names, probabilities, strict=True)}
+        return {"text": row["text"], "label": self.names[int(probabilities.argmax())], "probabilities": shares}
+
+
+class Classifier(TaskModule):
+    """Steps of classification, whatever the model; it goes before the model's class."""
+
+    offers = frozenset({"head_inputs"})
+    augmentable = frozenset({"texts"})
+
+    class_weights: Literal["none", "balanced"]
+    """`balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
+    augmentation adds."""
+
+    _weight: Tensor | None = None
 
     def on_train_start(self) -> None:
         """Class weights from the labels bought so far; a class without a label has weight 0."""
@@ -112,83 +119,49 @@ class Classifier(TaskModule):
         """Cross-entropy of the labeled rows in float32."""
         return F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight)
 
-    def evaluate(self, batch: Batch, metrics: ClassificationMetrics) -> Tensor:
+    def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy without class weights."""
-        logits = self.logits(batch).float()
-        metrics.update(logits.softmax(-1), batch["labels"])
         return F.cross_entropy(logits, batch["labels"])
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes."""
+        return logits.softmax(-1)
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         """`probabilities` float32 [b, C]."""
-        return {"probabilities": self.logits(batch).float().softmax(-1)}
-
-    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        """`text`, `label` and `probabilities` (name → share)."""
-        probabilities = output["probabilities"]
-        shares = {name: round(float(p), 6) for name, p in zip(self.names, probabilities, strict=True)}
-        return {"text": row["text"], "label": self.names[int(probabilities.argmax())], "probabilities": shares}
+        return {"probabilities": self.predicted(self.logits(batch).float())}
 
 
-class TextClassification(Classifier, TransformerTask):
+class TextClassification(Classifier, TransformerModule):
     """Fine-tune a pretrained model with a classification head, all weights, multi-class.
 
     Args:
         pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
-        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
-        max_length: texts are cut at so many tokens.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
+        max_length: texts are cut at so many tokens, special ones included.
         class_weights: `balanced` weighs each class's loss by 1 / its frequency among the labels bought so far; not what
             augmentation adds to it.
-        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
-        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head; None: all weights.
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
+        **options: see `TransformerModule`.
     """
 
     auto_class = AutoModelForSequenceClassification
     offers = Classifier.offers | {"mutual_information"}
     augmentable = frozenset({"labels", "complementary", "contrastive", "features", "texts", "parts"})
 
+    task_class: ClassVar[type[EncoderTask]] = ClassificationTask
+    """What it learns, built of the checkpoint and the length."""
+
     def __init__(
         self,
         pretrained: str = MINILM,
-        label_names: list[str] | None = None,
         max_length: int = 128,
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
         class_weights: Literal["none", "balanced"] = "none",
-        mc_samples: int = 10,
-        compile: bool = False,
-        lora: LoRA | None = None,
-        fine_tuning: FineTuning | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            pretrained,
-            label_names,
-            max_length,
-            optimizer,
-            lr_scheduler,
-            warmup,
-            mc_samples=mc_samples,
-            compile=compile,
-            lora=lora,
-            fine_tuning=fine_tuning,
-        )
+        super().__init__(self.task_class(pretrained, max_length), **options)
         self.class_weights = class_weights
 
     def _config(self) -> dict[str, Any]:
         return named_outputs(self.names)
-
-    def encode(self, table: datasets.Dataset) -> EncodedTable:
-        """Token ids, in an Arrow file."""
-        return tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-
-    def logits(self, batch: Batch) -> Tensor:
-        """[b, C], in the precision of the forward pass."""
-        return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
 
     def on_train_start(self) -> None:
         """Class weights, and a new beginning of the augmentation."""
@@ -242,30 +215,3 @@ class TextClassification(Classifier, TransformerTask):
         with self._recording() as seen:
             logits = self.logits(batch).float()
         return View(self._read_by_head(seen["head_inputs"], batch), logits)
-
-    def certainty(self, logits: Tensor) -> dict[str, Tensor]:
-        """The signals that logits, float32 [b, C], tell by themselves."""
-        return {"probabilities": logits.softmax(-1)}
-
-    def embedding(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """What rows are compared by, float32 [b, d] of unit length, of last hidden states [b, t, h]."""
-        return sentence_embedding(hidden, batch)
-
-    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
-        """One forward pass; `mutual_information` adds `mc_samples` passes with dropout."""
-        with self._recording() as seen:
-            found = self.certainty(self.logits(batch).float())
-        found["embeddings"] = self.embedding(seen["hidden"], batch).half()
-        if "head_inputs" in needs:
-            found["head_inputs"] = self._read_by_head(seen["head_inputs"], batch).half()
-        if "mutual_information" in needs:
-            found["mutual_information"] = self._mutual_information(lambda: self.logits(batch))
-        return found
-
-    def _read_by_head(self, states: Tensor, batch: Batch) -> Tensor:
-        """[b, h]; of a decoder's [b, t, h] those of the last token that is none of padding, as transformers has it."""
-        if states.ndim == 2:
-            return states
-        written = (batch["input_ids"] != self.tokenizer.pad_token_id).int()
-        places = torch.arange(written.shape[1], device=written.device)
-        return states[torch.arange(len(states), device=states.device), (written * places).argmax(1)]

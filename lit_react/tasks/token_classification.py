@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import numpy as np
@@ -19,23 +20,19 @@ from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBas
 from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, mean_embedding
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder
 from lit_react.data.tables import Source, Split
+from lit_react.data.task import VariesTexts
 from lit_react.data.words import WordTable, tokenize_words
+from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
 from lit_react.tasks.entity_metrics import EntityF1
-from lit_react.tasks.fine_tuning import FineTuning
-from lit_react.tasks.lora import LoRA
-from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.pretrained import load_tokenizer
+from lit_react.tasks.pretrained import MINILM, load_tokenizer, output_names
 from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
-from lit_react.tasks.transformer import MINILM, TransformerTask, named_outputs
-
-if TYPE_CHECKING:
-    from lit_react.augmentation.texts import TextAugmentation
+from lit_react.tasks.transformer import TransformerModule, named_outputs
 
 
-class EntityMetrics(nn.Module):
+class EntityMetrics(EntityF1):
     """`EntityF1` over padded batches: its scalars, and the F1 of each type beside them.
 
     Args:
@@ -43,83 +40,37 @@ class EntityMetrics(nn.Module):
     """
 
     def __init__(self, types: list[str]) -> None:
-        super().__init__()
-        self.types, self.entities = types, EntityF1(tag_names(types))
+        super().__init__(tag_names(types))
+        self.labels = types
 
-    def update(self, predicted: Tensor, gold: Tensor, num_words: Tensor) -> None:
+    def update(self, predicted: Tensor, gold: Tensor, num_words: Tensor) -> None:  # type: ignore[override]
         """Add a batch: tag ids int64 [b, w], predicted and gold; the first `num_words` (int64 [b]) of a row count."""
-        self.entities.update(_lists(predicted, num_words), _lists(gold, num_words))
+        super().update(_lists(predicted, num_words), _lists(gold, num_words))
 
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
         """`f1`, `precision`, `recall`, `macro_f1`; and `per_type_f1` of the types that occur."""
-        return self.entities.compute(), {"labels": self.types, "per_type_f1": self.entities.per_type_f1()}
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        self.entities.reset()
+        return super().compute(), {"labels": self.labels, "per_type_f1": self._by_type()}
 
 
-class TokenClassification(TransformerTask):
-    """Fine-tune a pretrained model to tag the words of sentences with entities of K types, all weights.
+@dataclass(frozen=True)
+class EntityTask(EncoderTask):
+    """Sentences whose words have BIO tags of entities of K types.
 
     Rows have `tokens`, a list of words (data.text_column), and `ner_tags`, a BIO tag for each (data.label_column). A
-    label is a list of tag ids, one for each word: 0 is O, 2k + 1 and 2k + 2 are B and I of type k. The tag of a word
-    is that of its first piece; a word that `max_length` cut off, or that the tokenizer leaves nothing of, is O, so
-    that its entity is missed. Tags are predicted each for itself: there is no CRF layer (pytorch-crf and TorchCRF have
-    had no release since 2019 and 2020) and no search for a valid sequence; an I that continues nothing begins an
-    entity, in the metric as in transformers' pipeline.
-
-    A label costs the number of words by default, so a budget is in words; `ConstantCost` counts sentences.
+    label is a list of tag ids, one for each word: 0 is O, 2k + 1 and 2k + 2 are B and I of type k. A label costs the
+    number of words by default, so a budget is in words; `ConstantCost` counts sentences.
 
     Args:
-        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package; with
-            a fast tokenizer.
-        label_names: the entity types; set from the data. None: those of the checkpoint (`predict`).
-        max_length: sentences are cut at so many tokens.
         separator: between the words, where people (and the encoder, for the first labels) read a text; "" for Chinese.
-        optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: `linear`, `cosine`, `constant_with_warmup`, or `plateau` (driven by the validation metric).
-        warmup: share of the steps in which the learning rate rises from 0.
-        mc_samples: forward passes with dropout for BALD's mutual information, where a strategy needs it.
-        compile: compile the transformer with `torch.compile` (worth it on GPUs, with large pools).
-        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`).
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
+        pretrained: see `EncoderTask`, as `max_length`; with a fast tokenizer.
+        label_names: the entity types; None: those of the checkpoint.
     """
 
-    auto_class = AutoModelForTokenClassification
     text_column, label_column, inputs = "tokens", "ner_tags", ("text", "tokens")
     shown = ("f1", "recall")
-    offers = frozenset({"head_inputs", "mutual_information", "token_entropy", "entity_entropy"})
-    augmentable = frozenset({"texts"})
     default_cost = TokenCost()
 
-    def __init__(
-        self,
-        pretrained: str = MINILM,
-        label_names: list[str] | None = None,
-        max_length: int = 128,
-        separator: str = " ",
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
-        mc_samples: int = 10,
-        compile: bool = False,
-        lora: LoRA | None = None,
-        fine_tuning: FineTuning | None = None,
-    ) -> None:
-        super().__init__(
-            pretrained,
-            label_names,
-            max_length,
-            optimizer,
-            lr_scheduler,
-            warmup,
-            mc_samples,
-            compile,
-            lora,
-            fine_tuning,
-        )
-        self.separator = separator
+    separator: str = " "
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -134,19 +85,16 @@ class TokenClassification(TransformerTask):
         """The entity types, from the data or else from the checkpoint."""
         if self.label_names is not None:
             return self.label_names
-        tags = super().names
+        tags = output_names(self.pretrained)
         if not all(BIO.fullmatch(tag) for tag in tags):
             raise UserError(
                 f"model.pretrained: {self.pretrained!r} was not trained for BIO tags; give data.label_names"
             )
         return types_of(tags)
 
-    def metrics(self) -> EntityMetrics:
-        """Of the types that the data or the checkpoint names."""
+    def metrics(self) -> nn.Module:
+        """Those of the types that the data or the checkpoint names."""
         return EntityMetrics(self.names)
-
-    def _config(self) -> dict[str, Any]:
-        return named_outputs(tag_names(self.names))
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
@@ -175,10 +123,6 @@ class TokenClassification(TransformerTask):
         counts = Counter(self.names.index(entity["label"]) for entity in entities_of(label, self.names))
         return max(sorted(counts), key=lambda kind: counts[kind], default=len(self.names))
 
-    def question(self, row: dict[str, Any]) -> dict[str, Any]:
-        """`text`, `tokens` and the types; the answer is a list of `{"start": 0, "end": 2, "label": "PER"}`."""
-        return {"text": row["text"], "tokens": row["tokens"], "labels": self.names}
-
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """Tag ids of spans or BIO tags, see `tags_of`."""
         return tags_of(answer, len(row["tokens"]), self.names)
@@ -191,7 +135,7 @@ class TokenClassification(TransformerTask):
         return row["text"], shown or "no entity"
 
     def varied(
-        self, rows: datasets.Dataset, labels: Sequence[Label], texts: TextAugmentation, seed: int
+        self, rows: datasets.Dataset, labels: Sequence[Label], texts: VariesTexts, seed: int
     ) -> tuple[datasets.Dataset, list[Label]]:
         """Columns `text` and `tokens`; words of entities stay, every other word brings its O along."""
         variants = texts.vary(rows["tokens"][:], [_kept(label) for label in labels], seed)
@@ -203,24 +147,57 @@ class TokenClassification(TransformerTask):
         tags = [[label[source] for source in one.sources] for label, one in zip(labels, variants, strict=True)]
         return datasets.Dataset.from_dict(columns, features=features), tags
 
-    # ---- the model ------------------------------------------------------------------------------------------
+    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """Text, tokens, the entities as people answer them, and the geometric mean of their tags' probabilities."""
+        label = entities_of(output["tags"], self.names)
+        probability = float(output["probability"])
+        return {"text": row["text"], "tokens": row["tokens"], "label": label, "probability": probability}
 
-    def logits(self, batch: Batch) -> Tensor:
-        """[b, t, 2K + 1], in the precision of the forward pass."""
-        return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy of the words, in float32."""
-        return self._cross_entropy(self.logits(batch).float(), batch)
+class TokenClassification(TransformerModule):
+    """Fine-tune a pretrained model to tag the words of sentences with entities of K types, all weights.
+
+    For rows, labels and their cost, see `EntityTask`. The tag of a word is that of its first piece; a word that
+    `max_length` cut off, or that the tokenizer leaves nothing of, is O, so that its entity is missed. Tags are
+    predicted each for itself: there is no CRF layer (pytorch-crf and TorchCRF have had no release since 2019 and 2020)
+    and no search for a valid sequence; an I that continues nothing begins an entity, in the metric as in transformers'
+    pipeline.
+
+    Args:
+        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package; with
+            a fast tokenizer.
+        max_length: sentences are cut at so many tokens.
+        separator: between the words, where people (and the encoder, for the first labels) read a text; "" for Chinese.
+        optimizer: builds the optimiser from the parameters, anew in each round.
+        **options: see `TransformerModule`.
+    """
+
+    auto_class = AutoModelForTokenClassification
+    offers = frozenset({"head_inputs", "mutual_information", "token_entropy", "entity_entropy"})
+    augmentable = frozenset({"texts"})
+    task: EntityTask
+
+    def __init__(
+        self,
+        pretrained: str = MINILM,
+        max_length: int = 128,
+        separator: str = " ",
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=5e-5, weight_decay=0.01, fused=True),
+        **options: Any,
+    ) -> None:
+        super().__init__(EntityTask(pretrained, max_length, separator), optimizer=optimizer, **options)
+
+    def _config(self) -> dict[str, Any]:
+        return named_outputs(tag_names(self.names))
 
     def evaluate(self, batch: Batch, metrics: EntityMetrics) -> Tensor:
         """Mean cross-entropy of the words."""
         logits = self.logits(batch).float()
         metrics.update(_tags(logits, batch), batch["labels"], batch["num_words"])
-        return self._cross_entropy(logits, batch)
+        return self.criterion(logits, batch)
 
-    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean over the words that have a token; 0 where none has."""
+    def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy, the mean over the words that have a token; 0 where none has."""
         words = batch["word_ids"]
         tags = batch["labels"].gather(1, words.clamp(min=0)).masked_fill(words < 0, -100)
         total = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), reduction="sum")
@@ -232,12 +209,6 @@ class TokenClassification(TransformerTask):
         confidence = sentence_signals(logits.softmax(-1), batch["word_ids"] >= 0, frozenset())["max_probability"]
         return {"tags": _lists(_tags(logits, batch), batch["num_words"]), "probability": confidence}
 
-    def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-        """Text, tokens, the entities as people answer them, and the geometric mean of their tags' probabilities."""
-        label = entities_of(output["tags"], self.names)
-        probability = float(output["probability"])
-        return {"text": row["text"], "tokens": row["tokens"], "label": label, "probability": probability}
-
     def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
         """See `sentence_signals`; one forward pass, to which `mutual_information` adds `mc_samples` with dropout.
 
@@ -248,7 +219,7 @@ class TokenClassification(TransformerTask):
             tags = self.logits(batch).float().softmax(-1)
         words = batch["word_ids"] >= 0
         found = sentence_signals(tags, words, needs)
-        found["embeddings"] = mean_embedding(seen["hidden"], batch["attention_mask"]).half()
+        found["embeddings"] = self.embedding(seen["hidden"], batch).half()
         if "head_inputs" in needs:
             weights = ((1 - tags[..., 0]).clamp(min=1e-6) * words).unsqueeze(-1)
             mean = (seen["head_inputs"].float() * weights).sum(1) / weights.sum(1).clamp(min=1e-6)

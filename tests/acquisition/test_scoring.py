@@ -21,9 +21,9 @@ def data(news_csv, tiny_bert_without_dropout):
 
 
 @pytest.fixture
-def module(data):
+def module(data, tiny_bert_without_dropout):
     torch.manual_seed(0)
-    module = data.task.fresh()
+    module = TextClassification(tiny_bert_without_dropout).fresh(data.task)
     module.configure_model()
     return module.train()
 
@@ -38,7 +38,7 @@ def one_by_one(module, data):
     """Probabilities and embeddings, text by text, with nothing but the tokenizer and the model."""
     probabilities, embeddings = [], []
     for text in data.splits.pool["text"][:]:
-        tokens = module.tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
+        tokens = module.task.tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
         outputs = module.model.eval()(**tokens, output_hidden_states=True)
         probabilities.append(outputs.logits[0].softmax(-1))
         mean = outputs.hidden_states[-1][0].mean(0)
@@ -112,7 +112,7 @@ class Tagging(TextClassification):
 
 
 def test_signals_that_are_no_field_are_scores_of_the_unlabeled_rows(data, trainer, tiny_bert):
-    module = Tagging(tiny_bert, data.class_names, max_length=24)
+    module = Tagging(tiny_bert).fresh(data.task)
     module.configure_model()
     signals = score_pool(trainer, module, data.pool, 5, frozenset({"token_entropy", "head_inputs"}))
     assert set(signals.scores) == {"token_entropy", "margin"}
@@ -140,11 +140,11 @@ def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
 def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
     probe_data = PoolDataModule(data.source, pool_size=23, validation_size=10, test_size=0)
     probe = LinearProbe(tiny_bert, max_length=24)
-    connect(probe_data, probe)
+    probe = probe.fresh(connect(probe_data, probe).task)
     probe.configure_model()
     torch.nn.init.normal_(probe.head.weight)
     found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), np.arange(len(probe_data.pool)), HEAD)
-    features = np.asarray(probe.embed(probe_data.splits.pool))
+    features = np.asarray(probe.task.embed(probe_data.splits.pool))
     logits = features @ probe.head.weight.detach().numpy().T
     expected = torch.from_numpy(logits).softmax(-1).numpy()
     assert np.allclose(found["probabilities"], expected, atol=1e-5)

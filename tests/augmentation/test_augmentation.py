@@ -28,7 +28,7 @@ from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
 def data(news_csv: Path, tiny_bert: str) -> PoolDataModule:
     """Six labeled rows of the pool, twenty validation rows."""
     module = PoolDataModule(str(news_csv), validation_size=20, test_size=30)
-    module.connect(TextClassification(tiny_bert, max_length=16))
+    module.connect(TextClassification(tiny_bert, max_length=16).task)
     module.reveal("pool", {row: row // 2 % 2 for row in range(0, 12, 2)})
     module.reveal("validation", {row: int(row < 10) for row in range(20)})
     return module

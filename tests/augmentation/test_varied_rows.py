@@ -20,6 +20,8 @@ from lit_react.tasks import (
     TokenClassification,
 )
 from lit_react.tasks.entities import entities_of
+from lit_react.tasks.multi_label import MultiLabelTask
+from lit_react.tasks.token_classification import EntityTask
 
 TYPES = ["PER", "LOC"]
 SENTENCES = st.lists(
@@ -58,7 +60,7 @@ def texts(*rows: str) -> datasets.Dataset:
 @settings(max_examples=20, deadline=None)
 def test_entities_are_the_same_before_and_after(parts, rows, seed) -> None:
     words, tags = [[w for w, _ in row] for row in rows], [[t for _, t in row] for row in rows]
-    task = TokenClassification(label_names=TYPES)
+    task = EntityTask(label_names=TYPES)
     for part in parts:
         table, labels = task.varied(sentences(words), tags, part, seed)
         assert table["text"][:] == [" ".join(row) for row in table["tokens"][:]]
@@ -76,12 +78,12 @@ def named(words: list[str], tags: list[int]) -> list[tuple[str, list[str]]]:
 
 def test_words_that_are_no_entity_do_vary() -> None:
     words, tags = [[*"abcdefgh"]], [[0, 0, 1, 2, 0, 0, 0, 0]]
-    seen = {tuple(TokenClassification().varied(sentences(words), tags, WILD, seed)[1][0]) for seed in range(20)}
+    seen = {tuple(TokenClassification().task.varied(sentences(words), tags, WILD, seed)[1][0]) for seed in range(20)}
     assert len(seen) > 3
 
 
 def test_chinese_sentences_are_joined_without_spaces() -> None:
-    task = TokenClassification(separator="")
+    task = EntityTask(separator="")
     table, labels = task.varied(sentences([list("我去北京了")], ""), [[0, 0, 3, 4, 0]], WordSwap(1.0), 0)
     assert sorted(table["text"][0]) == sorted("我去北京了")
     assert "北京" in table["text"][0]
@@ -91,7 +93,7 @@ def test_chinese_sentences_are_joined_without_spaces() -> None:
 @pytest.mark.parametrize("task", [TextClassification, LinearProbe])
 def test_texts_keep_their_class(task) -> None:
     rows = texts("the cat sat on the mat", "我喜欢这部电影", "", "one")
-    table, labels = task().varied(rows, [2, 0, 1, 1], WordSwap(1.0), 0)
+    table, labels = task().task.varied(rows, [2, 0, 1, 1], WordSwap(1.0), 0)
     assert table.column_names == ["text"]
     assert labels == [2, 0, 1, 1]
     spaced, unspaced, *others = table["text"][:]
@@ -103,22 +105,22 @@ def test_texts_keep_their_class(task) -> None:
 
 
 def test_sets_of_labels_stay(tiny_bert) -> None:
-    task = MultiLabelClassification(pretrained=tiny_bert, label_names=["a", "b"])
+    task = MultiLabelTask(pretrained=tiny_bert, label_names=["a", "b"])
     table, labels = task.varied(texts("the cat sat", "a dog"), [[0, 1], []], WILD, 0)
     assert labels == [[0, 1], []]
     assert len(task.encode(table)) == 2
 
 
 def test_variants_are_encoded_as_rows_are(tiny_bert) -> None:
-    task = TokenClassification(pretrained=tiny_bert, label_names=TYPES)
+    task = EntityTask(pretrained=tiny_bert, label_names=TYPES)
     table, labels = task.varied(sentences([["anna", "ran", "to", "rome"], []]), [[1, 0, 0, 3], []], WILD, 0)
     batch = task.encode(table).batch([0, 1], labels)
     assert batch["num_words"].tolist() == [len(labels[0]), 0]
 
 
 def test_no_rows_have_no_variants() -> None:
-    assert TextClassification().varied(texts(), [], WILD, 0)[1] == []
-    assert TokenClassification().varied(sentences([]), [], WILD, 0)[1] == []
+    assert TextClassification().task.varied(texts(), [], WILD, 0)[1] == []
+    assert TokenClassification().task.varied(sentences([]), [], WILD, 0)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -131,14 +133,14 @@ def test_no_rows_have_no_variants() -> None:
 )
 def test_mentions_and_markers_stay(text) -> None:
     for seed in range(30):
-        table, _ = RelationExtraction().varied(texts(text), [0], WILD, seed)
+        table, _ = RelationExtraction().task.varied(texts(text), [0], WILD, seed)
         assert mentions(table["text"][0]) == mentions(text)
 
 
 def test_a_task_without_variants_says_so() -> None:
     assert "texts" not in QuestionAnswering.augmentable
-    with pytest.raises(UserError, match=r"augmentation\.texts: QuestionAnswering has none"):
-        QuestionAnswering().varied(texts("a"), [None], WILD, 0)
+    with pytest.raises(UserError, match=r"augmentation\.texts: QuestionTask has none"):
+        QuestionAnswering().task.varied(texts("a"), [None], WILD, 0)
 
 
 @pytest.mark.parametrize("task", [TextClassification, LinearProbe, MultiLabelClassification, TokenClassification])

@@ -12,6 +12,7 @@ from lit_react.annotation.costs import ConstantCost, TokenCost
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.tasks import LinearProbe, TextClassification
+from lit_react.tasks.text_classification import ClassificationTask
 
 HEADER = ["text", "label"]
 
@@ -176,7 +177,7 @@ def test_costs_of_tokens_are_those_of_the_encoded_texts(make):
 
 def test_costs_are_the_tasks_where_the_user_names_none(make, monkeypatch):
     assert set(make().pool.costs) == {1.0}
-    monkeypatch.setattr(TextClassification, "default_cost", TokenCost(2))
+    monkeypatch.setattr(ClassificationTask, "default_cost", TokenCost(2))
     data = make()
     assert np.array_equal(data.pool.costs, 2.0 * data.pool.table.lengths)
     assert np.array_equal(make(cost=ConstantCost(3)).pool.costs, np.full(len(data.pool), 3.0))

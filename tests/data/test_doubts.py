@@ -52,9 +52,9 @@ def test_texts_that_fill_what_the_model_reads_are_counted(tiny_bert, tmp_path, m
     monkeypatch.setenv("LIT_REACT_CACHE", str(tmp_path))
     texts = of("how", "how far is it " * 5, "who")
     module = TextClassification(str(tiny_bert), max_length=8)
-    assert module.doubts(module.encode(of("how", "who"))) == []
-    [line] = module.doubts(module.encode(texts))
+    assert module.task.warnings(module.task.encode(of("how", "who"))) == []
+    [line] = module.task.warnings(module.task.encode(texts))
     assert line.startswith("1 of 3 texts of the pool fill model.max_length, 8 tokens")
     windows = QuestionAnswering(str(tiny_bert), max_length=20, max_question_length=4, stride=4)
     questions = datasets.Dataset.from_dict({"text": ["who"], "context": ["how far is it " * 20]})
-    assert windows.doubts(windows.encode(questions)) == []
+    assert windows.task.warnings(windows.task.encode(questions)) == []

@@ -67,7 +67,7 @@ def test_no_context_is_in_two_splits(tmp_path_factory, sizes, test_size, validat
     data = PoolDataModule(
         str(path), test_size=test_size, validation_size=validation_size, pool_size=pool_size, split_seed=seed
     )
-    data.connect(QuestionAnswering())
+    data.connect(QuestionAnswering().task)
     if sum(sizes) < test_size + validation_size + 11:  # a group too many for each may leave no pool
         return
     splits = data.splits
@@ -79,4 +79,4 @@ def test_no_context_is_in_two_splits(tmp_path_factory, sizes, test_size, validat
 
 def test_questions_about_one_context_are_a_group():
     table = datasets.Dataset.from_dict({"context": ["b", "a", "b", "c", "a"]})
-    assert QuestionAnswering().groups(table).tolist() == [0, 1, 0, 2, 1]
+    assert QuestionAnswering().task.groups(table).tolist() == [0, 1, 0, 2, 1]

@@ -12,7 +12,7 @@ def read(tmp_path: Path, rows: list[dict], task=Translation, part="pool", **colu
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     tables = {"pool": read_table(path), part: read_table(path)}
-    return getattr(task("nowhere").read(tables, **columns), part)
+    return getattr(task("nowhere").task.read(tables, **columns), part)
 
 
 def test_a_target_is_a_text_and_an_empty_one_is_unknown(tmp_path) -> None:
@@ -58,5 +58,5 @@ def test_wrong_rows_are_named(tmp_path, rows, message) -> None:
 
 
 def test_names_of_classes_are_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"data.label_names: a label of Translation is a text"):
+    with pytest.raises(UserError, match=r"data.label_names: a label of this task is a text"):
         read(tmp_path, [{"source": "a"}], label_names=["yes"])

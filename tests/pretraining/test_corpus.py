@@ -99,7 +99,7 @@ def test_sentences_of_a_byte_level_tokenizer_keep_their_space(tmp_path) -> None:
 
 def test_neither_test_nor_validation_rows_of_a_fit_are_read(news_csv) -> None:
     data = PoolDataModule(str(news_csv), validation_size=20, test_size=30, split_seed=3)
-    data.connect(TextClassification())
+    data.connect(TextClassification().task)
     fit = data.splits
     train, held_out = Texts(str(news_csv), test_size=30, validation_size=20, split_seed=3, held_out=10).load()
     read = set(train["text"][:]) | set(held_out["text"][:])
@@ -116,7 +116,7 @@ def test_no_context_that_a_fit_tests_on_is_read(tmp_path) -> None:
     lines = [json.dumps(row | {"answers": answer}) for row, answer in zip(rows, answers, strict=True)]
     source.write_text("\n".join(lines))
     data = PoolDataModule(str(source), validation_size=20, test_size=30)
-    data.connect(QuestionAnswering())
+    data.connect(QuestionAnswering().task)
     sizes = {"test_size": 30, "validation_size": 20, "held_out": 4}
     parts = Texts(str(source), text_column="context", group_column="context", **sizes).load()
     read = {text for part in parts for text in part["text"][:]}

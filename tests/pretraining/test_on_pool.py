@@ -26,8 +26,7 @@ from lit_react.pretraining.corpus import each_once
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.pretraining.options import Objective, Training
-from lit_react.tasks import LinearProbe, QuestionAnswering, RelationExtraction, TextClassification
-from lit_react.tasks.transformer import PretrainedTask
+from lit_react.tasks import LinearProbe, QuestionAnswering, RelationExtraction, TaskModule, TextClassification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TRAINING = {"steps": 6, "batch_size": 8, "learning_rate": 2e-3, "validations": 3, "precision": "32-true"}
@@ -138,7 +137,7 @@ def test_the_pool_is_read_and_validation_and_test_texts_are_not(tmp_path, news_c
     for name, path in (("gold", news_csv), ("tainted", tmp_path / "tainted.csv")):
         task = TextClassification(tiny_bert, max_length=16)
         data = data_of(path, task)
-        options().run(tmp_path / name, task, data.splits.pool, seed=0)
+        task = options().run(tmp_path / name, data.task, data.splits.pool, seed=0)
         assert sorted(read[-1]) == sorted(data.splits.pool["text"][:])
         assert not set(read[-1]) & {*data.splits.test["text"][:], *data.validation_split["text"][:]}
         assert task.pretrained == str(tmp_path / name / "model")
@@ -154,35 +153,33 @@ def test_a_frozen_encoder_is_the_pretrained_one(whole, tmp_path, news_csv, tiny_
     task = LinearProbe(tiny_bert, max_length=16)
     data = data_of(news_csv, task)
     before = np.array(data.pool.table.features)
-    task.start_from(str(tmp_path / "run" / "pretrained" / "model"))
-    data.connect(task)
+    data.connect(task.task.start_from(str(tmp_path / "run" / "pretrained" / "model")))
     assert not np.allclose(data.pool.table.features, before), "texts are embedded again"
 
 
 def test_other_processes_wait_for_the_first_one(whole, tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
     monkeypatch.setattr(on_pool, "is_first_process", lambda: False)
     monkeypatch.setattr(on_pool, "learn", lambda *_: pytest.fail("not its turn"))
-    task = TextClassification(tiny_bert, max_length=16)
-    pool = data_of(news_csv, task).splits.pool
-    waits = threading.Thread(target=options().run, args=(tmp_path / "run", task, pool, 0))
+    data, found = data_of(news_csv, TextClassification(tiny_bert, max_length=16)), []
+    waits = threading.Thread(
+        target=lambda: found.append(options().run(tmp_path / "run", data.task, data.splits.pool, 0))
+    )
     waits.start()
     time.sleep(0.5)
     assert waits.is_alive()
-    assert task.pretrained == tiny_bert
     shutil.copytree(whole[0] / "pretrained", tmp_path / "run")
     waits.join(30)
-    assert task.pretrained == str(tmp_path / "run" / "model")
+    assert found[0].pretrained == str(tmp_path / "run" / "model")
 
 
 def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
     monkeypatch.setattr(processes, "BEAT", 0.05)
     monkeypatch.setattr(processes, "PATIENCE", 1.0)
-    tasks = [TextClassification(tiny_bert, max_length=16) for _ in range(2)]
-    pool, ended = data_of(news_csv, tasks[0]).splits.pool, []
+    data, ended = data_of(news_csv, TextClassification(tiny_bert, max_length=16)), []
 
     def other() -> None:
         try:
-            options().run(tmp_path / "run", tasks[1], pool, seed=0)
+            options().run(tmp_path / "run", data.task, data.splits.pool, seed=0)
         except UserError as error:
             ended.append(str(error))
 
@@ -197,7 +194,7 @@ def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_b
     monkeypatch.setattr(on_pool, "learn", fails)
     waits.start()
     with pytest.raises(OSError, match="no space"):
-        options().run(tmp_path / "run", tasks[0], pool, seed=0)
+        options().run(tmp_path / "run", data.task, data.splits.pool, seed=0)
     waits.join(30)
     assert ended == ["pretraining: the first process has ended before it was done, see what it said"]
     assert not list((tmp_path / "run").iterdir())
@@ -214,9 +211,9 @@ def test_what_cannot_be_pretrained_is_told_before_anything_is_written(tmp_path, 
         assert not (tmp_path / "run").exists()
 
 
-def read_by(task: PretrainedTask, rows: dict[str, list[Any]]) -> list[str]:
+def read_by(module: TaskModule, rows: dict[str, list[Any]]) -> list[str]:
     split = Split(datasets.Dataset.from_dict(rows).data.table, "rows.jsonl")
-    return sorted(each_once(task.running_text(task.read({"pool": split}).pool))["text"])
+    return sorted(each_once(module.task.running_text(module.task.read({"pool": split}).pool))["text"])
 
 
 def test_of_marked_pairs_the_sentence_is_read_and_of_questions_each_context_once(tiny_bert) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny import named
 from transformers import AutoTokenizer
 
 from lit_react.tasks import TextClassification
@@ -9,8 +10,8 @@ from lit_react.tasks import TextClassification
 
 @pytest.fixture
 def make(tiny_bert):
-    def make(pretrained=tiny_bert, **options):
-        return TextClassification(pretrained, **{"max_length": 16} | options)
+    def make(pretrained=tiny_bert, label_names=None):
+        return named(TextClassification(pretrained, max_length=16), label_names)
 
     return make
 
@@ -25,7 +26,7 @@ def trained_for(names, make, folder):
     """A checkpoint that was fitted to classes of these names."""
     model = ready(make(label_names=names)).model
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(make().pretrained).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(make().task.pretrained).save_pretrained(folder)
     return model.classifier.weight.detach()
 
 

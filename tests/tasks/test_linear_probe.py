@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from tiny import buy, documented_code
+from tiny import buy, documented_code, named
 from transformers import AutoModel
 
 from lit_react.data.datamodule import PoolDataModule
@@ -17,9 +17,14 @@ NAMES = ["business", "entertainment", "politics", "sports"]
 
 
 @pytest.fixture
-def data(news_csv, tiny_bert):
+def recipe(tiny_bert):
+    return named(LinearProbe(tiny_bert, max_length=16), NAMES)
+
+
+@pytest.fixture
+def data(news_csv, recipe):
     data = PoolDataModule(str(news_csv), validation_size=20, test_size=20, batch_size=8)
-    data.connect(LinearProbe(tiny_bert, NAMES, max_length=16))
+    data.connect(recipe.task)
     buy(data, "pool", range(60))
     buy(data, "validation", range(20))
     return data
@@ -47,7 +52,7 @@ def probabilities(module, data):
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 @pytest.mark.parametrize("l2", [0.05, 1.0])
 def test_a_fit_is_scikit_learns_logistic_regression_whatever_the_batch_size(data, tiny_bert, class_weights, l2):
-    module = LinearProbe(tiny_bert, NAMES, max_length=16, l2=l2, class_weights=class_weights)
+    module = LinearProbe(tiny_bert, max_length=16, l2=l2, class_weights=class_weights)
     trainer = fit(module, data)
     assert trainer.global_step == 1
     features, rows = np.asarray(data.pool.table.features), data.pool.labeled_rows
@@ -59,38 +64,38 @@ def test_a_fit_is_scikit_learns_logistic_regression_whatever_the_batch_size(data
 
 def test_a_class_without_labels_gets_no_weight_and_breaks_nothing(data, tiny_bert):
     data.pool.labels = {row: label for row, label in data.pool.labels.items() if label != 3}
-    module = LinearProbe(tiny_bert, NAMES, max_length=16, class_weights="balanced")
+    module = LinearProbe(tiny_bert, max_length=16, class_weights="balanced")
     fit(module, data)
     assert module._weight[3] == 0
     assert np.isfinite(probabilities(module, data)).all()
 
 
-def test_rounds_begin_at_zero_and_the_recipe_stays_empty(data):
-    first = data.task.fresh()
+def test_rounds_begin_at_zero_and_the_recipe_stays_empty(data, recipe):
+    first = recipe.fresh()
     fit(first, data)
-    second = data.task.fresh()
+    second = recipe.fresh()
     second.configure_model()
     assert first.head.weight.abs().sum() > 0
     assert second.head.weight.abs().sum() == 0
-    assert not hasattr(data.task, "head")
+    assert not hasattr(recipe, "head")
 
 
-def test_an_exported_probe_is_restored_and_finds_its_embeddings(data, tiny_bert, tmp_path):
-    module = data.task.fresh()
+def test_an_exported_probe_is_restored_and_finds_its_embeddings(data, recipe, tiny_bert, tmp_path):
+    module = recipe.fresh()
     fit(module, data)
     module.export(tmp_path)
     files = set(cache_folder().glob("embeddings-*"))
-    restored = LinearProbe(tiny_bert, None, max_length=16)
+    restored = LinearProbe(tiny_bert, max_length=16)
     restored.restore(tmp_path)
     assert restored.names == NAMES
-    table = restored.encode(data.splits.pool)
+    table = restored.task.encode(data.splits.pool)
     assert set(cache_folder().glob("embeddings-*")) == files, "the same encoder and texts"
     assert np.array_equal(table.features, data.pool.table.features)
     assert np.array_equal(probabilities(restored, data), probabilities(module, data))
 
 
-def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
-    module = data.task.fresh()
+def test_an_exported_probe_can_be_used_without_this_package(data, recipe, tmp_path):
+    module = recipe.fresh()
     fit(module, data)
     module.export(tmp_path)
     own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](data.row("pool", 7)["text"], 16)
@@ -100,14 +105,14 @@ def test_an_exported_probe_can_be_used_without_this_package(data, tmp_path):
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_exports_share_one_file_of_weights_where_they_can(links, data, tmp_path, monkeypatch):
+def test_exports_share_one_file_of_weights_where_they_can(links, data, recipe, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError("another file system")
 
     if not links:
         monkeypatch.setattr("os.link", refuse)
     for name in ("a", "b"):
-        module = data.task.fresh()
+        module = recipe.fresh()
         module.configure_model()
         module.export(tmp_path / name)
     first, second = (tmp_path / name / "encoder" / "model.safetensors" for name in ("a", "b"))
@@ -115,11 +120,11 @@ def test_exports_share_one_file_of_weights_where_they_can(links, data, tmp_path,
     for folder in cache_folder().glob("encoder-*"):
         shutil.rmtree(folder)
     AutoModel.from_pretrained(second.parent)  # does without the cache
-    data.task.fresh().restore(tmp_path / "a")
+    recipe.fresh().restore(tmp_path / "a")
 
 
 def test_the_line_search_evaluates_the_loss_that_is_logged(data, tiny_bert):
-    module = LinearProbe(tiny_bert, NAMES, max_length=16, class_weights="balanced")
+    module = LinearProbe(tiny_bert, max_length=16, class_weights="balanced")
     trainer = fit(module, data)
     batch = next(iter(data.train_dataloader()))
     with torch.no_grad():

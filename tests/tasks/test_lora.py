@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import PeftModel
 from task_cases.lora import build_llama, options
-from tiny import ACCELERATOR, QUIET
+from tiny import ACCELERATOR, QUIET, named
 from torch import nn
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -42,14 +42,13 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def make(case):
-    def make(lora: LoRA | None = None, **settings) -> TextClassification:
+    def make(lora: LoRA | None = None, label_names=("clothes", "food", "tools"), **settings) -> TextClassification:
         settings = {
             "pretrained": str(case[0] / "llama"),
-            "label_names": ["clothes", "food", "tools"],
             "max_length": 12,
             "optimizer": lambda p: torch.optim.AdamW(p, lr=1e-2),
         } | settings
-        return TextClassification(lora=lora, **settings)
+        return named(TextClassification(lora=lora, **settings), label_names and list(label_names))
 
     return make
 
@@ -57,7 +56,7 @@ def make(case):
 @pytest.fixture
 def data(case, make) -> PoolDataModule:
     data = PoolDataModule(str(case[0] / "orders.csv"), validation_size=24, test_size=24, batch_size=6)
-    data.connect(make())
+    data.connect(make().task)
     known = data.known_labels()
     for split in ("pool", "validation"):
         data.reveal(split, dict(enumerate(known[split][:24])))
@@ -205,14 +204,16 @@ def test_a_4bit_model_leaves_adapters_and_head_and_takes_them_again(make, data, 
     module.export(tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
     card = json.loads((tmp_path / "lit_react.json").read_text())
-    assert card["checkpoint"] == module.pretrained
+    assert card["checkpoint"] == module.task.pretrained
     assert "adapters" in card["weights"]
     restored = make(four_bits, label_names=None, pretrained=str(tmp_path))
     restored.restore(tmp_path)
     batch = data.pool.table.batch(range(5))
     with torch.no_grad():
         assert torch.equal(ready(restored).logits(batch), module.logits(batch))
-    plain = AutoModelForSequenceClassification.from_pretrained(module.pretrained, num_labels=3, dtype=torch.bfloat16)
+    plain = AutoModelForSequenceClassification.from_pretrained(
+        module.task.pretrained, num_labels=3, dtype=torch.bfloat16
+    )
     of_peft = PeftModel.from_pretrained(plain, str(tmp_path)).merge_and_unload()
     merged = LoRA(rank=2).exported(module.model)
     assert all(torch.allclose(p, q, atol=1e-2) for p, q in zip(of_peft.parameters(), merged.parameters(), strict=True))

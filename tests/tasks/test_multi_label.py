@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 from task_cases import multi_label as case
-from tiny import QUIET
+from tiny import QUIET, named
 from transformers import pipeline
 
 from lit_react.annotation.costs import ConstantCost
@@ -26,10 +26,10 @@ NAMES = sorted(case.PHRASES)
 
 @pytest.fixture
 def make(tiny_bert_without_dropout):
-    def make(**options):
+    def make(label_names=NAMES, **options):
         adamw = lambda parameters: torch.optim.AdamW(parameters, lr=3e-3)  # noqa: E731
-        options = {"label_names": NAMES, "max_length": 32, "optimizer": adamw} | options
-        return MultiLabelClassification(tiny_bert_without_dropout, **options)
+        options = {"max_length": 32, "optimizer": adamw} | options
+        return named(MultiLabelClassification(tiny_bert_without_dropout, **options), label_names)
 
     return make
 
@@ -44,7 +44,7 @@ def news(tmp_path):
 @pytest.fixture
 def data(make, news):
     data = PoolDataModule(str(news), validation_size=20, test_size=30, batch_size=8)
-    data.connect(make())
+    data.connect(make().task)
     known = data.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"][:40])))
     data.reveal("validation", dict(enumerate(known["validation"])))
@@ -120,23 +120,23 @@ def test_what_is_no_set_of_labels_is_refused(columns, options, message):
 
 def test_people_answer_with_names(make):
     module, row = make(separator=","), {"text": "x"}
-    assert module.parse(["sport", "economy", "sport"], row) == [0, 3]
-    assert (module.parse([], row), module.parse(",", row)) == ([], [])
-    assert module.parse("music, politics", row) == [1, 2]
-    assert module.question(row) == {"text": "x", "labels": NAMES}
-    assert [module.describe(row, label)[1] for label in ([0, 3], [])] == ["economy, sport", "(none)"]
+    assert module.task.parse(["sport", "economy", "sport"], row) == [0, 3]
+    assert (module.task.parse([], row), module.task.parse(",", row)) == ([], [])
+    assert module.task.parse("music, politics", row) == [1, 2]
+    assert module.task.question(row) == {"text": "x", "labels": NAMES}
+    assert [module.task.describe(row, label)[1] for label in ([0, 3], [])] == ["economy, sport", "(none)"]
     for answer, message in (
         (["weather"], "unknown label 'weather': expected some of economy, music, politics, sport"),
         (7, "7 is no list: expected one of some of economy"),
     ):
         with pytest.raises(ValueError, match=message):
-            module.parse(answer, row)
+            module.task.parse(answer, row)
 
 
 def test_a_text_costs_a_unit_for_each_label_that_is_judged(data, news, make):
     assert set(data.pool.costs) == {4.0}
     by_text = PoolDataModule(str(news), validation_size=20, test_size=30, cost=ConstantCost())
-    by_text.connect(make())
+    by_text.connect(make().task)
     assert set(by_text.pool.costs) == {1.0}
 
 
@@ -170,10 +170,10 @@ def test_metrics_equal_scikit_learns(rows, seed):
     assert list(tables["per_label_f1"].values()) == pytest.approx(list(each))
 
 
-def test_sets_of_a_batch_become_zeros_and_ones(make, data):
-    batch = data.pool.table.batch([0, 1, 2], [[1, 3], [], [0]])
-    assert make().targets(batch).tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
-    assert make().targets(data.pool.table.batch([0], [[]])).tolist() == [[0, 0, 0, 0]]
+def test_sets_of_a_batch_become_zeros_and_ones(data):
+    labels = data.pool.table.batch([0, 1, 2], [[1, 3], [], [0]])["labels"]
+    assert (labels.dtype, labels.tolist()) == (torch.int64, [[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
+    assert data.pool.table.batch([0], [[]])["labels"].tolist() == [[0, 0, 0, 0]]
 
 
 def test_the_loss_is_binary_cross_entropy_and_balanced_weighs_those_that_have_a_label(make, data):
@@ -203,7 +203,7 @@ def test_a_fit_learns_the_sets(make, data):
     batch = data.pool.table.batch(rows, [data.pool.labels[row] for row in rows])
     with torch.no_grad():
         predicted = module.outputs(batch)["probabilities"] > 0.5
-    assert torch.equal(predicted, module.targets(batch).bool())
+    assert torch.equal(predicted, batch["labels"].bool())
 
 
 # ---- signals
@@ -213,7 +213,7 @@ def test_a_fit_learns_the_sets(make, data):
 @given(rows=st.lists(st.lists(st.floats(-30, 30), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_what_is_told_of_a_set_is_in_its_range(rows):
     logits = torch.tensor(rows)
-    found = MultiLabelClassification(label_names=["a", "b", "c"]).certainty(logits)
+    found = MultiLabelClassification().certainty(logits)
     assert torch.allclose(found["probabilities"].sum(1), torch.ones(len(rows)), atol=1e-5)
     assert found["probabilities"].shape == (len(rows), 4)
     assert found["entropy"].min() >= 0
@@ -235,7 +235,7 @@ def test_signals_by_hand(make):
 
 
 def test_a_set_stands_in_for_its_lowest_id_and_the_empty_one_for_none(make):
-    assert [make().class_of(label) for label in ([2, 3], [0], [])] == [2, 0, 4]
+    assert [make().task.class_of(label) for label in ([2, 3], [0], [])] == [2, 0, 4]
 
 
 def test_mutual_information_is_the_sum_over_the_labels(make, tiny_bert, data):
@@ -243,7 +243,7 @@ def test_mutual_information_is_the_sum_over_the_labels(make, tiny_bert, data):
     batch = data.pool.table.batch(range(4))
     with torch.no_grad():
         certain = ready(make(mc_samples=3)).signals(batch, needs)
-        module = ready(MultiLabelClassification(tiny_bert, label_names=NAMES, mc_samples=4))
+        module = ready(named(MultiLabelClassification(tiny_bert, mc_samples=4), NAMES))
         torch.manual_seed(0)
         found = module.signals(batch, needs)["mutual_information"]
         torch.manual_seed(0)
@@ -265,7 +265,7 @@ def test_a_pipeline_gives_the_same_probabilities_and_predictions_read_as_data(ma
     table = data.splits.pool.select(range(5))
     with torch.no_grad():
         outputs = module.outputs(data.pool.table.batch(range(5)))
-    told = [module.prediction({"probabilities": outputs["probabilities"][i].numpy()}, table[i]) for i in range(5)]
+    told = [module.task.prediction({"probabilities": outputs["probabilities"][i].numpy()}, table[i]) for i in range(5)]
     for apply in ({"function_to_apply": "sigmoid"}, {}):
         classify = pipeline("text-classification", model=str(tmp_path), top_k=None, device="cpu", **apply)
         for answers, prediction in zip(classify(table["text"][:]), told, strict=True):

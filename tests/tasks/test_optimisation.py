@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from tiny import QUIET, buy, connect
+from tiny import QUIET, buy, connect, named
 
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.tasks import TextClassification
@@ -41,6 +41,7 @@ def test_gradients_are_clipped_whatever_the_optimiser(
             buy(data, split, range(20))
         options = QUIET | {"gradient_clip_val": clip} | precision()
         trainer = L.Trainer(max_steps=1, max_epochs=-1, enable_checkpointing=False, **options)
+        module = named(module, data.class_names)
         module.configure_model()
         before = torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
         trainer.fit(module, data)
@@ -106,3 +107,12 @@ def test_plateau_divides_the_rate_after_two_validations_without_gain(rates) -> N
 def test_before_a_plateau_the_rate_rises_too(rates) -> None:
     seen = rates(1e-6, "plateau", warmup=0.25, batch_size=6, epochs=4)  # four steps per epoch
     assert seen == pytest.approx([2e-7, 4e-7, 6e-7, 8e-7, *[1e-6] * 8, *[1e-7] * 4], rel=1e-6, abs=0)
+
+
+def test_biases_and_norms_have_no_weight_decay(tiny_bert: str) -> None:
+    module = named(TextClassification(tiny_bert, max_length=16), ["a", "b"])
+    module.configure_model()
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    groups = module.built_optimizer().param_groups
+    decays = {names[parameter]: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decays == {name: 0.01 if p.ndim > 1 else 0.0 for name, p in module.named_parameters()}

@@ -38,7 +38,7 @@ def make(case):
 @pytest.fixture
 def data(case, make):
     data = PoolDataModule(case["--data.source"], test_size=24, validation_size=16, batch_size=8, eval_batch_size=8)
-    data.connect(make())
+    data.connect(make().task)
     known = data.known_labels()
     data.reveal("pool", {row: known["pool"][row] for row in range(40)})
     data.reveal("validation", dict(enumerate(known["validation"])))
@@ -84,27 +84,27 @@ ROW = {"text": "who?", "context": "the cat saw the other cat ."}
     ],
 )
 def test_people_answer_with_words_of_the_context(make, answer, label):
-    assert make().parse(answer, ROW) == label
-    assert make().describe(ROW, label) == ("who?", label["text"])
-    assert make().question(ROW) == {"text": "who?", "context": ROW["context"]}
+    assert make().task.parse(answer, ROW) == label
+    assert make().task.describe(ROW, label) == ("who?", label["text"])
+    assert make().task.question(ROW) == {"text": "who?", "context": ROW["context"]}
 
 
 @pytest.mark.parametrize("answer", ["dog", "Cat", {"text": "dog", "start": 4}])
 def test_an_answer_that_is_not_in_the_context_is_refused(make, answer):
     with pytest.raises(ValueError, match=r"is not in the context: expected words as they stand there"):
-        make().parse(answer, ROW)
+        make().task.parse(answer, ROW)
 
 
 @pytest.mark.parametrize("answer", [3, None, [], " ", {}, {"text": 3}, {"text": "cat", "start": "4"}, {"text": ""}])
 def test_what_is_no_answer_is_refused(make, answer):
     with pytest.raises(ValueError, match="is no answer: expected a text of the context, or"):
-        make().parse(answer, ROW)
+        make().task.parse(answer, ROW)
 
 
 def test_a_label_costs_the_tokens_of_its_context(data, make):
-    assert isinstance(make().default_cost, TokenCost)
+    assert isinstance(make().task.default_cost, TokenCost)
     contexts = data.splits.pool["context"][:]
-    tokens = make().tokenizer(contexts, add_special_tokens=False)["input_ids"]
+    tokens = make().task.tokenizer(contexts, add_special_tokens=False)["input_ids"]
     assert data.pool.costs.tolist() == [len(ids) for ids in tokens]
 
 
@@ -158,7 +158,7 @@ def test_the_metrics_are_those_of_the_predictions(make, data):
     split = data.splits.test
     output = module.eval().outputs(data.task.encode(split).batch(range(24)))
     columns = [{name: values[i].detach().numpy() for name, values in output.items()} for i in range(24)]
-    predictions = [module.prediction(part, row) for part, row in zip(columns, split, strict=True)]
+    predictions = [module.task.prediction(part, row) for part, row in zip(columns, split, strict=True)]
     scores = [squad_scores(p["answer"], row["label"]["answers"]) for p, row in zip(predictions, split, strict=True)]
     assert scalars["test/exact_match"] == pytest.approx(np.mean([exact for exact, _ in scores]))
     assert scalars["test/f1"] == pytest.approx(np.mean([f1 for _, f1 in scores]))
@@ -175,7 +175,7 @@ def test_a_fit_learns_its_labels(make, data):
     module = make(lr_scheduler="constant_with_warmup")
     fit(module, data, epochs=40, limit_val_batches=0)
     rows = data.pool.labeled_rows
-    metrics = module.metrics()
+    metrics = module.task.metrics()
     with torch.no_grad():
         module.eval().evaluate(data.pool.table.batch(rows, [data.pool.labels[row] for row in rows]), metrics)
     assert metrics.compute()[0]["exact_match"] > 0.9
@@ -250,10 +250,10 @@ def test_the_documented_code_gives_the_same_answers(make, data, tmp_path):
     documented = documented_code("Answers to questions", tmp_path)
     split = data.splits.test.select(range(12))
     with torch.no_grad():
-        output = module.outputs(module.encode(split).batch(range(12)))
+        output = module.outputs(module.task.encode(split).batch(range(12)))
     for index, row in enumerate(split):
         found = documented["answer"](row["text"], row["context"], stride=12, longest=4)
-        expected = module.prediction({name: values[index] for name, values in output.items()}, row)
+        expected = module.task.prediction({name: values[index] for name, values in output.items()}, row)
         assert expected.pop("question") == row["text"]
         assert expected == {**found, "score": pytest.approx(found["score"], abs=1e-5)}
 
@@ -266,8 +266,8 @@ def test_a_restored_module_answers_the_same_from_the_same_tables(make, data, bat
     restored = ready(restored, seed=1)
     with torch.no_grad():
         assert torch.equal(restored.logits(batch), module.logits(batch))
-    monkeypatch.setattr(type(restored.tokenizer), "__call__", None)
-    assert np.array_equal(restored.encode(data.splits.pool).lengths, data.pool.table.lengths)
+    monkeypatch.setattr(type(restored.task.tokenizer), "__call__", None)
+    assert np.array_equal(restored.task.encode(data.splits.pool).lengths, data.pool.table.lengths)
 
 
 def test_a_row_is_its_question_and_its_context(data):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_cases import relation_extraction as case
-from tiny import QUIET, documented_code
+from tiny import QUIET, documented_code, named
 from transformers import AutoModel, AutoTokenizer
 
 from lit_react.core.errors import UserError
@@ -27,10 +27,10 @@ SENTENCE = "the <e1> bank </e1> will boost <e2> shares of the firm </e2> ."
 
 @pytest.fixture
 def make(tiny_bert_without_dropout):
-    def make(**options):
+    def make(label_names=NAMES, **options):
         adamw = lambda parameters: torch.optim.AdamW(parameters, lr=3e-3)  # noqa: E731
-        options = {"label_names": NAMES, "max_length": 24, "optimizer": adamw} | options
-        return RelationExtraction(tiny_bert_without_dropout, **options)
+        options = {"max_length": 24, "optimizer": adamw} | options
+        return named(RelationExtraction(tiny_bert_without_dropout, **options), label_names)
 
     return make
 
@@ -40,7 +40,7 @@ def data(make, tmp_path):
     path = tmp_path / "news.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in case.rows()))
     data = PoolDataModule(str(path), validation_size=20, test_size=30, batch_size=8)
-    data.connect(make())
+    data.connect(make().task)
     known = data.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"][:40])))
     data.reveal("validation", dict(enumerate(known["validation"])))
@@ -156,20 +156,20 @@ def test_no_encoded_sentence_has_lost_a_marker(make, max_length):
     far = "<e1> " + "the firm and " * 6 + "</e1> " + "said that " * 20 + "<e2> bank </e2>"
     texts = [SENTENCE, "on friday " * 30 + SENTENCE, SENTENCE + " in london" * 30, far]
     module = make(max_length=max_length)
-    table = module.encode(datasets.Dataset.from_dict({"text": texts}))
+    table = module.task.encode(datasets.Dataset.from_dict({"text": texts}))
     batch = table.batch(range(4))
-    ids = module.tokenizer.convert_tokens_to_ids(list(MARKERS))
+    ids = module.task.tokenizer.convert_tokens_to_ids(list(MARKERS))
     assert table.lengths.max() <= max_length
     for row in range(4):
         words = batch["input_ids"][row, : table.lengths[row]].tolist()
         assert [words.count(number) for number in ids] == [1, 1, 1, 1]
         assert [words.index(number) for number in ids] == [int((batch["marker"][row] == n).nonzero()) for n in range(4)]
-        assert (words[0], words[-1]) == (module.tokenizer.cls_token_id, module.tokenizer.sep_token_id)
+        assert (words[0], words[-1]) == (module.task.tokenizer.cls_token_id, module.task.tokenizer.sep_token_id)
 
 
 def test_a_length_without_room_for_a_pair_is_refused(make):
     with pytest.raises(UserError, match=r"model.max_length: 7 tokens hold no marked pair, expected 8 or more"):
-        make(max_length=7).encode(datasets.Dataset.from_dict({"text": [SENTENCE]}))
+        make(max_length=7).task.encode(datasets.Dataset.from_dict({"text": [SENTENCE]}))
 
 
 # ---- rows, questions, metrics
@@ -177,10 +177,10 @@ def test_a_length_without_room_for_a_pair_is_refused(make):
 
 def test_what_people_see_and_what_is_predicted_has_the_pair(make):
     module, row = make(), {"text": SENTENCE}
-    asked = module.question(row)
+    asked = module.task.question(row)
     assert asked == {"text": SENTENCE, "head": "bank", "tail": "shares of the firm", "labels": NAMES}
-    assert module.parse("Cause-Effect(e1,e2)", row) == NAMES.index("Cause-Effect(e1,e2)")
-    told = module.prediction({"probabilities": np.array([0.1, 0.6, 0.1, 0.1, 0.1])}, row)
+    assert module.task.parse("Cause-Effect(e1,e2)", row) == NAMES.index("Cause-Effect(e1,e2)")
+    told = module.task.prediction({"probabilities": np.array([0.1, 0.6, 0.1, 0.1, 0.1])}, row)
     assert (told["text"], told["head"], told["tail"], told["label"]) == (
         SENTENCE, "bank", "shares of the firm", "Cause-Effect(e2,e1)",
     )  # fmt: skip
@@ -189,7 +189,7 @@ def test_what_people_see_and_what_is_predicted_has_the_pair(make):
 @pytest.mark.shared_data
 def test_tokens_and_marked_sentences_of_semeval_are_the_same_pairs(monkeypatch):
     data = PoolDataModule("hf:SemEvalWorkshop/sem_eval_2010_task_8", local_copy="semeval2010_task8")
-    data.connect(RelationExtraction())
+    data.connect(RelationExtraction().task)
     assert (len(data.splits.pool), len(data.splits.test), len(data.class_names)) == (7900, 2717, 19)
     assert set(RelationF1(data.class_names).relations) == {re.sub(r"\(.*", "", n) for n in data.class_names} - {"Other"}
     row = next(row for row in data.splits.pool if "antenna" in row["text"])
@@ -228,7 +228,7 @@ def test_a_fit_learns_which_relation_it_is_and_its_direction(make, data):
 def test_new_markers_begin_as_the_mean_of_all_embeddings(make, tiny_bert_without_dropout):
     module = ready(make())
     weight = module.model.base_model.get_input_embeddings().weight
-    plain = TextClassification(tiny_bert_without_dropout)._encoder().get_input_embeddings().weight
+    plain = TextClassification(tiny_bert_without_dropout).task.encoder().get_input_embeddings().weight
     assert len(weight) == len(plain) + 4
     assert torch.equal(weight[:-4], plain)
     assert torch.allclose(weight[-4:], plain.mean(0).expand(4, -1))
@@ -236,7 +236,7 @@ def test_new_markers_begin_as_the_mean_of_all_embeddings(make, tiny_bert_without
 
 def test_the_head_reads_the_two_start_markers(make):
     module = ready(make())
-    table = module.encode(datasets.Dataset.from_dict({"text": [SENTENCE, "<e2> it </e2> is <e1> the bank </e1>"]}))
+    table = module.task.encode(datasets.Dataset.from_dict({"text": [SENTENCE, "<e2> it </e2> is <e1> the bank </e1>"]}))
     batch = table.batch([0, 1])
     with torch.no_grad():
         found = module.signals(batch, frozenset({"head_inputs", "mutual_information"}))
@@ -251,7 +251,7 @@ def test_the_head_reads_the_two_start_markers(make):
 def test_the_order_of_the_mentions_matters_to_every_signal(make):
     module = ready(make())
     swapped = SENTENCE.replace("e1", "e0").replace("e2", "e1").replace("e0", "e2")
-    batch = module.encode(datasets.Dataset.from_dict({"text": [SENTENCE, swapped]})).batch([0, 1])
+    batch = module.task.encode(datasets.Dataset.from_dict({"text": [SENTENCE, swapped]})).batch([0, 1])
     with torch.no_grad():
         first, second = module.signals(batch, frozenset())["probabilities"]
     assert not torch.allclose(first, second, atol=1e-4)
@@ -273,11 +273,13 @@ def test_a_class_without_a_part_in_the_score_is_one_of_the_classes(make, name):
 def test_rows_are_compared_by_their_pairs_not_by_their_sentences(make):
     module = ready(make())
     texts = [SENTENCE, "<e1> the </e1> bank will boost shares of the <e2> firm </e2> .", SENTENCE + " and so on"]
-    batch = module.encode(datasets.Dataset.from_dict({"text": texts})).batch([0, 1, 2])
+    batch = module.task.encode(datasets.Dataset.from_dict({"text": texts})).batch([0, 1, 2])
     with torch.no_grad():
         found = module.signals(batch, frozenset())["embeddings"].float()
         hidden = module.model.base_model(batch["input_ids"], batch["attention_mask"])[0]
-    places = [batch["input_ids"][0].tolist().index(module.tokenizer.convert_tokens_to_ids(name)) for name in MARKERS]
+    places = [
+        batch["input_ids"][0].tolist().index(module.task.tokenizer.convert_tokens_to_ids(name)) for name in MARKERS
+    ]
     (head, head_end, tail, tail_end) = places
     means = [hidden[0, head : head_end + 1].mean(0), hidden[0, tail : tail_end + 1].mean(0)]
     pair = torch.cat([mean / mean.norm() for mean in means])
@@ -292,7 +294,7 @@ def test_the_documented_code_gives_the_same_probabilities(make, data, tmp_path):
     probabilities = documented_code("Relations, sentence encoders", tmp_path)["probabilities"]
     split = datasets.Dataset.from_dict({"text": [SENTENCE, "<e1> the bank </e1> fell because of <e2> rain </e2>"]})
     with torch.no_grad():
-        expected = module.outputs(module.encode(split).batch([0, 1]))["probabilities"]
+        expected = module.outputs(module.task.encode(split).batch([0, 1]))["probabilities"]
     for row, text in enumerate(split["text"]):
         assert list(probabilities(text)) == NAMES
         assert list(probabilities(text).values()) == pytest.approx(expected[row].tolist(), abs=1e-5)
@@ -308,7 +310,7 @@ def test_a_restored_module_predicts_what_the_exported_one_did(make, data, tmp_pa
     batch = data.pool.table.batch(range(8))
     with torch.no_grad():
         assert torch.equal(restored.logits(batch), module.logits(batch))
-    again = restored.encode(data.splits.pool)
+    again = restored.task.encode(data.splits.pool)
     assert torch.equal(again.batch(range(8))["input_ids"], batch["input_ids"])
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"encoder", "head.safetensors", "lit_react.json"}
 
@@ -324,8 +326,8 @@ def test_markers_begin_as_the_mean_of_the_words_also_where_the_table_is_larger_t
     encoder.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     for pretrained in (tiny_bert_without_dropout, str(tmp_path)):
-        module = RelationExtraction(pretrained, ["a", "b"])
+        module = named(RelationExtraction(pretrained), ["a", "b"])
         module.configure_model()
         table = module.model.base_model.get_input_embeddings().weight
-        for marker in module.tokenizer.convert_tokens_to_ids(list(MARKERS)):
+        for marker in module.task.tokenizer.convert_tokens_to_ids(list(MARKERS)):
             assert torch.allclose(table[marker], table[:words].mean(0), atol=1e-6)

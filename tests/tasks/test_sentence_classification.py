@@ -3,7 +3,7 @@
 import datasets
 import pytest
 import torch
-from tiny import documented_code
+from tiny import documented_code, named
 from transformers import AutoModel
 
 from lit_react.tasks import SentenceClassification
@@ -11,8 +11,8 @@ from lit_react.tasks.linear_probe import LinearProbe
 
 
 @pytest.fixture
-def task(tiny_bert_without_dropout) -> SentenceClassification:
-    module = SentenceClassification(tiny_bert_without_dropout, ["calm", "loud"], max_length=16)
+def module(tiny_bert_without_dropout) -> SentenceClassification:
+    module = named(SentenceClassification(tiny_bert_without_dropout, max_length=16), ["calm", "loud"])
     module.configure_model()
     return module.eval()
 
@@ -22,54 +22,54 @@ def texts() -> datasets.Dataset:
     return datasets.Dataset.from_dict({"text": ["the film is good", "bad", "a long film about nothing at all"]})
 
 
-def test_the_head_reads_the_masked_mean_of_the_last_states(task, texts):
-    batch = task.encode(texts).batch([0, 1, 2])
-    hidden = AutoModel.from_pretrained(task.pretrained)(
+def test_the_head_reads_the_masked_mean_of_the_last_states(module, texts):
+    batch = module.task.encode(texts).batch([0, 1, 2])
+    hidden = AutoModel.from_pretrained(module.task.pretrained)(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
     )[0]
     for row, length in enumerate(batch["attention_mask"].sum(1).tolist()):
-        by_hand = task.model.head(hidden[row, :length].mean(0))
-        torch.testing.assert_close(task.logits(batch)[row], by_hand, atol=1e-5, rtol=1e-4)
+        by_hand = module.model.head(hidden[row, :length].mean(0))
+        torch.testing.assert_close(module.logits(batch)[row], by_hand, atol=1e-5, rtol=1e-4)
 
 
-def test_padding_changes_no_prediction(task, texts):
-    table = task.encode(texts)
-    together = task.outputs(table.batch([0, 1, 2]))["probabilities"]
-    alone = torch.cat([task.outputs(table.batch([row]))["probabilities"] for row in range(3)])
+def test_padding_changes_no_prediction(module, texts):
+    table = module.task.encode(texts)
+    together = module.outputs(table.batch([0, 1, 2]))["probabilities"]
+    alone = torch.cat([module.outputs(table.batch([row]))["probabilities"] for row in range(3)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_its_features_are_those_that_a_linear_probe_reads_but_for_their_length(task, texts):
+def test_its_features_are_those_that_a_linear_probe_reads_but_for_their_length(module, texts):
     with torch.inference_mode():
-        made = task.signals(task.encode(texts).batch([0, 1, 2]), frozenset({"head_inputs"}))
-    probe = LinearProbe(task.pretrained, ["calm", "loud"], max_length=16).encode(texts).batch([0, 1, 2])
+        made = module.signals(module.task.encode(texts).batch([0, 1, 2]), frozenset({"head_inputs"}))
+    probe = LinearProbe(module.task.pretrained, max_length=16).task.encode(texts).batch([0, 1, 2])
     unit = torch.nn.functional.normalize(made["head_inputs"].float(), dim=-1)
     torch.testing.assert_close(unit, probe["features"], atol=2e-3, rtol=1e-2)
 
 
-def test_the_unused_pooler_has_no_gradient_to_wait_for(task, texts):
-    task.train()
-    batch = task.encode(texts).batch([0, 1, 2], [0, 1, 0])
-    task.loss(batch).backward()
-    missing = {name for name, weight in task.named_parameters() if weight.requires_grad and weight.grad is None}
+def test_the_unused_pooler_has_no_gradient_to_wait_for(module, texts):
+    module.train()
+    batch = module.task.encode(texts).batch([0, 1, 2], [0, 1, 0])
+    module.loss(batch).backward()
+    missing = {name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None}
     assert not missing
 
 
-def test_the_documented_code_gives_the_same_probabilities(task, texts, tmp_path):
-    task.export(tmp_path)
+def test_the_documented_code_gives_the_same_probabilities(module, texts, tmp_path):
+    module.export(tmp_path)
     probabilities = documented_code("Relations, sentence encoders", tmp_path)["probabilities"]
     with torch.no_grad():
-        expected = task.outputs(task.encode(texts).batch([0, 1, 2]))["probabilities"]
+        expected = module.outputs(module.task.encode(texts).batch([0, 1, 2]))["probabilities"]
     for row, text in enumerate(texts["text"]):
         found = probabilities(text, 16)
         assert list(found) == ["calm", "loud"]
         torch.testing.assert_close(torch.tensor(list(found.values())), expected[row], atol=1e-5, rtol=1e-4)
 
 
-def test_a_restored_module_predicts_what_the_exported_one_did(task, texts, tmp_path):
-    batch = task.encode(texts).batch([0, 1, 2])
-    before = task.outputs(batch)["probabilities"]
-    task.export(tmp_path / "model")
+def test_a_restored_module_predicts_what_the_exported_one_did(module, texts, tmp_path):
+    batch = module.task.encode(texts).batch([0, 1, 2])
+    before = module.outputs(batch)["probabilities"]
+    module.export(tmp_path / "model")
     again = SentenceClassification("nowhere", max_length=16)
     again.restore(tmp_path / "model")
     assert again.names == ["calm", "loud"]

@@ -55,7 +55,7 @@ def ready(module, seed=0):
 
 
 def table_of(module, texts=TEXTS):
-    return module.encode(datasets.Dataset.from_dict({"text": texts}))
+    return module.task.encode(datasets.Dataset.from_dict({"text": texts}))
 
 
 # ---- rows and labels
@@ -64,13 +64,13 @@ def table_of(module, texts=TEXTS):
 def test_people_answer_with_one_text_or_several(tmp_path) -> None:
     module = make("nowhere")
     row = {"text": "a dog"}
-    assert module.question(row) == row
-    assert module.parse("ein Hund", row) == "ein Hund"
-    assert module.parse(["ein Hund", "der Hund"], row) == ["ein Hund", "der Hund"]
-    assert module.describe(row, ["ein Hund", "der Hund"]) == ("a dog", "ein Hund")
+    assert module.task.question(row) == row
+    assert module.task.parse("ein Hund", row) == "ein Hund"
+    assert module.task.parse(["ein Hund", "der Hund"], row) == ["ein Hund", "der Hund"]
+    assert module.task.describe(row, ["ein Hund", "der Hund"]) == ("a dog", "ein Hund")
     for wrong in (3, [], ["ein Hund", ""], {"text": "ein Hund"}, " "):
         with pytest.raises(ValueError, match="expected a text, or a list of texts"):
-            module.parse(wrong, row)
+            module.task.parse(wrong, row)
 
 
 @pytest.mark.parametrize(("option", "value"), [("num_beams", 0), ("max_target_length", 1), ("mc_samples", 1)])
@@ -85,18 +85,22 @@ def test_a_batch_has_the_first_target_and_all_references(models) -> None:
     batch = table.batch([2, 0], [["jeder Hund", "ein Hund"], "der alte Hund sieht ein Haus"])
     assert batch["references"] == [["jeder Hund", "ein Hund"], ["der alte Hund sieht ein Haus"]]
     assert batch["labels"].shape == (2, 4)
-    assert module.tokenizer.decode(batch["labels"][0, :3]) == "jeder Hund </s>"
+    assert module.task.tokenizer.decode(batch["labels"][0, :3]) == "jeder Hund </s>"
     assert batch["labels"][0, 3] == -100
-    assert batch["labels"][1, 3] == module.tokenizer.eos_token_id
+    assert batch["labels"][1, 3] == module.task.tokenizer.eos_token_id
     assert "labels" not in table.batch([0])
-    assert module.sizes(None, table).tolist() == [9, 7, 8]
+    assert module.task.sizes(None, table).tolist() == [9, 7, 8]
 
 
 def test_a_prefix_is_encoded_with_each_source_and_nobody_pays_for_reading_it(models) -> None:
     modules = [make(models["t5"], prefix=prefix) for prefix in ("", "every ")]
     plain, prefixed = map(table_of, modules)
     rows = datasets.Dataset.from_dict({"text": TEXTS})
-    assert modules[1].sizes(rows, prefixed).tolist() == modules[0].sizes(rows, plain).tolist() == plain.lengths.tolist()
+    assert (
+        modules[1].task.sizes(rows, prefixed).tolist()
+        == modules[0].task.sizes(rows, plain).tolist()
+        == plain.lengths.tolist()
+    )
     assert np.array_equal(prefixed.lengths, plain.lengths + 1)
     assert torch.equal(prefixed.batch([0])["input_ids"][:, 1:], plain.batch([0])["input_ids"])
 
@@ -107,7 +111,7 @@ def test_a_prefix_is_encoded_with_each_source_and_nobody_pays_for_reading_it(mod
 def test_a_fit_learns_to_translate(folder, models) -> None:
     data = PoolDataModule(str(folder / "sentences.jsonl"), validation_size=16, test_size=20, batch_size=8)
     module = make(models["t5"], optimizer=lambda p: torch.optim.AdamW(p, lr=0.01), max_target_length=16)
-    data.connect(module)
+    data.connect(module.task)
     known = data.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"])))
     data.reveal("validation", dict(enumerate(known["validation"])))
@@ -138,7 +142,7 @@ def test_the_loss_is_that_of_transformers(models, name) -> None:
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
     expected = module.model(**inputs).loss
     assert torch.allclose(module.loss(batch), expected)
-    assert torch.allclose(module.evaluate(batch, module.metrics()), expected)
+    assert torch.allclose(module.evaluate(batch, module.task.metrics()), expected)
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
@@ -167,7 +171,7 @@ def by_hand(module, batch) -> list[list[float]]:
     if settings.forced_bos_token_id is not None:
         tokens = torch.cat([tokens, torch.tensor([[settings.forced_bos_token_id]])], 1)
     written = tokens.shape[1] - 1
-    for _ in range(module.max_target_length - written):
+    for _ in range(module.task.max_target_length - written):
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         p = module.model(**inputs, decoder_input_ids=tokens).logits[0, -1].softmax(-1)
         first, second = p.topk(2).values.tolist()
@@ -256,7 +260,7 @@ def test_signals_are_float32_under_bf16(models) -> None:
 
 def test_the_pretrained_encoder_embeds_before_any_training(models) -> None:
     module = make(models["t5"])
-    embeddings = module.embed(datasets.Dataset.from_dict({"text": TEXTS}))
+    embeddings = module.task.embed(datasets.Dataset.from_dict({"text": TEXTS}))
     found = ready(make(models["t5"])).signals(table_of(module).batch([0, 1, 2]), frozenset())
     assert np.allclose(embeddings, found["embeddings"].detach().float(), atol=2e-3)
 
@@ -282,5 +286,7 @@ def test_an_exported_model_generates_what_predict_writes(models, tmp_path, name,
 
 
 def test_a_prediction_has_the_text_the_hypothesis_and_its_probability() -> None:
-    line = make("nowhere").prediction({"hypothesis": "ein Hund", "probability": np.float32(0.25)}, {"text": "a dog"})
+    line = make("nowhere").task.prediction(
+        {"hypothesis": "ein Hund", "probability": np.float32(0.25)}, {"text": "a dog"}
+    )
     assert line == {"text": "a dog", "label": "ein Hund", "probability": 0.25}

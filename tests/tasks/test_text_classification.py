@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from tiny import QUIET, buy
+from tiny import QUIET, buy, named
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel, pipeline
@@ -23,9 +23,8 @@ def adamw(lr=2e-3, **options):
 
 @pytest.fixture
 def make(tiny_bert):
-    def make(pretrained=tiny_bert, **options):
-        options = {"label_names": NAMES, "max_length": 16, "optimizer": adamw()} | options
-        return TextClassification(pretrained, **options)
+    def make(pretrained=tiny_bert, label_names=NAMES, **options):
+        return named(TextClassification(pretrained, **{"max_length": 16, "optimizer": adamw()} | options), label_names)
 
     return make
 
@@ -33,7 +32,7 @@ def make(tiny_bert):
 @pytest.fixture
 def data(news_csv, make):
     data = PoolDataModule(str(news_csv), validation_size=30, test_size=20, batch_size=8)
-    data.connect(make())
+    data.connect(make().task)
     labeled(data, range(24))
     return data
 
@@ -270,7 +269,9 @@ def test_head_inputs_of_a_decoder_are_those_of_the_last_token(make, tiny_bert, t
     )
     LlamaModel(config).save_pretrained(tmp_path)
     module = ready(make(str(tmp_path))).eval()
-    table = module.encode(datasets.Dataset.from_dict({"text": ["the market", "a goal in the last minute", "news"]}))
+    table = module.task.encode(
+        datasets.Dataset.from_dict({"text": ["the market", "a goal in the last minute", "news"]})
+    )
     batch = table.batch([0, 1, 2])
     with torch.no_grad():
         found = module.signals(batch, frozenset({"head_inputs"}))
@@ -281,7 +282,7 @@ def test_head_inputs_of_a_decoder_are_those_of_the_last_token(make, tiny_bert, t
 def test_embedding_of_a_text_does_not_depend_on_its_padding(make):
     module = ready(make(max_length=40)).eval()
     texts = ["the market rose", "a goal in the last minute of the match won the cup " * 2, "new phone"]
-    table = module.encode(datasets.Dataset.from_dict({"text": texts}))
+    table = module.task.encode(datasets.Dataset.from_dict({"text": texts}))
     with torch.no_grad():
         alone = module.signals(table.batch([0]), frozenset())
         padded = module.signals(table.batch([0, 1, 2]), frozenset())
@@ -345,11 +346,11 @@ def test_a_restored_module_has_the_exported_weights_and_names(make, batch, tmp_p
 
 def test_a_restored_module_reads_the_same_encoded_tables(make, data, tmp_path, monkeypatch):
     data.pool  # noqa: B018  encodes
-    ready(data.task.fresh()).export(tmp_path)
+    ready(make()).export(tmp_path)
     restored = make(label_names=None)
     restored.restore(tmp_path)
-    monkeypatch.setattr(type(restored.tokenizer), "__call__", None)
-    assert np.array_equal(restored.encode(data.splits.pool).lengths, data.pool.table.lengths)
+    monkeypatch.setattr(type(restored.task.tokenizer), "__call__", None)
+    assert np.array_equal(restored.task.encode(data.splits.pool).lengths, data.pool.table.lengths)
 
 
 def test_a_checkpoint_with_another_head_gets_a_new_one(make, data, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_cases.token_classification import options
-from tiny import QUIET, documented_code
+from tiny import QUIET, documented_code, named
 from torch.nn import functional as F
 from transformers import RobertaConfig, RobertaModel, RobertaTokenizer, pipeline
 
@@ -26,8 +26,8 @@ sentences = st.lists(st.sampled_from(TAGS), max_size=12)
 
 @pytest.fixture
 def make(tiny_bert):
-    def make(pretrained=tiny_bert, **options):
-        return TokenClassification(pretrained, **{"label_names": TYPES, "max_length": 16} | options)
+    def make(pretrained=tiny_bert, label_names=TYPES, **options):
+        return named(TokenClassification(pretrained, **{"max_length": 16} | options), label_names)
 
     return make
 
@@ -42,7 +42,7 @@ def read(make, tmp_path):
             path = tmp_path / f"{part}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in of_part))
             tables[part] = read_table(path)
-        return make().read(tables, label_names=label_names)
+        return make().task.read(tables, label_names=label_names)
 
     return read
 
@@ -75,7 +75,7 @@ def test_tags_are_numbered_by_type_and_the_text_is_for_people(read):
 
 def test_words_are_joined_by_the_separator(make):
     table = pa.table({"tokens": [["浙", "商"]], "text": ["other"], "minutes": [2.0]})
-    pool = make(separator="").read({"pool": Split(table, "x")}).pool
+    pool = make(separator="").task.read({"pool": Split(table, "x")}).pool
     assert pool[0] == {"text": "浙商", "label": None, "minutes": 2.0, "tokens": ["浙", "商"]}
 
 
@@ -86,7 +86,7 @@ def test_integers_are_tags_that_the_hub_or_the_user_names(make, named_by):
     features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(kind)})
     rows = {"tokens": [ROW["tokens"], ["eva"]], "ner_tags": [[0, 3, 4], [1]]}
     table = datasets.Dataset.from_dict(rows, features=features).data.table
-    source = make().read({"pool": Split(table, "x")}, label_names=names if named_by == "user" else None)
+    source = make().task.read({"pool": Split(table, "x")}, label_names=names if named_by == "user" else None)
     assert source.label_names == ["PER", "LOC"]
     assert source.pool["label"][:] == [[0, 3, 4], [1]]
 
@@ -152,19 +152,19 @@ def test_spans_and_tags_say_the_same(tags):
 )
 def test_answers_that_are_none_are_refused(make, answer, message):
     with pytest.raises(ValueError, match=message):
-        make().parse(answer, {"tokens": ["a", "b", "c"]})
+        make().task.parse(answer, {"tokens": ["a", "b", "c"]})
 
 
 def test_a_label_stands_for_its_most_frequent_type_and_is_shown_with_its_words(make):
     module, row = make(), {"text": "eva met bob in rome", "tokens": ["eva", "met", "bob", "in", "rome"]}
-    label = module.parse([{"start": 0, "end": 1, "label": "PER"}, {"start": 4, "end": 5, "label": "LOC"}], row)
+    label = module.task.parse([{"start": 0, "end": 1, "label": "PER"}, {"start": 4, "end": 5, "label": "LOC"}], row)
     assert label == [3, 0, 0, 0, 1]
-    assert module.class_of([3, 0, 3, 0, 1]) == 1
-    assert module.class_of(label) == 0, "of equally many the first"
-    assert module.class_of([0] * 5) == module.class_of([]) == 2
-    assert module.describe(row, label) == (row["text"], "PER: eva; LOC: rome")
-    assert module.describe(row, [0] * 5)[1] == "no entity"
-    assert module.question(row) == row | {"labels": TYPES}
+    assert module.task.class_of([3, 0, 3, 0, 1]) == 1
+    assert module.task.class_of(label) == 0, "of equally many the first"
+    assert module.task.class_of([0] * 5) == module.task.class_of([]) == 2
+    assert module.task.describe(row, label) == (row["text"], "PER: eva; LOC: rome")
+    assert module.task.describe(row, [0] * 5)[1] == "no entity"
+    assert module.task.question(row) == row | {"labels": TYPES}
 
 
 # ---- encoding
@@ -172,13 +172,13 @@ def test_a_label_stands_for_its_most_frequent_type_and_is_shown_with_its_words(m
 
 def test_a_word_is_its_first_piece_unless_cut_off_or_vanished(make):
     module = make(max_length=6)
-    table = module.encode(table_of("the \u200b zz market rose", "the"))
+    table = module.task.encode(table_of("the \u200b zz market rose", "the"))
     batch = table.batch([0, 1], [[1, 2, 3, 4, 1], [3]])
-    pieces = module.tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
+    pieces = module.task.tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
     assert pieces == ["[CLS]", "the", "z", "##z", "market", "[SEP]"]
     assert batch["word_ids"].tolist() == [[-1, 0, 2, -1, 3, -1], [-1, 0, -1, -1, -1, -1]]
     assert batch["labels"].tolist() == [[1, 2, 3, 4, 1], [3, -1, -1, -1, -1]]
-    assert batch["num_words"].tolist() == module.sizes(table_of("x"), table).tolist() == [5, 1]
+    assert batch["num_words"].tolist() == module.task.sizes(table_of("x"), table).tolist() == [5, 1]
 
 
 def test_byte_level_tokenizers_see_a_space_before_each_word(make, tmp_path):
@@ -189,8 +189,8 @@ def test_byte_level_tokenizers_see_a_space_before_each_word(make, tmp_path):
         RobertaConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     ).save_pretrained(tmp_path)
     module = make(str(tmp_path))
-    batch = module.encode(table_of("a ab")).batch([0])
-    assert module.tokenizer.convert_ids_to_tokens(batch["input_ids"][0]) == ["<s>", "Ġa", "Ġa", "b", "</s>"]
+    batch = module.task.encode(table_of("a ab")).batch([0])
+    assert module.task.tokenizer.convert_ids_to_tokens(batch["input_ids"][0]) == ["<s>", "Ġa", "Ġa", "b", "</s>"]
     assert batch["word_ids"].tolist() == [[-1, 0, 1, -1, -1]]
 
 
@@ -199,17 +199,17 @@ def test_byte_level_tokenizers_see_a_space_before_each_word(make, tmp_path):
 
 def test_the_loss_is_that_of_the_words_first_pieces(make):
     module = ready(make(max_length=6))
-    batch = module.encode(table_of("the \u200b zz market rose", "the")).batch([0, 1], [[1, 2, 3, 4, 1], [3]])
+    batch = module.task.encode(table_of("the \u200b zz market rose", "the")).batch([0, 1], [[1, 2, 3, 4, 1], [3]])
     with torch.no_grad():
         logits = module.logits(batch)
         expected = F.cross_entropy(logits[[0, 0, 0, 1], [1, 2, 4, 1]], torch.tensor([1, 3, 4, 3]))
         assert float(module.loss(batch)) == pytest.approx(float(expected), rel=1e-5)
-        assert float(module.loss(module.encode(table_of("")).batch([0], [[]]))) == 0
+        assert float(module.loss(module.task.encode(table_of("")).batch([0], [[]]))) == 0
 
 
 def test_entities_behind_the_cut_are_missed(make, monkeypatch):
     module, label = ready(make(max_length=5)), [3, 0, 1, 0, 1]
-    batch = module.encode(table_of("the market rose a goal")).batch([0], [label])
+    batch = module.task.encode(table_of("the market rose a goal")).batch([0], [label])
     right = F.one_hot(torch.tensor([[0, 3, 0, 1, 0]]), 5).float() * 50
     monkeypatch.setattr(module, "logits", lambda batch: right)
     assert float(module.evaluate(batch, module.val_metrics)) == pytest.approx(0, abs=1e-6)
@@ -217,7 +217,7 @@ def test_entities_behind_the_cut_are_missed(make, monkeypatch):
     assert scalars["precision"] == 1
     assert scalars["recall"] == pytest.approx(2 / 3)
     assert tables["per_type_f1"] == {"LOC": pytest.approx(2 / 3), "PER": 1}
-    predicted = module.prediction({"tags": module.outputs(batch)["tags"][0], "probability": 1.0}, table_of("x")[0])
+    predicted = module.task.prediction({"tags": module.outputs(batch)["tags"][0], "probability": 1.0}, table_of("x")[0])
     assert predicted["label"] == [{"start": 0, "end": 1, "label": "PER"}, {"start": 2, "end": 3, "label": "LOC"}]
 
 
@@ -226,15 +226,14 @@ def test_a_fit_learns_the_case(tmp_path):
     case = dict(zip(words[::2], words[1::2], strict=True))
     data = PoolDataModule(case["--data.source"], validation_size=16, batch_size=8)
     module = TokenClassification(case["--model.pretrained"], optimizer=lambda p: torch.optim.AdamW(p, lr=5e-3))
-    data.connect(module)
-    module.label_names = data.class_names
+    data.connect(module.task)
     known = data.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"])))
     data.reveal("validation", dict(enumerate(known["validation"])))
     L.seed_everything(0, verbose=False)
     trainer = L.Trainer(max_epochs=8, enable_checkpointing=False, **QUIET)
     trainer.fit(module, datamodule=data)
-    assert module.monitor == "val/f1"
+    assert module.task.monitor == "val/f1"
     assert float(trainer.callback_metrics["val/f1"]) > 0.8
 
 
@@ -243,7 +242,7 @@ def test_a_fit_learns_the_case(tmp_path):
 
 def test_a_module_gives_all_it_offers_for_any_padding_and_for_no_words(make):
     module = ready(make())
-    table = module.encode(table_of("the market rose", "", "a goal in the last minute of the match"))
+    table = module.task.encode(table_of("the market rose", "", "a goal in the last minute of the match"))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         found = module.signals(table.batch([0, 1, 2]), module.offers)
         assert not any(part.training for part in module.modules())
@@ -266,7 +265,7 @@ def test_a_module_gives_all_it_offers_for_any_padding_and_for_no_words(make):
 def test_a_pipeline_finds_the_same_entities_in_an_exported_model(make, tmp_path):
     module = ready(make(max_length=32))
     texts = ["the market rose in the last minute", "a goal for zurich and the bank", "new phones cost the government"]
-    table = module.encode(table_of(*texts))
+    table = module.task.encode(table_of(*texts))
     with torch.no_grad():
         predicted = module.predict_step(table.batch(range(3)), 0)
     module.export(tmp_path)
@@ -286,7 +285,7 @@ def test_a_pipeline_finds_the_same_entities_in_an_exported_model(make, tmp_path)
 def test_the_documented_code_finds_the_same_entities_in_words_of_several_parts(make, tmp_path):
     module = ready(make(max_length=32))
     texts = ["the al-ain market rose in the u.s. last minute", "a goal for f.c. zurich-west and the bank ,", "-", "the"]
-    table = module.encode(table_of(*texts))
+    table = module.task.encode(table_of(*texts))
     with torch.no_grad():
         predicted = module.predict_step(table.batch(range(len(texts))), 0)
     module.export(tmp_path)

@@ -40,13 +40,13 @@ def test_languages_mark_sources_and_targets_and_are_prescribed(nllb) -> None:
     module = Translation(nllb, max_length=16, max_target_length=12, src_lang="eng_Latn", tgt_lang="deu_Latn")
     module.configure_model()
     module.eval()
-    english, german = module.tokenizer.convert_tokens_to_ids(["eng_Latn", "deu_Latn"])
-    batch = module.encode(datasets.Dataset.from_dict({"text": ["a b", "c"]})).batch([0, 1], ["d e", "f"])
+    english, german = module.task.tokenizer.convert_tokens_to_ids(["eng_Latn", "deu_Latn"])
+    batch = module.task.encode(datasets.Dataset.from_dict({"text": ["a b", "c"]})).batch([0, 1], ["d e", "f"])
     assert batch["input_ids"][:, 0].tolist() == [english] * 2
     assert batch["labels"][:, 0].tolist() == [german] * 2
     assert module._generate(batch, module._encode(batch))[:, 1].tolist() == [german] * 2
     other = Translation(nllb, src_lang="fra_Latn", tgt_lang="deu_Latn")
-    assert tokenizer_digest(other.tokenizer) != tokenizer_digest(module.tokenizer)
+    assert tokenizer_digest(other.task.tokenizer) != tokenizer_digest(module.task.tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_languages_mark_sources_and_targets_and_are_prescribed(nllb) -> None:
 )
 def test_languages_that_a_checkpoint_lacks_are_refused(t5, nllb, model, languages, message) -> None:
     with pytest.raises(UserError, match=message):
-        Translation(nllb if model == "nllb" else t5, **languages).tokenizer  # noqa: B018  made when it is first used
+        Translation(nllb if model == "nllb" else t5, **languages).task.tokenizer  # noqa: B018  made when it is first used
 
 
 def test_the_small_model_of_the_script_reads_sources_and_writes_any_target(tmp_path) -> None:
@@ -69,10 +69,10 @@ def test_the_small_model_of_the_script_reads_sources_and_writes_any_target(tmp_p
     done = subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     module = Translation(str(tmp_path / "model"))
-    table = module.encode(datasets.Dataset.from_dict({"text": ["a dog sees 3 cats", ""]}))
+    table = module.task.encode(datasets.Dataset.from_dict({"text": ["a dog sees 3 cats", ""]}))
     target = "Ein Mädchen läuft über die Straße, 猫."
     batch = table.batch([0, 1], [target, "x"])
     assert table.lengths[0] < len("a dog sees 3 cats") / 2
     assert table.lengths[1] == 1
-    assert module.tokenizer.decode(batch["labels"][0], skip_special_tokens=True).strip() == target
-    assert not any("ß" in module.tokenizer.decode([token]) for token in range(len(module.tokenizer)))
+    assert module.task.tokenizer.decode(batch["labels"][0], skip_special_tokens=True).strip() == target
+    assert not any("ß" in module.task.tokenizer.decode([token]) for token in range(len(module.task.tokenizer)))
