@@ -45,12 +45,14 @@ class RelationMetrics(ClassificationMetrics):
 
     def __init__(self, names: list[str], no_relation: str | None) -> None:
         super().__init__(names)
-        self.official = RelationF1(names, no_relation)  # one more of the collection
+        self.add_metrics({"official": RelationF1(names, no_relation)})
 
     def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
         """Scalars by name; F1 by relation, both directions together, and the tables of the classes."""
         scalars, tables = super().compute()
-        return scalars, {"per_relation_f1": self.official.per_relation_f1(), **tables}
+        official = self["official"]
+        assert isinstance(official, RelationF1)
+        return scalars, {"per_relation_f1": official.per_relation_f1(), **tables}
 
 
 @dataclass(frozen=True)
