@@ -123,31 +123,32 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "cost not positive": (lambda p: ["--data.cost", "ConstantCost", "--data.cost.price", "-1"], "price"),
     "unknown strategy": (
-        lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margins"],
-        "margins",
+        lambda p: ["--acquisition.proposals.strategies", "[margins]"],
+        "acquisition.proposals.strategies: unknown strategy 'margins', expected one of badge, ",
     ),
     "strategy by a score that the task does not have": (
-        lambda p: ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "token_entropy"],
+        lambda p: ["--acquisition.proposals.strategies", "[token_entropy]"],
         "TextClassification has no token_entropy, it has head_inputs, mutual_information",
     ),
     "such a strategy among others": (
-        lambda p: [
-            *("--acquisition.policy", "QProposals"),
-            *("--acquisition.policy.strategies", "[facility_location, badge, bleu_variance]"),
-        ],
+        lambda p: ["--acquisition.proposals.strategies", "[facility_location, badge, bleu_variance]"],
         "TextClassification has no bleu_variance",
     ),
     "unknown strategy in a mixture": (
-        lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin+coresets]"],
-        "coresets",
+        lambda p: ["--acquisition.proposals.strategies", "[margin+coresets]"],
+        "unknown strategy 'coresets'",
     ),
-    "prior that is not proposed": (
-        lambda p: ["--acquisition.policy", "QProposals", "--acquisition.policy.strategies", "[margin]"],
-        "facility_location",
+    "default rule that is not proposed": (
+        lambda p: ["--acquisition.proposals.strategies", "[margin]", "--acquisition.proposals.default_rule", "badge"],
+        "acquisition.proposals.default_rule: 'badge' is not among strategies (margin)",
     ),
-    "unknown policy": (
-        lambda p: ["--acquisition.policy", "QProposal"],
-        "acquisition.policy: no class 'QProposal', expected one of ALBL, Fixed, QProposals, QSamples, Schedule, TAILOR",
+    "unknown agent": (
+        lambda p: ["--acquisition.agent", "DubleDQN"],
+        "acquisition.agent: no class 'DubleDQN', expected one of ALBL, DoubleDQN, OneRule, Schedule, TAILOR, or",
+    ),
+    "rule of a schedule that is not proposed": (
+        lambda p: ["--acquisition.agent", "Schedule"],
+        "acquisition.agent.first: 'typiclust' is not among acquisition.proposals.strategies (facility_location, ",
     ),
     "unknown task": (
         lambda p: ["--model.class_path", "lit_react.tasks.TextClasification"],

@@ -101,7 +101,7 @@ def test_an_exported_model_predicts_without_the_run(run: Run, tmp_path: Path) ->
 
 
 def test_another_policy_can_buy_for_it_and_validation_labels_be_learned(run: Run, tmp_path: Path) -> None:
-    policy = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "margin"]
+    policy = ["--acquisition.proposals.strategies", "[margin]"]
     limits = ["--rounds.stopping.max_rounds", "2", "--rounds.refit", "true"]
     main(words("fit", tmp_path / "run", [*run.options, *policy, *limits]))
     chosen = {entry["policy"] for entry in purchases(tmp_path / "run")}

@@ -55,7 +55,7 @@ def test_the_temperature_rises_with_what_is_spent_on_labels_beyond_the_first(fin
 
 
 def test_an_untrained_network_buys_what_facility_location_buys(tmp_path, news_csv, tiny_bert) -> None:
-    fixed = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "facility_location"]
+    fixed = ["--acquisition.proposals.strategies", "[facility_location]"]
     main(command(news_csv, tiny_bert, tmp_path / "untrained", "--acquisition.agent.pretrained", "null"))
     main(command(news_csv, tiny_bert, tmp_path / "fixed", *fixed))
     assert bought(tmp_path / "fixed") == bought(tmp_path / "untrained")
@@ -106,16 +106,16 @@ def test_test_labels_reach_neither_purchases_nor_rewards(finished: Path, tmp_pat
     assert accuracies(tmp_path / "run") != accuracies(finished), "the scrambled labels were the test labels"
 
 
-@pytest.mark.parametrize("policy", ["QProposals", "QSamples"])
+@pytest.mark.parametrize("proposals", ["Batches", "Samples"])
 def test_labels_of_a_test_file_do_not_reach_a_network_that_chooses_and_learns(
-    policy, tmp_path, news_csv, tiny_bert
+    proposals, tmp_path, news_csv, tiny_bert
 ) -> None:
     """Random weights and no doubt: whatever reached a feature, a reward or an update would change what is bought."""
     random_policy(spread=5.0).save(tmp_path / "policy")
     free = ["--acquisition.agent.doubt", "-10", "--acquisition.agent.learning_rate", "0.01"]
     probe = ["--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16"]
     fast = ["--data.batch_size", "1000", "--trainer.max_epochs", "1"]
-    chosen = ["--acquisition.policy", policy, "--acquisition.agent.pretrained", str(tmp_path / "policy"), *free]
+    chosen = ["--acquisition.proposals", proposals, "--acquisition.agent.pretrained", str(tmp_path / "policy"), *free]
     table = pd.read_csv(news_csv)
     test, names = table.sample(40, random_state=0), sorted(table["label"].unique())
     table.drop(test.index).to_csv(tmp_path / "pool.csv", index=False)
@@ -260,11 +260,11 @@ def test_warm_start_goes_on_from_the_last_rounds_weights(finished: Path, tmp_pat
     assert warm != cold
 
 
-@pytest.mark.parametrize("policy", ["QSamples", "QProposals"])
-def test_the_learning_policies_learn_and_stay_within_the_budget(tmp_path, news_csv, tiny_bert, policy: str) -> None:
+@pytest.mark.parametrize("proposals", ["Samples", "Batches"])
+def test_a_network_learns_and_stays_within_the_budget(tmp_path, news_csv, tiny_bert, proposals: str) -> None:
     learn = ["--acquisition.agent.learning_starts", "1", "--acquisition.agent.updates_per_round", "5"]
     greedy = ["--acquisition.agent.deviation_starts", "1", "--acquisition.agent.doubt", "-3"]  # any option may be taken
-    main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.policy", policy, *learn, *greedy))
+    main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.proposals", proposals, *learn, *greedy))
     history = rounds(tmp_path / "run")
     assert history[0]["q"].get("td_loss") is None
     assert all(entry["q"]["td_loss"] >= 0 for entry in history[1:])
@@ -282,7 +282,7 @@ def test_badge_makes_do_where_the_task_offers_no_head_inputs(tmp_path, news_csv,
 
     monkeypatch.setattr(TextClassification, "offers", frozenset())
     monkeypatch.setattr(TextClassification, "signals", without_head_inputs)
-    badge = ["--acquisition.policy", "Fixed", "--acquisition.policy.strategy", "badge"]
+    badge = ["--acquisition.proposals.strategies", "[badge]"]
     main(command(news_csv, tiny_bert, tmp_path / "run", *badge, "--rounds.stopping.max_rounds", "2"))
     assert {policy for *_, policy in bought(tmp_path / "run")} == {"validation", "initial", "badge"}
 

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.agents import DoubleDQN
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically, write_json, write_lines
@@ -66,7 +66,7 @@ def test_a_damaged_state_is_told_and_how_to_go_on(tmp_path, damage):
 
 
 def test_a_state_of_another_version_is_refused_and_said_how_to_go_on():
-    callback = AcquisitionCallback(agent=Agent(pretrained=None))
+    callback = AcquisitionCallback(agent=DoubleDQN(pretrained=None))
     older = {key: value for key, value in callback.state_dict().items() if key != "format"}
     with pytest.raises(UserError, match="another version of lit-react"):
         callback.load_state_dict(older)

@@ -111,19 +111,24 @@ def _entropy_share(distribution: Vector) -> float:
     return entropy / np.log(max(len(distribution), 2))
 
 
+def draw_anchors(n: int, generator: np.random.Generator, most: int = 1000) -> Rows:
+    """Ascending positions of a uniform sample of n unlabeled rows; a pool of `most` or fewer is its own anchors."""
+    return np.arange(n) if n <= most else np.sort(generator.choice(n, most, replace=False))
+
+
 class FeatureMap:
     """Features relative to one state: signals, history and costs.
 
-    Densities and ranks are taken among *anchors*, a uniform sample of the unlabeled rows, so that the cost does not
-    grow with the pool.
+    Densities and ranks are taken among *anchors*, a uniform sample of the unlabeled rows (see `draw_anchors`), so that
+    the cost does not grow with the pool.
 
     Args:
         signals: of this round.
         history: of the rounds before, with this round's metric as the last of `values`.
         costs: float64 [pool], annotation cost per pool row.
         spent: share of the budget for acquired labels that is spent, in [0, 1].
-        generator: draws the anchors.
-        num_anchors: at most so many; a smaller pool is its own anchors.
+        generator: draws the anchors where they are not given.
+        anchors: int64 [a], positions of unlabeled rows, ascending; None: they are drawn.
     """
 
     def __init__(
@@ -133,13 +138,11 @@ class FeatureMap:
         costs: NDArray[np.float64],
         spent: float,
         generator: np.random.Generator,
-        num_anchors: int = 1000,
+        anchors: Rows | None = None,
     ) -> None:
         self.signals, self.history, self.costs, self.spent = signals, history, costs, spent
-        n = len(signals)
-        drawn = np.arange(n) if n <= num_anchors else np.sort(generator.choice(n, num_anchors, replace=False))
-        self.anchors = drawn
-        self.anchor_embeddings = signals.embeddings[drawn].astype(np.float32)
+        self.anchors = draw_anchors(len(signals), generator) if anchors is None else anchors
+        self.anchor_embeddings = signals.embeddings[self.anchors].astype(np.float32)
         self.labeled_embeddings = signals.labeled_embeddings.astype(np.float32)
 
     # ---- among anchors --------------------------------------------------------------------------------------

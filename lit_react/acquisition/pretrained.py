@@ -27,7 +27,7 @@ class PretrainedPolicy:
 
     Attributes:
         q_network: its values are in points (hundredths of the metric).
-        expected_gain: float32 [S + 1], linear in the state features (and 1): the reward in points that the prior rule
+        expected_gain: float32 [S + 1], linear in the state features (and 1): the reward in points that the default rule
             brings on average. The guard's yardstick, independent of the network.
         card: JSON: command, version, sources, features, options, seed, measured results.
     """

@@ -1,4 +1,4 @@
-"""What one pass over the pool tells: the only thing that strategies, features and policies ever see."""
+"""What one pass over the pool tells: the only thing that strategies, features and agents ever see."""
 
 from __future__ import annotations
 

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lit_react.core.bounds import expect
 
 
+@dataclass(frozen=True)
+class Progress:
+    """What a run has come to after a fit.
+
+    Attributes:
+        values: the validation metric of each round, this one last.
+        labels: labeled rows of the pool.
+        cost: of all labels so far, in cost units.
+        uncertainty: mean normalised entropy of the unlabeled rows, in [0, 1]; to call it takes a pass over the pool,
+            which a query needs anyway.
+    """
+
+    values: Sequence[float]
+    labels: int
+    cost: float
+    uncertainty: Callable[[], float]
+
+
+class StoppingRule(ABC):
+    """Reasons to stop before the budget is spent."""
+
+    @abstractmethod
+    def __call__(self, progress: Progress) -> str | None:
+        """The reason to stop buying after this round, or None."""
+
+
 @dataclass
-class Stopping:
-    """Reasons to stop before the budget is spent; each is off where it is None.
+class Stopping(StoppingRule):
+    """The built-in reasons; each is off where it is None.
 
     Args:
         max_rounds: fits, the one on the initial labels included.
@@ -35,19 +63,15 @@ class Stopping:
             if (value := getattr(self, name)) is not None:
                 expect(f"rounds.stopping.{name}", value, at_least=least, at_most=most)
 
-    def by_metric(self, values: list[float]) -> str | None:
-        """The reason to stop after these rounds' metrics, or None."""
+    def __call__(self, progress: Progress) -> str | None:
+        """The first reason that holds; the pool is looked at last."""
+        values, n = progress.values, self.plateau_rounds
         if self.max_rounds is not None and len(values) >= self.max_rounds:
             return f"{len(values)} rounds are done"
         if self.target is not None and values[-1] >= self.target:
             return f"the metric {values[-1]:.4f} reached the target {self.target}"
-        n = self.plateau_rounds
         if n is not None and len(values) > n and max(values[-n:]) <= max(values[:-n]) + self.plateau_delta:
             return f"the metric did not rise by more than {self.plateau_delta} in {n} rounds"
-        return None
-
-    def by_uncertainty(self, uncertainty: float) -> str | None:
-        """The reason to stop at this mean normalised entropy of the pool, or None."""
-        if self.min_uncertainty is not None and uncertainty < self.min_uncertainty:
+        if self.min_uncertainty is not None and (uncertainty := progress.uncertainty()) < self.min_uncertainty:
             return f"the pool's uncertainty {uncertainty:.4f} fell below {self.min_uncertainty}"
         return None

@@ -17,10 +17,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_react import __version__
-from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.agents import DoubleDQN
 from lit_react.acquisition.callback import AcquisitionCallback
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.rewards import GainReward
+from lit_react.acquisition.stopping import Stopping
 from lit_react.annotation.ledger import Ledger
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.cli.commands import COMMANDS
@@ -97,9 +98,10 @@ class ReactCLI(LightningCLI):
             {
                 "data": _of_class(PoolDataModule),
                 "model": _of_class(TextClassification),
-                "acquisition.policy": _of_class(QProposals),
-                "acquisition.agent": _of_class(Agent),
+                "acquisition.proposals": _of_class(Batches),
+                "acquisition.agent": _of_class(DoubleDQN),
                 "acquisition.reward": _of_class(GainReward),
+                "rounds.stopping": _of_class(Stopping),
                 "early_stopping.monitor": OF_THE_TASK,
                 "early_stopping.mode": "max",
                 "early_stopping.patience": 5,

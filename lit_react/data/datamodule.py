@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -256,6 +256,18 @@ class PoolDataModule(L.LightningDataModule):
             self.pool.reveal(labels)
         else:
             self.validation_labels.update(labels)
+
+    def reveal_gold(self, rows: Iterable[int]) -> None:
+        """Move rows of the pool from unlabeled to labeled, by the labels that came with the data.
+
+        Raises:
+            UserError: a row has none.
+        """
+        known = self.known_labels()["pool"]
+        labels = {int(row): known[row] for row in rows}
+        if None in labels.values():
+            raise UserError("data.source: a row of the pool has no gold label, expected one for each row that is asked")
+        self.reveal("pool", labels)
 
     # ---- for oracles and reports ----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import yaml
 from jsonargparse import lazy_instance
 from tqdm import tqdm
 
-from lit_react.acquisition.policies.base import check_strategy
+from lit_react.acquisition.strategies.naming import Rule
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
 from lit_react.experiments.executors import Executor, LocalExecutor
@@ -117,8 +117,8 @@ def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]
 
 
 def _fixed(strategy: str) -> Options:
-    name = check_strategy(strategy, "strategies")
-    return {"acquisition.policy": "Fixed", "acquisition.policy.strategy": name}
+    """The fixed rule of that name, alone."""
+    return {"acquisition.proposals.strategies": [Rule.of(strategy, "strategies").name]}
 
 
 def _filled(value: Any, cell: dict[str, str]) -> Any:

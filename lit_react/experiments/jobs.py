@@ -63,7 +63,7 @@ class Job:
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():
             return  # `fit` itself compares whatever lies there
-        begun = json.loads(path.read_text())
+        begun = _named_as_now(json.loads(path.read_text()))
         for name in PRECISIONS:
             if self.asked.get(name) is None:  # left to the machine, be it that of the record or this one
                 begun.pop(name, None)
@@ -112,6 +112,12 @@ def run_alone(job: Job) -> None:
         (job.folder / "model").unlink(missing_ok=True)
         for model in job.folder.glob("round_*/model"):
             shutil.rmtree(model)
+
+
+def _named_as_now(record: dict[str, Any]) -> dict[str, Any]:
+    """A record by today's names: in the archives of docs/results a fixed rule is a policy of its own."""
+    policy, rule = (record.pop(f"acquisition.policy{part}", None) for part in ("", ".strategy"))
+    return record | ({"acquisition.proposals.strategies": [rule]} if policy == "Fixed" else {})
 
 
 def _word(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lit_react.acquisition.callback import AcquisitionCallback
-from lit_react.acquisition.stopping import Stopping
+from lit_react.acquisition.stopping import Stopping, StoppingRule
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Oracle, Question
 from lit_react.augmentation.augmentation import Augmentation
@@ -29,6 +30,7 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
 from lit_react.data.task import Task
 from lit_react.pretraining.on_pool import PoolPretraining
+from lit_react.run.books import LedgerBooks
 from lit_react.run.checks import check_parts
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
@@ -66,7 +68,7 @@ class ActiveLearning:
         refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
             metrics, rewards and queries are those of the first. Only for a cold start; the Trainer's own callbacks and
             loggers see the first fit only.
-        stopping: when to stop before the budget is spent; None: never.
+        stopping: when to stop before the budget is spent, `Stopping` or a rule of your own; None: never.
         steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
             `val_check_interval`; None: as the Trainer's options say.
         augmentation: what a fit reads beside the bought labels; None: nothing.
@@ -90,7 +92,7 @@ class ActiveLearning:
         oracle: Oracle | Literal["gold", "file", "api"] = "gold",
         start: Literal["cold", "warm"] = "cold",
         refit: bool = False,
-        stopping: Stopping | None = None,
+        stopping: StoppingRule | None = None,
         steps: Steps | None = None,
         augmentation: Augmentation | None = None,
         pretraining: PoolPretraining | None = None,
@@ -265,7 +267,7 @@ class ActiveLearning:
                 folder.publish(self.state)
             self.state.test_on(self.data.test_fingerprint())
             self.state.reopen(self._limits)  # what is published stays until the last round was fitted again
-            self.acquisition.attach(self.data.pool, ledger, self.budget, self.stopping, self.seed)
+            self.acquisition.begin(LedgerBooks(ledger, self.budget), self.stopping, self.seed)
             if self.state.acquisition is not None:
                 self.acquisition.load_state_dict(self.state.acquisition)
             self.oracle.open(folder.path)
@@ -278,7 +280,7 @@ class ActiveLearning:
 
     @property
     def _limits(self) -> dict[str, Any]:
-        return {"budget": self.budget, **vars(self.stopping)}
+        return {"budget": self.budget, "stopping": json.dumps(described(self.stopping))}
 
     # ---- one round ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as serialised
 
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.core.files import write_atomically
 from lit_react.simulation.comparison import Comparisons, Episodes, compare
 from lit_react.simulation.tasks import draw_task
@@ -32,21 +32,21 @@ class Job:
         return folder / "episodes" / f"{self.source}_{self.index:04d}.safetensors"
 
 
-def collect(folder: Path, names: Sequence[str], plan: Episodes, policy: QProposals, seed: int) -> Iterator[Path]:
+def collect(folder: Path, names: Sequence[str], plan: Episodes, proposals: Batches, seed: int) -> Iterator[Path]:
     """Simulate the episodes that `folder` has not yet; yields the path of each, in the order of finishing.
 
     Args:
         folder: with `sources/`, as `embedded_sources` wrote them; the files go to `episodes/`.
         names: of the sources.
         plan: see `Episodes`.
-        policy: which options are compared.
+        proposals: which options are compared.
         seed: of all episodes.
     """
     jobs = [Job(seed, name, index) for index in range(plan.per_source) for name in names]
     done = {job for job in jobs if job.path(folder).exists()}
     yield from (job.path(folder) for job in jobs if job in done)
     open_jobs = [job for job in jobs if job not in done]
-    for job in in_processes(_simulate, open_jobs, (folder, names, plan, policy), plan.workers):
+    for job in in_processes(_simulate, open_jobs, (folder, names, plan, proposals), plan.workers):
         yield job.path(folder)
 
 
@@ -63,6 +63,6 @@ def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
 def _simulate(job: Job, workplace: Workplace[Episodes]) -> None:
     generator = np.random.default_rng([job.seed, crc32(job.source.encode()), job.index])
     task = draw_task(workplace.sources, job.source, generator)
-    found = compare(task, workplace.policy, generator, workplace.plan)
+    found = compare(task, workplace.proposals, generator, workplace.plan)
     tensors = {"nothing": torch.zeros(0)} if found is None else {k: v.contiguous() for k, v in vars(found).items()}
     write_atomically(job.path(workplace.folder), serialised(tensors, {"sources": ",".join(task.sources)}))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_react.acquisition.agent import POINTS
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.agents.double_dqn import POINTS
+from lit_react.acquisition.proposals import Batches
 from lit_react.simulation.environment import Annotation, begin
 from lit_react.simulation.tasks import Task
 
@@ -21,7 +21,7 @@ class Episodes:
     Args:
         per_source: episodes whose main source a set is.
         rounds: purchases of an episode.
-        compared: share of the states in which all options are compared; in the others the prior rule buys.
+        compared: share of the states in which all options are compared; in the others the default rule buys.
         horizon: rounds after a choice of which the rewards are kept.
         workers: processes; None: one per core.
     """
@@ -41,7 +41,7 @@ class Comparisons:
         states: float32 [t, S].
         options: float32 [t, a, k, F], sample features of each option.
         rewards: float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points;
-            the prior rule buys in all of them but the first.
+            the default rule buys in all of them but the first.
         taken: int64 [t], the option with which the episode went on; −1 where that was the best by what it brought,
             which no run could have chosen.
     """
@@ -52,16 +52,16 @@ class Comparisons:
     taken: Tensor
 
 
-def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan: Episodes) -> Comparisons | None:
+def compare(task: Task, proposals: Batches, generator: np.random.Generator, plan: Episodes) -> Comparisons | None:
     """One simulated episode; None where the pool is too small for it.
 
     Every option of a state starts from the same head, pool and test set, so what differs between them is what they
-    bought. From a compared state the episode goes on with the prior's batch, the best or a random one, a third each:
-    states that a run of the trained policy meets, and others.
+    bought. From a compared state the episode goes on with the default rule's batch, the best or a random one, a third
+    each: states that a run of the trained policy meets, and others.
 
     Args:
         task: what is annotated.
-        policy: which options there are.
+        proposals: which options there are.
         generator: draws initial labels, ties and the way on.
         plan: rounds, share of compared states, horizon.
     """
@@ -72,28 +72,28 @@ def compare(task: Task, policy: QProposals, generator: np.random.Generator, plan
     last_chance = generator.integers(plan.rounds)
     for round in range(plan.rounds):
         if generator.random() >= plan.compared and round != last_chance:
-            now = now.buy(policy.prior_batch(now.signals, k, generator))
+            now = now.buy(proposals.default_batch(now.signals, k, generator))
             continue
         features = now.features(plan.rounds, generator)
-        proposals = policy.proposals(now.signals, k, generator)
-        after = [now.buy(proposal.rows) for proposal in proposals]
+        batches = proposals.propose(now.signals, k, generator)
+        after = [now.buy(proposal.rows) for proposal in batches]
         states.append(torch.from_numpy(features.state()))
-        options.append(policy.options(proposals, features, k).features)
-        values = np.array([_follow(policy, state, k, generator, plan.horizon) for state in after])
+        options.append(proposals.options(batches, features, k).features)
+        values = np.array([_follow(proposals, state, k, generator, plan.horizon) for state in after])
         gains = np.diff(values, axis=1, prepend=now.value)
         rewards.append(torch.from_numpy(gains.astype(np.float32)) * POINTS)
-        prior = next(index for index, proposal in enumerate(proposals) if proposal.prior)
-        ways = (prior, int(values.mean(axis=1).argmax()), int(generator.integers(len(after))))
+        default = next(index for index, proposal in enumerate(batches) if proposal.by_default)
+        ways = (default, int(values.mean(axis=1).argmax()), int(generator.integers(len(after))))
         way = generator.integers(3)
         taken.append(-1 if way == 1 else ways[way])
         now = after[ways[way]]
     return Comparisons(torch.stack(states), torch.stack(options), torch.stack(rewards), torch.tensor(taken))
 
 
-def _follow(policy: QProposals, state: Annotation, k: int, generator: np.random.Generator, horizon: int) -> list[float]:
-    """The value of a state and of those to which the prior rule leads."""
+def _follow(proposals: Batches, state: Annotation, k: int, generator: np.random.Generator, horizon: int) -> list[float]:
+    """The value of a state and of those to which the default rule leads."""
     values = [state.value]
     while len(values) < horizon:
-        state = state.buy(policy.prior_batch(state.signals, k, generator))
+        state = state.buy(proposals.default_batch(state.signals, k, generator))
         values.append(state.value)
     return values

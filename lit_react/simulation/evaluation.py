@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.callback import Purchase
-from lit_react.acquisition.policies import Fixed, Policy, QProposals
-from lit_react.acquisition.rewards import GainReward, Outcome
+from lit_react.acquisition.agents import Agent, DoubleDQN
+from lit_react.acquisition.features import draw_anchors
+from lit_react.acquisition.knapsack import QueryLimits
+from lit_react.acquisition.learner import Learner, Money
+from lit_react.acquisition.proposals import Batches, Proposals
+from lit_react.acquisition.rewards import GainReward
 from lit_react.core.files import write_json
 from lit_react.simulation.environment import begin
 from lit_react.simulation.tasks import Parts, Task
@@ -65,68 +67,60 @@ def standard_task(name: str, parts: Parts, seed: int, pool_size: int = 2000) -> 
     return Task(pool.take(np.sort(rows)), test, classes, sources=(name,))
 
 
-def simulate_run(task: Task, policy: Policy, agent: Agent, *, rounds: int, seed: int) -> SimulatedRun:
-    """One run: the steps of `AcquisitionCallback`, each fit a head's, each answer at once.
+def simulate_run(task: Task, proposals: Proposals, agent: Agent, *, rounds: int, seed: int) -> SimulatedRun:
+    """One run: the learner's steps, each fit a head's, each answer at once.
 
     Args:
         task: what is annotated.
-        policy: what can be chosen.
+        proposals: what can be chosen.
         agent: who chooses, and learns on.
         rounds: purchases.
         seed: of initial labels, ties and draws; runs of one seed start from the same labels.
     """
-    generator, reward = np.random.default_rng([seed, 1]), GainReward()
-    agent.generator.manual_seed(seed)
-    now, run = begin(task, generator), SimulatedRun()
-    last: Purchase | None = None
+    generator, run = np.random.default_rng([seed, 1]), SimulatedRun()
+    learner = Learner(proposals, agent, GainReward(), [QueryLimits(task.query_size, None)])
+    agent.begin(proposals, seed)
+    now, costs = begin(task, generator), np.ones(len(task.pool))
     for round in range(rounds):
         run.accuracies.append(now.accuracy)
-        features = now.features(rounds, generator)
-        policy.observe(now.signals)
-        k = min(task.query_size, len(now.signals))
-        proposals = policy.proposals(now.signals, k, generator)
-        state, options = torch.from_numpy(features.state()), policy.options(proposals, features, k)
-        if last is not None:
-            before, after = now.history.values[-2:]
-            value = reward(Outcome(before, after, last.cost, before))
-            agent.observe(last.state, last.action, value, state, options, left_prior=last.left_prior)
-            if policy.learns:
-                agent.learn()
-        decision = agent.decide(state, options, spent=round / rounds)
-        rows = np.concatenate([proposals[index].rows for index in decision.taken])
-        names = [proposals[index].name for index in decision.taken for _ in proposals[index].rows]
-        policy.remember(rows, names)
-        left = not all(proposals[index].prior for index in decision.taken)
-        last = Purchase(state, torch.from_numpy(policy.describe(rows, features)), float(len(rows)), 0.0, left)
-        run.chosen.append(names[0])
-        now = now.buy(rows)
+        step = learner.step(
+            now.history.values[-1],
+            partial(getattr, now, "signals"),
+            now.signals.rows,
+            costs,
+            Money(spent=round / rounds),
+            generator,
+            draw_anchors(len(now.signals), generator),
+        )
+        run.chosen.append(step.queries[0].policy)
+        now = now.buy(np.asarray([query.row for query in step.queries]))
     run.accuracies.append(now.accuracy)
     return run
 
 
-def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, policy: QProposals) -> Iterator[Path]:
-    """Run the policy `without_NAME` and the prior rule alone on each set; yields files as they are there.
+def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, proposals: Batches) -> Iterator[Path]:
+    """Run the policy `without_NAME` and the default rule alone on each set; yields files as they are there.
 
     Args:
         folder: of the simulation, with `sources/` and `without_NAME/`.
         names: of the sets.
         plan: see `Evaluation`.
-        policy: the options.
+        proposals: what there is to choose.
     """
     jobs = [(name, seed) for seed in range(plan.seeds) for name in names]
     done = {job for job in jobs if _is_done(_result(folder, job), plan)}
     yield from (_result(folder, job) for job in jobs if job in done)
     open_jobs = [job for job in jobs if job not in done]
-    for job in in_processes(_measure, open_jobs, (folder, names, plan, policy), plan.workers):
+    for job in in_processes(_measure, open_jobs, (folder, names, plan, proposals), plan.workers):
         yield _result(folder, job)
 
 
 def load_results(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, SimulatedRun]]:
-    """Runs of `policy` and `prior` by set and seed."""
+    """Runs of `policy` and `default_rule` by set and seed."""
     found = {}
     for path in paths:
         content = json.loads(path.read_text())
-        runs = {which: SimulatedRun(**content[which]) for which in ("policy", "prior")}
+        runs = {which: SimulatedRun(**content[which]) for which in ("policy", "default_rule")}
         found[content["set"], content["seed"]] = runs
     return found
 
@@ -140,14 +134,15 @@ def _is_done(path: Path, plan: Evaluation) -> bool:
     if not path.exists():
         return False
     content = json.loads(path.read_text())
-    return len(content["prior"]["chosen"]) == plan.rounds and content["doubt"] == plan.doubt
+    return len(content["default_rule"]["chosen"]) == plan.rounds and content["doubt"] == plan.doubt
 
 
 def _measure(job: tuple[str, int], workplace: Workplace[Evaluation]) -> None:
     name, seed = job
     task = standard_task(name, workplace.sources[name], seed)
     content: dict[str, object] = {"set": name, "seed": seed, "doubt": workplace.plan.doubt}
-    for which, policy in (("policy", workplace.policy), ("prior", Fixed(workplace.policy.prior))):
-        agent = Agent(str(workplace.folder / f"without_{name}"), doubt=workplace.plan.doubt)
-        content[which] = vars(simulate_run(task, policy, agent, rounds=workplace.plan.rounds, seed=seed))
+    alone = Batches([workplace.proposals.default_rule])
+    for which, proposals in (("policy", workplace.proposals), ("default_rule", alone)):
+        agent = DoubleDQN(str(workplace.folder / f"without_{name}"), doubt=workplace.plan.doubt)
+        content[which] = vars(simulate_run(task, proposals, agent, rounds=workplace.plan.rounds, seed=seed))
     write_json(_result(workplace.folder, job), content)

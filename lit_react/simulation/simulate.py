@@ -20,9 +20,8 @@ from tqdm.auto import tqdm
 
 from lit_react import __version__
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
-from lit_react.acquisition.policies import QProposals
-from lit_react.acquisition.policies.proposals import DEFAULT_STRATEGIES
 from lit_react.acquisition.pretrained import PretrainedPolicy
+from lit_react.acquisition.proposals import DEFAULT_STRATEGIES, Batches
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import check_same_making
 from lit_react.core.statistics import bootstrap_interval, wilcoxon
@@ -56,7 +55,7 @@ def simulate(
     Args:
         folder: of the simulation.
         sources: labeled data sets by name.
-        strategies: options of the policy; the first is the prior rule.
+        strategies: options of the policy; the first is the default rule.
         seed: of everything.
         encoder: how texts are embedded.
         episodes: what is simulated.
@@ -64,7 +63,7 @@ def simulate(
         evaluation: how the policies are measured.
         wandb: where loss and results go.
     """
-    policy, names = QProposals(strategies, strategies[0]), list(sources)
+    proposals, names = Batches(strategies), list(sources)
     _check_relatives(sources)
     made_of = {
         "sources": {name: asdict(labeled_set) for name, labeled_set in sources.items()},
@@ -78,7 +77,7 @@ def simulate(
     check_same_making(folder / "simulation.json", made_of, "simulation")  # its episodes are not mixed with others'
     _run(embedded_sources(sources, encoder, folder / "sources"), len(names), "sources")
     count = len(names) * episodes.per_source
-    paths = sorted(_run(collect(folder, names, episodes, policy, seed), count, "simulated episodes"))
+    paths = sorted(_run(collect(folder, names, episodes, proposals, seed), count, "simulated episodes"))
     found = [(used, comparisons) for used, comparisons in map(load_comparisons, paths) if comparisons is not None]
     logger = wandb_logger(wandb, folder)
     card = made_of | {
@@ -92,7 +91,7 @@ def simulate(
         used = [(origin[0], comparisons) for origin, comparisons in found if not hidden & set(origin)]
         target = folder / (f"without_{name}" if name else "policy")
         _train_policy(target, used, training, seed, card, _teller(logger, target.name))
-    done = _run(evaluate(folder, names, evaluation, policy), len(names) * evaluation.seeds, "runs on unseen sets")
+    done = _run(evaluate(folder, names, evaluation, proposals), len(names) * evaluation.seeds, "runs on unseen sets")
     measured = _summary(load_results(sorted(done)))
     _finish(folder / "policy", {"measured": measured, "evaluation": asdict(evaluation)})
     if logger:
@@ -148,7 +147,7 @@ def _train_policy(
         path.unlink()
     network = train(lessons(episodes, training.gamma), training, seed, tell)
     states = sum(len(comparisons.states) for _, comparisons in episodes)
-    PretrainedPolicy(network, expected_gain(episodes, prior=0), card | {"states": states}).save(folder)
+    PretrainedPolicy(network, expected_gain(episodes, default=0), card | {"states": states}).save(folder)
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -156,8 +155,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
 
 
 def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[str, dict[str, float]]:
-    """AULC in points of policy and prior by set, and over all runs."""
-    pairs = {job: (100 * runs["policy"].aulc, 100 * runs["prior"].aulc) for job, runs in results.items()}
+    """AULC in points of policy and default rule by set, and over all runs."""
+    pairs = {job: (100 * runs["policy"].aulc, 100 * runs["default_rule"].aulc) for job, runs in results.items()}
     summary = {}
     for name in [*dict.fromkeys(name for name, _ in results), "all"]:
         chosen = np.array([pair for (of, _), pair in pairs.items() if name in (of, "all")])
@@ -165,7 +164,7 @@ def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[st
         low, high = bootstrap_interval(differences, np.random.default_rng(0))
         summary[name] = {
             "policy": float(chosen[:, 0].mean()),
-            "prior": float(chosen[:, 1].mean()),
+            "default_rule": float(chosen[:, 1].mean()),
             "difference": float(differences.mean()),
             "low": low,
             "high": high,
@@ -182,11 +181,11 @@ def _finish(folder: Path, results: dict[str, Any]) -> None:
     PretrainedPolicy(policy.q_network, policy.expected_gain, card | results).save(folder)
     title = "AULC (points) on sets that the policy was not trained on, simulated"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("set", "runs", "prior", "policy", "difference", "95 % interval", "p"):
+    for column in ("set", "runs", "default rule", "policy", "difference", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "set" else "right")
     for name, row in results["measured"].items():
         interval = f"{row['low']:+.2f} … {row['high']:+.2f}"
-        numbers = (f"{row['prior']:.1f}", f"{row['policy']:.1f}", f"{row['difference']:+.2f}", interval)
+        numbers = (f"{row['default_rule']:.1f}", f"{row['policy']:.1f}", f"{row['difference']:+.2f}", interval)
         table.add_row(name, str(row["runs"]), *numbers, f"{row['p']:.3f}")
     Console().print(table)
     print(f"policy: {folder}")

@@ -142,19 +142,19 @@ def train(
     return network.eval()
 
 
-def expected_gain(episodes: Sequence[tuple[str, Comparisons]], prior: int, ridge: float = 1.0) -> Tensor:
-    """What the prior's batch brings in the next round, linear in the state features: the guard's yardstick.
+def expected_gain(episodes: Sequence[tuple[str, Comparisons]], default: int, ridge: float = 1.0) -> Tensor:
+    """What the default rule's batch brings in the next round, linear in the state features: the guard's yardstick.
 
     Args:
         episodes: one or more.
-        prior: index of the prior's option.
+        default: index of the default rule's option.
         ridge: penalty on the weights.
 
     Returns:
         float32 [S + 1], weights and intercept, in points.
     """
     states = torch.cat([found.states for _, found in episodes]).double()
-    gains = torch.cat([found.rewards[:, prior, 0] for _, found in episodes]).double()
+    gains = torch.cat([found.rewards[:, default, 0] for _, found in episodes]).double()
     centre, scale = states.mean(0), states.std(0).clamp(min=1e-3)
     x = (states - centre) / scale
     weights = torch.linalg.solve(x.T @ x + ridge * torch.eye(x.shape[1]).double(), x.T @ (gains - gains.mean())) / scale

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.core.workers import begin_worker
 from lit_react.simulation.sources import load_sources
 from lit_react.simulation.tasks import Parts
@@ -29,18 +29,18 @@ class Workplace(Generic[Plan]):
         folder: of the simulation.
         sources: pool and test part of each set, by name.
         plan: options of the jobs.
-        policy: which batches there are to choose from.
+        proposals: which batches there are to choose from.
     """
 
     folder: Path
     sources: dict[str, Parts]
     plan: Plan
-    policy: QProposals
+    proposals: Batches
 
     @classmethod
-    def open(cls, folder: Path, names: Sequence[str], plan: Plan, policy: QProposals) -> Workplace[Plan]:
+    def open(cls, folder: Path, names: Sequence[str], plan: Plan, proposals: Batches) -> Workplace[Plan]:
         """Read the sources from the folder."""
-        return cls(folder, load_sources(list(names), folder / "sources"), plan, policy)
+        return cls(folder, load_sources(list(names), folder / "sources"), plan, proposals)
 
 
 _workplace: Workplace[Any]
@@ -49,7 +49,7 @@ _workplace: Workplace[Any]
 def in_processes(
     work: Callable[[Job, Workplace[Plan]], None],
     jobs: Sequence[Job],
-    workplace: tuple[Path, Sequence[str], Plan, QProposals],
+    workplace: tuple[Path, Sequence[str], Plan, Batches],
     workers: int | None,
 ) -> Iterator[Job]:
     """Do the jobs in processes of their own; yields each when it is done.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -12,29 +12,29 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from lit_react.acquisition.features import History
-from lit_react.acquisition.policies import Proposal, QProposals
+from lit_react.acquisition.proposals import Batches, Proposal
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import Strategy, find_strategy
+from lit_react.acquisition.strategies import Strategy
 from lit_react.acquisition.strategies.facility_location import facility_location
+from lit_react.acquisition.strategies.naming import find_strategy
 from lit_react.acquisition.strategies.transductive_design import transductive_design
 from lit_react.simulation.environment import VALIDATION_SIZE, Annotation, begin
 from lit_react.simulation.tasks import Task
 
 
-class AsPrinted(QProposals):
+class AsPrinted(Batches):
     """Every rule sees signals on which nothing was computed yet; the greedy ones are as their papers print them.
 
     After each pick, everything is computed again.
     """
 
-    def prior_batch(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
-        """As in `QProposals`."""
-        return self.rule(self.prior)(replace(signals), k, generator)
-
-    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
-        """As in `QProposals`."""
-        picks = {name: self.rule(name)(replace(signals), k, generator) for name in sorted(self.strategies())}
-        return [Proposal(name, picks[name], prior=name == self.prior) for name in self.mixtures]
+    def propose(
+        self, signals: PoolSignals, k: int, generator: np.random.Generator, asked: Sequence[str] | None = None
+    ) -> list[Proposal]:
+        """As in `Batches`."""
+        names = sorted(self.names) if asked is None else asked
+        picks = {name: self.rule(name)(replace(signals), k, generator) for name in names}
+        return [Proposal(name, picks[name], name == self.default_rule) for name in self.names if name in picks]
 
     def rule(self, name: str) -> Strategy:
         """What stands for the rule."""
@@ -139,7 +139,7 @@ def begin_anew(task: Task, generator: np.random.Generator) -> Anew:
 def check_picks(task: Task) -> None:
     """Exit unless the printed rules pick the rows that ours pick; a near tie may be broken otherwise."""
     now, as_printed = begin(task, np.random.default_rng(0)), AsPrinted()
-    for name in as_printed.mixtures:
+    for name in as_printed.names:
         ours = find_strategy(name)(now.signals, task.query_size, np.random.default_rng(0))
         printed = as_printed.rule(name)(now.signals, task.query_size, np.random.default_rng(0))
         if len(np.intersect1d(ours, printed)) < task.query_size - 1:

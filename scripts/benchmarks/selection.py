@@ -24,11 +24,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.agents import DoubleDQN
 from lit_react.acquisition.features import FeatureMap, History
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies import SCORES, STRATEGIES, Strategy
+from lit_react.acquisition.strategies import STRATEGIES, Strategy, signals_read
 from lit_react.acquisition.strategies.probability_coverage import pure_radius
 
 DIMENSION = 384
@@ -42,11 +42,11 @@ Result = TypeVar("Result")
 
 def policy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
     """The Q-policy's whole decision: all proposals, their features, their values, the draw."""
-    chooser, agent = QProposals(), Agent()
-    proposals = chooser.proposals(signals, k, generator)
+    chooser, agent = Batches(), DoubleDQN()
+    proposals = chooser.propose(signals, k, generator)
     features = FeatureMap(signals, History(), np.ones(len(signals) + LABELED), 0.5, generator)
     options = chooser.options(proposals, features, k)
-    decision = agent.decide(torch.from_numpy(features.state()), options, spent=0.5)
+    decision = agent.draw(torch.from_numpy(features.state()), options, spent=0.5)
     return proposals[decision.taken[0]].rows
 
 
@@ -94,7 +94,7 @@ def read(folder: Path, pool: int, classes: int) -> PoolSignals:
         labels=probabilities[pool:].argmax(axis=1),
         labeled_probabilities=probabilities[pool:],
         labeled_embeddings=embeddings[pool:],
-        scores=dict.fromkeys(SCORES.values(), score),
+        scores=dict.fromkeys((name for strategy in STRATEGIES.values() for name in signals_read(strategy)), score),
     )
 
 

@@ -40,8 +40,8 @@ from naive_simulation import AsPrinted, begin_anew, check_picks
 from safetensors.torch import save
 from threadpoolctl import threadpool_limits
 
-from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.agents import Decision, DoubleDQN, Situation
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.signals import Rows
 from lit_react.core.files import write_atomically
 from lit_react.simulation import comparison
@@ -85,16 +85,18 @@ class Clock:
         self.seconds[phase] += time.process_time() - start
 
 
-class Recorded(QProposals):
-    """`QProposals` that keeps what was bought."""
+class Recorded(DoubleDQN):
+    """`DoubleDQN` that keeps what it decided."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bought: list[Rows] = []
 
-    def remember(self, rows: Rows, names: object) -> None:
-        """Keep it."""
-        self.bought.append(rows)
+    def decide(self, situation: Situation) -> Decision:
+        """Decide, and keep it."""
+        decision = super().decide(situation)
+        self.bought.append(decision.rows)
+        return decision
 
 
 @dataclass(frozen=True)
@@ -102,19 +104,19 @@ class Way:
     """How the work is done."""
 
     begin: Callable[[Task, np.random.Generator], Annotation]
-    policy: QProposals
+    proposals: Batches
 
 
 WAYS = {
-    "ours": Way(begin, QProposals()),
-    "anew each round": Way(begin_anew, QProposals()),
+    "ours": Way(begin, Batches()),
+    "anew each round": Way(begin_anew, Batches()),
     "anew each pick": Way(begin_anew, AsPrinted()),
 }
 
 
 def run(way: Way, task: Task, bought: list[Rows], clock: Clock) -> None:
     """The steps of `simulate_run`, timed; what is bought is given."""
-    generator, agent, last = np.random.default_rng([0, 1]), Agent(), None
+    generator, agent, last = np.random.default_rng([0, 1]), DoubleDQN(), None
     with clock("fit"):
         now = way.begin(task, generator)
     for round, rows in enumerate(bought):
@@ -122,17 +124,17 @@ def run(way: Way, task: Task, bought: list[Rows], clock: Clock) -> None:
             signals = now.signals
         features = now.features(len(bought), generator)
         with clock("proposals"):
-            proposals = way.policy.proposals(signals, task.query_size, generator)
+            proposals = way.proposals.propose(signals, task.query_size, generator)
         with clock("features"):
             state, options = (
                 torch.from_numpy(features.state()),
-                way.policy.options(proposals, features, task.query_size),
+                way.proposals.options(proposals, features, task.query_size),
             )
         with clock("agent"):
             if last is not None:
-                agent.observe(*last, now.history.values[-1] - now.history.values[-2], state, options)
+                agent.record(*last, now.history.values[-1] - now.history.values[-2], state, options)
                 agent.learn()
-            agent.decide(state, options, spent=round / len(bought))
+            agent.draw(state, options, spent=round / len(bought))
         last = (state, options.features[0])
         with clock("fit"):
             now = now.buy(rows)
@@ -141,7 +143,7 @@ def run(way: Way, task: Task, bought: list[Rows], clock: Clock) -> None:
 def episode(way: Way, task: Task, plan: Episodes) -> None:
     """`compare`, begun in this way."""
     with patch.object(comparison, "begin", way.begin):
-        comparison.compare(task, way.policy, np.random.default_rng(0), plan)
+        comparison.compare(task, way.proposals, np.random.default_rng(0), plan)
 
 
 def cpu_seconds(function: Callable[[], object]) -> float:
@@ -160,7 +162,7 @@ def compare(options: argparse.Namespace) -> None:
     for classes in options.classes:
         task = make_task(classes, options.pool)
         recorded = Recorded()
-        simulate_run(task, recorded, Agent(), rounds=options.rounds, seed=0)
+        simulate_run(task, Batches(), recorded, rounds=options.rounds, seed=0)
         clocks, runs, episodes = {name: Clock() for name in WAYS}, defaultdict(list), defaultdict(list)
         plan = Episodes(rounds=options.rounds)
         for _ in range(options.repeats):
@@ -208,7 +210,7 @@ def scaling(options: argparse.Namespace) -> None:
                 write_atomically(folder / "sources" / f"{name}.safetensors", save(tensors))
             plan = Episodes(per_source=options.episodes // len(names), rounds=options.rounds, workers=workers)
             before = children_seconds()
-            ends = [time.perf_counter() for _ in collect(folder, names, plan, QProposals(), seed=0)]
+            ends = [time.perf_counter() for _ in collect(folder, names, plan, Batches(), seed=0)]
             rates.append((len(ends) - 1) / (ends[-1] - ends[0]))
         each = (children_seconds() - before) / len(ends)
         print_row(str(workers), f"{rates[-1]:.2f}", f"{rates[-1] / rates[0]:.2f}", f"{each:.1f}")

@@ -1,11 +1,11 @@
-"""What of the policy's training matters: gain over the prior rule on sets that were not trained on.
+"""What of the policy's training matters: gain over the default rule on sets that were not trained on.
 
     python scripts/tables/ablations.py [--folder runs/simulate]
 
 Reads the episodes that `simulate` left. Sets are held out in four groups; in each of their states the trained network
 chooses among the options, and what that choice brought (Σ γ^h r_h with the default γ, in points) is compared with what
-the prior's batch brought there. A way begins with the standard deviations of the ensemble that an advantage must
-exceed. "Left" is the share of states in which another batch than the prior's was chosen.
+the default rule's batch brought there. A way begins with the standard deviations of the ensemble that an advantage must
+exceed. "Left" is the share of states in which another batch than the default rule's was chosen.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.agents import DoubleDQN
+from lit_react.acquisition.agents.replay import Transition
 from lit_react.acquisition.features import STATE_FEATURES
 from lit_react.acquisition.q_network import QNetwork
-from lit_react.acquisition.replay import Transition
 from lit_react.simulation.collection import load_comparisons
 from lit_react.simulation.comparison import Comparisons, Episodes
 from lit_react.simulation.training import Training, lessons, train
@@ -67,8 +67,8 @@ def monte_carlo(seen: Seen, training: Training) -> QNetwork:
 def temporal_difference(seen: Seen, training: Training) -> QNetwork:
     """As the agent learns in a run, of the same options: rewards up to the next state, and its Q-value.
 
-    Unless that option, and then the prior, led to it within the rewards kept, the return stands as in `monte_carlo`:
-    for half of the states. Episodes are taken to have the default number of rounds.
+    Unless that option, and then the default rule, led to it within the rewards kept, the return stands as in
+    `monte_carlo`: for half of the states. Episodes are taken to have the default number of rounds.
     """
     data = lessons(seen, training.gamma)
     taken, followed = actions(seen)
@@ -80,18 +80,18 @@ def temporal_difference(seen: Seen, training: Training) -> QNetwork:
     returns = (rewards * training.gamma**horizon * (~followed[:, None] | (horizon < gap[:, None]))).sum(1)
     discounts = followed * training.gamma**gap
     shared = {name: value for name, value in vars(training).items() if name not in ("level", "epochs")}
-    agent = Agent(pretrained=None, doubt=1.0, deviation_starts=0, updates_per_round=1, **shared)
+    agent = DoubleDQN(pretrained=None, doubt=1.0, deviation_starts=0, updates_per_round=1, **shared)
     inputs = torch.cat([data.states[:, None, None].expand(*data.mask.shape, -1), data.options], dim=-1)[data.mask]
     agent.q_network.standardise(inputs)
     agent.target_network.standardise(inputs)
     weights = torch.poisson(torch.ones(len(seen), training.members), generator=agent.generator)[data.episodes]
-    prior = torch.arange(data.mask.shape[1]) == 0
+    default = torch.arange(data.mask.shape[1]) == 0
     for row, option in enumerate(taken.tolist()):
         action, reward = data.options[row, option][data.mask[row, option]], float(returns[row])
         after = row + int(followed[row])
         state, options, mask = data.states[after], data.options[after], data.mask[after]
         step = Transition(
-            data.states[row], action, reward, float(discounts[row]), state, options, mask, prior, 1, weights[row]
+            data.states[row], action, reward, float(discounts[row]), state, options, mask, default, 1, weights[row]
         )
         agent.replay_buffer.add(step)
     updates = training.epochs * -(-len(taken) // training.batch_size)
@@ -117,7 +117,7 @@ WAYS: dict[str, tuple[Training, float, Learner]] = {
 
 
 def gains(folder: Path, training: Training, doubt: float, learner: Learner) -> tuple[Tensor, Tensor, Tensor]:
-    """Gain over the prior, whether it was left, and the episode, of each state when its group of sets is held out."""
+    """Gain over the default rule, whether it was left, and the episode, of each state of a group that is held out."""
     paths = sorted((folder / "episodes").glob("*.safetensors"))
     found = [(used, c) for used, c in map(load_comparisons, paths) if c is not None]
     won: list[Tensor] = []
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/simulate"))
     options = parser.parse_args()
-    print("| way | gain over the prior | standard error | left |\n|---|---|---|---|")
+    print("| way | gain over the default rule | standard error | left |\n|---|---|---|---|")
     for way, (training, doubt, learner) in WAYS.items():
         won, left, episodes = gains(options.folder, training, doubt, learner)
         error = clustered_error(won, episodes)

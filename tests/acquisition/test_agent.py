@@ -8,8 +8,8 @@ from agents import KIND, SAMPLE, STATE, make_agent, make_options, observe_random
 from tiny import linear_policy, random_policy
 from torch import nn
 
-from lit_react.acquisition.agent import POINTS, Agent
-from lit_react.acquisition.guard import Guard
+from lit_react.acquisition.agents.double_dqn import POINTS, DoubleDQN
+from lit_react.acquisition.agents.guard import Guard
 from lit_react.core.errors import UserError
 
 
@@ -38,9 +38,9 @@ def random_agent(seed=0, **options):
 
 
 def test_an_untrained_agent_takes_the_priors_option():
-    agent, options = make_agent(), make_options(kinds=(0.0, 1.0, 2.0, 3.0), prior=(2,))
+    agent, options = make_agent(), make_options(kinds=(0.0, 1.0, 2.0, 3.0), default=(2,))
     for spent in np.linspace(0, 1, 20):
-        decision = agent.decide(torch.randn(STATE), options, spent=float(spent))
+        decision = agent.draw(torch.randn(STATE), options, spent=float(spent))
         assert decision.taken == [2]
         assert decision.probabilities.tolist() == [0, 0, 1, 0]
 
@@ -48,11 +48,11 @@ def test_an_untrained_agent_takes_the_priors_option():
 def test_draws_follow_the_boltzmann_distribution():
     agent = make_agent(alpha_start=0.5, alpha_end=0.5)
     agent.q_network = Values([0.0, 1.0, 2.0, -1.0], [0.0, 3.0, 2.0, 1.0])
-    options = make_options(kinds=(0.0,) * 4, prior=range(4))
+    options = make_options(kinds=(0.0,) * 4, default=range(4))
     expected = torch.softmax(0.5 * torch.tensor([0.0, 2.0, 2.0, 0.0]), 0)
     drawn = Counter()
     for _ in range(3000):
-        decision = agent.decide(torch.zeros(STATE), options, spent=0.3)
+        decision = agent.draw(torch.zeros(STATE), options, spent=0.3)
         drawn[decision.taken[0]] += 1
     assert torch.allclose(decision.probabilities, expected)
     counts = np.array([drawn[i] for i in range(4)])
@@ -63,9 +63,9 @@ def test_draws_follow_the_boltzmann_distribution():
 def test_several_options_are_drawn_without_replacement():
     agent = make_agent(alpha_start=1.0, alpha_end=1.0)
     agent.q_network = Values([0.0, 1.0, -1.0])
-    options = make_options(kinds=(0.0,) * 3, prior=range(3), takes=2)
+    options = make_options(kinds=(0.0,) * 3, default=range(3), takes=2)
     p = torch.softmax(torch.tensor([0.0, 1.0, -1.0]), 0).tolist()
-    drawn = Counter(tuple(agent.decide(torch.zeros(STATE), options, spent=0).taken) for _ in range(3000))
+    drawn = Counter(tuple(agent.draw(torch.zeros(STATE), options, spent=0).taken) for _ in range(3000))
     for (i, j), count in drawn.items():
         assert i != j
         assert count / 3000 == pytest.approx(p[i] * p[j] / (1 - p[i]), abs=0.035)
@@ -76,8 +76,8 @@ def test_options_that_the_evidence_does_not_admit_are_never_taken():
     observe_random(agent, 4)
     #                       prior  sure  doubtful  worse
     agent.q_network = Values([0.0, 2.0, 9.0, -1.0], [0.0, 3.0, -1.0, -1.0])
-    options = make_options(kinds=(0.0,) * 4, prior=(0,))
-    decisions = [agent.decide(torch.zeros(STATE), options, spent=0) for _ in range(200)]
+    options = make_options(kinds=(0.0,) * 4, default=(0,))
+    decisions = [agent.draw(torch.zeros(STATE), options, spent=0) for _ in range(200)]
     assert {d.taken[0] for d in decisions} == {0, 1}
     probabilities = decisions[0].probabilities
     assert probabilities[2] == probabilities[3] == 0
@@ -88,9 +88,9 @@ def test_no_option_beside_the_priors_is_taken_before_deviation_starts():
     agent = make_agent(deviation_starts=5)
     agent.q_network = Values([0.0, 100.0], [0.0, 100.0])
     observe_random(agent, 4)
-    assert agent.decide(torch.zeros(STATE), make_options(), spent=0.5).taken == [0]
+    assert agent.draw(torch.zeros(STATE), make_options(), spent=0.5).taken == [0]
     observe_random(agent, 1)
-    assert agent.decide(torch.zeros(STATE), make_options(), spent=0.5).taken == [1]
+    assert agent.draw(torch.zeros(STATE), make_options(), spent=0.5).taken == [1]
 
 
 def test_alpha_rises_linearly_with_the_spent_budget():
@@ -98,7 +98,7 @@ def test_alpha_rises_linearly_with_the_spent_budget():
     assert [agent.alpha(s) for s in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([2.0, 4.0, 6.0, 10.0])
     assert agent.alpha(-0.1) == 2.0
     assert agent.alpha(1.2) == 10.0
-    assert agent.decide(torch.zeros(STATE), make_options(), spent=0.5).alpha == 6.0
+    assert agent.draw(torch.zeros(STATE), make_options(), spent=0.5).alpha == 6.0
 
 
 # ---- learning from evidence
@@ -111,10 +111,10 @@ def after_experience(reward_of, seed, count=40):
     options = make_options()
     for i in range(count):
         kind, state = i % 2, torch.from_numpy(rng.random(STATE)).float()
-        agent.observe(state, options.features[kind], reward_of(kind, i, rng), state, None, left_prior=kind == 1)
+        agent.record(state, options.features[kind], reward_of(kind, i, rng), state, None, left_default=kind == 1)
         if i % 10 == 9:
             agent.learn()
-    return float(agent.decide(torch.full((STATE,), 0.5), options, spent=1.0).probabilities[1])
+    return float(agent.draw(torch.full((STATE,), 0.5), options, spent=1.0).probabilities[1])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -142,7 +142,7 @@ def test_contradicting_evidence_keeps_the_prior():
 def test_terminal_transitions_alone_can_be_learned_from():
     agent = make_agent(learning_starts=1, batch_size=4, updates_per_round=3)
     observe_random(agent, 2, ended=lambda i: True)
-    assert agent.learn() > 0
+    assert agent.learn()["td_loss"] > 0
 
 
 # ---- the target
@@ -157,7 +157,7 @@ def reference_loss(agent, batch_size):
     for index in drawn:
         t = agent.replay_buffer.transitions[index]
         exists = t.next_mask.any(-1)
-        choices, features, prior = t.next_mask[exists][None], t.next_options[exists][None], t.next_prior[exists]
+        choices, features, prior = t.next_mask[exists][None], t.next_options[exists][None], t.next_default[exists]
         for member in np.flatnonzero(t.members.numpy()):
             value = 0.0
             if len(choices[0]):
@@ -185,24 +185,24 @@ def test_td_loss_equals_the_double_dqn_reference(n_step, free):
     agent = random_agent(n_step=n_step, updates_per_round=1, batch_size=16, gamma=0.7, **free)
     observe_random(agent, 12)
     expected = reference_loss(agent, 16)
-    assert agent.learn() == pytest.approx(expected, rel=1e-4)
+    assert agent.learn()["td_loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_there_is_no_update_before_learning_starts():
     agent = make_agent(learning_starts=3)
     observe_random(agent, 2)
     before = [p.clone() for p in agent.q_network.parameters()]
-    assert agent.learn() is None
+    assert agent.learn() == {}
     assert all(torch.equal(p, q) for p, q in zip(before, agent.q_network.parameters(), strict=True))
     observe_random(agent, 1)
-    assert agent.learn() is not None
+    assert agent.learn()
 
 
 def test_a_network_that_shall_stay_as_it_is_learns_nothing():
     agent = random_agent(updates_per_round=0)
     observe_random(agent, 8)
     before = [p.clone() for p in agent.q_network.parameters()]
-    assert agent.learn() is None
+    assert agent.learn() == {}
     assert all(torch.equal(p, q) for p, q in zip(before, agent.q_network.parameters(), strict=True))
 
 
@@ -227,7 +227,7 @@ def feed(agent, rewards, ends_at=None):
     for i, reward in enumerate(rewards):
         state, following = torch.full((STATE,), float(i)), torch.full((STATE,), float(i + 1))
         ended = i == ends_at
-        agent.observe(state, options.features[0] + i, reward / POINTS, following, None if ended else options)
+        agent.record(state, options.features[0] + i, reward / POINTS, following, None if ended else options)
 
 
 def test_one_step_returns_are_the_rewards_in_points():
@@ -281,22 +281,22 @@ def through_a_file(state):
 
 def test_a_loaded_agent_remembers_its_guard(saved):
     folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    agent, loaded = Agent(folder), Agent(folder)
+    agent, loaded = DoubleDQN(folder), DoubleDQN(folder)
     for reward in (-0.08, -0.08, -0.08, 0.01, 0.01):
         where, left = torch.zeros(STATE), reward < 0
-        agent.observe(where, torch.ones(3, SAMPLE), reward, where, None, left_prior=left)
+        agent.record(where, torch.ones(3, SAMPLE), reward, where, None, left_default=left)
     assert agent.guard.left == pytest.approx([-9.0] * 3)
     assert agent.guard.kept == pytest.approx([0.0] * 2, abs=1e-5)
     state = through_a_file(agent.state_dict())
     loaded.load_state_dict(state)
     assert loaded.guard.closed
-    assert loaded.decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
-    loaded.observe(torch.zeros(STATE), torch.ones(3, SAMPLE), 0.0, torch.zeros(STATE), None)
+    assert loaded.draw(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
+    loaded.record(torch.zeros(STATE), torch.ones(3, SAMPLE), 0.0, torch.zeros(STATE), None)
     assert [len(kept) for kept in (agent.guard.kept, state["guard"]["kept"], loaded.guard.kept)] == [2, 2, 3]
 
 
 def test_a_state_brings_its_expected_gain_so_that_a_newer_policy_does_not_shift_the_guards_yardstick(saved):
-    agent, other = (Agent(saved(random_policy(seed), f"policy_{seed}")) for seed in (0, 1))
+    agent, other = (DoubleDQN(saved(random_policy(seed), f"policy_{seed}")) for seed in (0, 1))
     assert not torch.equal(agent.expected_gain, other.expected_gain)
     other.load_state_dict(through_a_file(agent.state_dict()))
     assert torch.equal(agent.expected_gain, other.expected_gain)
@@ -304,8 +304,8 @@ def test_a_state_brings_its_expected_gain_so_that_a_newer_policy_does_not_shift_
 
 @pytest.mark.parametrize("size", [{"members": 4}, {"hidden": 9}])
 def test_a_state_of_a_network_of_another_size_is_refused_in_one_line(saved, size):
-    agent = Agent(saved(random_policy(), "one"))
-    other = Agent(saved(random_policy(**size), "other"))
+    agent = DoubleDQN(saved(random_policy(), "one"))
+    other = DoubleDQN(saved(random_policy(**size), "other"))
     with pytest.raises(UserError, match=r"acquisition\.agent: the run was begun with a network of another size"):
         other.load_state_dict(agent.state_dict())
 
@@ -313,9 +313,9 @@ def test_a_state_of_a_network_of_another_size_is_refused_in_one_line(saved, size
 def decisions_and_losses(agent):
     """What the agent does next: learn, decide, observe, learn."""
     found = [agent.learn()]
-    options = make_options(kinds=tuple(np.linspace(-1, 1, 6)), prior=range(6))
+    options = make_options(kinds=tuple(np.linspace(-1, 1, 6)), default=range(6))
     for i in range(10):
-        found.append(tuple(agent.decide(torch.full((STATE,), i / 10), options, spent=i / 10).taken))
+        found.append(tuple(agent.draw(torch.full((STATE,), i / 10), options, spent=i / 10).taken))
     observe_random(agent, 3, seed=5)
     return [*found, agent.learn()]
 
@@ -345,9 +345,9 @@ def test_a_state_keeps_its_values_while_the_agent_learns_on():
 
 def test_a_loaded_pretrained_agent_goes_on_like_the_saved_one(saved):
     folder = saved(random_policy())
-    agent = Agent(folder, updates_per_round=5, n_step=2)
+    agent = DoubleDQN(folder, updates_per_round=5, n_step=2)
     observe_random(agent, 9)
     agent.learn()
-    loaded = Agent(folder, updates_per_round=5, n_step=2, seed=99)
+    loaded = DoubleDQN(folder, updates_per_round=5, n_step=2, seed=99)
     loaded.load_state_dict(through_a_file(agent.state_dict()))
     assert decisions_and_losses(loaded) == decisions_and_losses(agent)

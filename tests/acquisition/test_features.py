@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import make_signals, random_policy
 
-from lit_react.acquisition.agent import Agent
-from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES, FeatureMap, History
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.agents import DoubleDQN
+from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES, FeatureMap, History, draw_anchors
+from lit_react.acquisition.proposals import Batches
 
 REDUNDANCY = SAMPLE_FEATURES.index("similarity to the nearest earlier pick of the batch")
 GAIN = SAMPLE_FEATURES.index("coverage gained, uncertain rows first (facility location)")
@@ -156,10 +156,10 @@ def test_the_same_batch_is_bought_whatever_the_order_of_the_pool_and_the_numberi
     decisions, batches = [], []
     for seen in ((signals, history), other):
         features = make_map(*seen)
-        policy, agent = QProposals(DETERMINISTIC), Agent(str(random_networks[network]), doubt=-10.0, alpha_start=0.1)
-        proposals = policy.proposals(features.signals, 8, np.random.default_rng(0))
+        policy, agent = Batches(DETERMINISTIC), DoubleDQN(str(random_networks[network]), doubt=-10.0, alpha_start=0.1)
+        proposals = policy.propose(features.signals, 8, np.random.default_rng(0))
         options = policy.options(proposals, features, 8)
-        decisions.append(agent.decide(torch.from_numpy(features.state()), options, spent=0.0))
+        decisions.append(agent.draw(torch.from_numpy(features.state()), options, spent=0.0))
         batches.append([proposal.rows for proposal in proposals])
     for before, after in zip(*batches, strict=True):
         assert np.array_equal(new_row[before], after)
@@ -193,7 +193,10 @@ def test_features_are_finite_on_odd_pools(signals, rounds):
 
 def test_a_map_of_few_anchors_resembles_the_exact_one():
     signals = make_signals(unlabeled=400, dimension=4)
-    exact, sampled = make_map(signals), make_map(signals, num_anchors=200)
+    exact, sampled = (
+        make_map(signals),
+        make_map(signals, anchors=draw_anchors(len(signals), np.random.default_rng(0), most=200)),
+    )
     assert len(sampled.anchors) == 200
     rows = signals.rows[::7]
     for name in ("rank of 1 - margin", "rank of entropy", "rank of that similarity"):
@@ -302,7 +305,8 @@ def test_features_are_the_same_from_similarities_that_are_there_already():
     signals, given = make_signals(), make_signals()
     assert given.similarities is not None
     history = make_history(signals)
-    before, after = make_map(signals, history, num_anchors=25), make_map(given, history, num_anchors=25)
+    anchors = draw_anchors(len(signals), np.random.default_rng(0), most=25)
+    before, after = (make_map(seen, history, anchors=anchors) for seen in (signals, given))
     assert "similarities" not in vars(signals)
     for one, two in zip(everything(before), everything(after), strict=True):
         assert np.allclose(one, two, atol=1e-6)

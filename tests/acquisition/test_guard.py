@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lit_react.acquisition.guard import Guard
+from lit_react.acquisition.agents.guard import Guard
 
 points = st.floats(-50, 50, allow_subnormal=False)
 
@@ -13,9 +13,9 @@ def guard_of(left, kept, **options):
     """A guard that has seen these residuals."""
     guard = Guard(**options)
     for value in left:
-        guard.record(value, 0.0, left_prior=True)
+        guard.record(value, 0.0, left_default=True)
     for value in kept:
-        guard.record(value, 0.0, left_prior=False)
+        guard.record(value, 0.0, left_default=False)
     return guard
 
 
@@ -46,9 +46,9 @@ def test_rewards_are_compared_with_what_the_prior_brings_in_such_a_state():
     for expected, closed in ((early, True), (late, False)):
         guard = Guard()
         for reward in (3.0, 4.0, 5.0):
-            guard.record(reward, expected, left_prior=True)
+            guard.record(reward, expected, left_default=True)
         for reward in (0.4, 0.6, 0.5):
-            guard.record(reward, late, left_prior=False)
+            guard.record(reward, late, left_default=False)
         assert guard.closed == closed
 
 
@@ -64,7 +64,7 @@ def test_rounds_that_kept_to_the_prior_open_it_again_when_they_are_as_bad():
     guard = guard_of([-6.0] * 3, [0.0, 0.0])
     assert guard.closed
     for _ in range(8):
-        guard.record(-7.0, 0.0, left_prior=False)
+        guard.record(-7.0, 0.0, left_default=False)
     assert not guard.closed
 
 
@@ -119,7 +119,7 @@ def test_only_the_order_within_each_kind_matters(left, kept, split):
     entries = [(value, True) for value in left] + [(value, False) for value in kept]
     queues = {True: list(left), False: list(kept)}
     for _, kind in entries[split:] + entries[:split]:
-        mixed.record(queues[kind].pop(0), 0.0, left_prior=kind)
+        mixed.record(queues[kind].pop(0), 0.0, left_default=kind)
     assert mixed.closed == guard_of(left, kept).closed
 
 
@@ -129,7 +129,7 @@ def test_a_saved_guard_goes_on_as_the_first_one_and_is_not_touched_by_it(left, k
     state = guard.state_dict()
     loaded.load_state_dict(state)
     for each in (guard, loaded):
-        each.record(other, 1.0, left_prior=True)
+        each.record(other, 1.0, left_default=True)
         assert each.left[-1] == other - 1.0
     assert (guard.left, guard.kept, guard.closed) == (loaded.left, loaded.kept, loaded.closed)
     assert state == {"left": left, "kept": kept}

@@ -11,26 +11,28 @@ from hypothesis import strategies as st
 from tiny import make_signals
 
 from lit_react.acquisition import callback as acquisition
+from lit_react.acquisition.agents import ALBL, TAILOR, DoubleDQN, OneRule, Schedule
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.knapsack import ByRank, ByValuePerCost, QueryLimits, knapsack
-from lit_react.acquisition.policies import ALBL, TAILOR, Fixed, QProposals, QSamples, Schedule
+from lit_react.acquisition.proposals import Batches, Samples
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.stopping import Stopping
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
 from lit_react.data.pool import Pool
+from lit_react.run.books import LedgerBooks
 
 ROWS = 30
 INITIAL = 4
 SELECTIONS = [ByRank(), ByValuePerCost()]
-POLICIES = {
-    "one rule": lambda: Fixed("cluster_margin"),
-    "schedule": lambda: Schedule("typiclust", "margin", until_labels_per_class=4),
-    "proposals": lambda: QProposals(["facility_location", "margin", "margin+badge"]),
-    "samples": lambda: QSamples(candidates=20),
-    "ALBL": lambda: ALBL(["margin", "random"]),
-    "TAILOR": lambda: TAILOR(["margin", "random"]),
+WAYS = {
+    "one strategy": lambda: (Batches(["cluster_margin"]), None),
+    "one rule": lambda: (Batches(["cluster_margin", "margin"]), OneRule()),
+    "schedule": lambda: (Batches(["typiclust", "margin"]), Schedule("typiclust", "margin", until_labels_per_class=4)),
+    "batches": lambda: (Batches(["facility_location", "margin", "margin+badge"]), DoubleDQN()),
+    "samples": lambda: (Samples(candidates=20), DoubleDQN()),
+    "ALBL": lambda: (Batches(["margin", "random"]), ALBL()),
+    "TAILOR": lambda: (Batches(["margin", "random"]), TAILOR()),
 }
 prices = st.lists(st.floats(0.01, 50), min_size=1, max_size=30)
 
@@ -130,7 +132,7 @@ def test_both_limits_hold():
 )
 def test_limits_that_allow_nothing_are_refused(limits, message):
     with pytest.raises(UserError, match=message):
-        AcquisitionCallback(Fixed("margin"), **limits)
+        AcquisitionCallback(Batches(["margin"]), **limits)
 
 
 # ---- the budget, through callback and ledger
@@ -151,22 +153,23 @@ def signals_of(everything: PoolSignals, pool: Pool) -> PoolSignals:
     )
 
 
-def spend(costs, budget, policy, seed=0, **options) -> tuple[Pool, list[list[Query]], str]:
+def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool, list[list[Query]], str]:
     """Buy until the callback stops: the pool then, the queries and the reason. Labels come at once, from a die."""
     everything = make_signals(seed, unlabeled=len(costs), labeled=0)
     pool, rng = Pool(None, np.asarray(costs)), np.random.default_rng(seed)
-    module = SimpleNamespace(monitor="val/accuracy", offers=frozenset({"head_inputs"}))
+    module = SimpleNamespace(task=SimpleNamespace(monitor="val/accuracy"), offers=frozenset({"head_inputs"}))
     trainer = SimpleNamespace(
         checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
     )
-    buyer, queries = AcquisitionCallback(policy, **options), []
+    trainer.datamodule = SimpleNamespace(pool=pool)
+    buyer, queries = AcquisitionCallback(proposals, agent, **options), []
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger(Path(folder) / "ledger.sqlite", budget=budget, fingerprint="") as ledger,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(acquisition, "score_pool", lambda *_: signals_of(everything, pool))
-        buyer.attach(pool, ledger, budget, Stopping(), seed)
+        buyer.begin(LedgerBooks(ledger, budget), seed=seed)
         ledger.ask(0, [Query("pool", row, float(pool.costs[row]), "initial") for row in range(INITIAL)])
         while buyer.report.stop is None:
             asked = ledger.asked(len(queries))
@@ -203,30 +206,21 @@ def test_whatever_labels_cost_what_is_left_buys_no_other_one(costs, more, size, 
     budget = sum(costs[:INITIAL]) + more
     size = 5 if size is None and query_cost is None else size
     options = {"query_size": size, "query_cost": query_cost, "selection": selection}
-    pool, queries, _ = spend(costs, budget, Fixed("margin"), **options)
+    pool, queries, _ = spend(costs, budget, Batches(["margin"]), **options)
     check_spent(pool, queries, budget, query_cost)
     assert all(len(query) <= (size or ROWS) for query in queries[1:])
 
 
 @pytest.mark.parametrize("selection", SELECTIONS, ids=["by rank", "by value per cost"])
-@pytest.mark.parametrize("policy", POLICIES)
-def test_every_policy_spends_its_budget_in_queries_of_a_cost(policy, selection, one_thread):
+@pytest.mark.parametrize("way", WAYS)
+def test_every_agent_spends_its_budget_in_queries_of_a_cost(way, selection, one_thread):
     costs = np.random.default_rng(1).integers(5, 40, ROWS).astype(float)
     budget = costs[:INITIAL].sum() + 300
     options = {"query_size": None, "query_cost": 80, "selection": selection}
-    pool, queries, reason = spend(costs, budget, POLICIES[policy](), **options)
+    pool, queries, reason = spend(costs, budget, *WAYS[way](), **options)
     check_spent(pool, queries, budget, 80)
     assert "is spent" in reason
     assert all(sum(entry.cost for entry in query) > 80 - 40 for query in queries[1:4]), "queries are filled"
-
-
-def test_albl_counts_only_rows_that_an_arm_would_have_paid_for():
-    policy, signals = ALBL(["margin", "random"]), make_signals(labeled=0)
-    policy.affordable_proposals(signals, 6, np.random.default_rng(0), lambda rows: rows[:2])
-    margin, _ = policy.batches(signals, 6, np.random.default_rng(0))
-    policy.remember(margin[[0, 5]], ["random", "random"])
-    by_random = 0.5 * 2 / 40
-    assert policy.chances.tolist() == pytest.approx([0.5 + by_random, by_random])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,9 +6,9 @@ import torch
 from agents import KIND, STATE, make_agent, make_options, observe_random
 from tiny import linear_policy, make_signals, random_policy
 
-from lit_react.acquisition.agent import POINTS, Agent
+from lit_react.acquisition.agents.double_dqn import POINTS, DoubleDQN
 from lit_react.acquisition.features import FeatureMap, History
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 
 # ---- a pretrained network
 
@@ -19,7 +19,7 @@ def parameters(network):
 
 def test_a_pretrained_network_comes_with_its_own_size_and_values(saved):
     policy = random_policy(members=5, hidden=7)
-    agent = Agent(saved(policy), members=2, hidden=64)
+    agent = DoubleDQN(saved(policy), members=2, hidden=64)
     assert agent.members == 5
     assert agent.q_network.weights[1].shape == (5, 7, 7)
     for network in (agent.q_network, agent.target_network):
@@ -27,23 +27,23 @@ def test_a_pretrained_network_comes_with_its_own_size_and_values(saved):
     assert torch.equal(agent.expected_gain, policy.expected_gain)
     observe_random(agent, 3)
     assert {len(t.members) for t in agent.replay_buffer.transitions} == {5}
-    assert agent.learn() > 0
+    assert agent.learn()["td_loss"] > 0
 
 
 def test_a_pretrained_network_may_leave_the_prior_at_once_and_one_from_scratch_may_not(saved):
     folder = saved(linear_policy(KIND, slope=2.0))
-    assert (Agent(folder).deviation_starts, make_agent().deviation_starts) == (0, 20)
-    assert Agent(folder).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
-    assert Agent(folder, deviation_starts=1).decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
+    assert (DoubleDQN(folder).deviation_starts, make_agent().deviation_starts) == (0, 20)
+    assert DoubleDQN(folder).draw(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
+    assert DoubleDQN(folder, deviation_starts=1).draw(torch.zeros(STATE), make_options(), spent=0.0).taken == [0]
     scratch = make_agent(deviation_starts=0)
-    scratch.q_network = Agent(folder).q_network
-    assert scratch.decide(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
+    scratch.q_network = DoubleDQN(folder).q_network
+    assert scratch.draw(torch.zeros(STATE), make_options(), spent=0.0).taken == [1]
 
 
 def test_a_pretrained_network_learns_on_unless_it_is_told_not_to(saved):
     folder = saved(random_policy())
     for updates, changes in ((10, True), (0, False)):
-        agent = Agent(folder, updates_per_round=updates, learning_rate=1e-2)
+        agent = DoubleDQN(folder, updates_per_round=updates, learning_rate=1e-2)
         observe_random(agent, 5)
         before = parameters(agent.q_network)
         if updates:
@@ -55,7 +55,7 @@ def test_values_are_those_of_the_network_that_was_saved(saved):
     policy = random_policy(seed=3)
     options = make_options(kinds=(0.0, 0.4, 0.8))
     state = torch.linspace(0, 1, STATE)
-    decision = Agent(saved(policy)).decide(state, options, spent=0.0)
+    decision = DoubleDQN(saved(policy)).draw(state, options, spent=0.0)
     with torch.no_grad():
         values = policy.q_network(state[None], options.features[None], options.mask[None])
     assert torch.equal(decision.q, values[:, 0].mean(0))
@@ -67,17 +67,17 @@ def test_values_are_those_of_the_network_that_was_saved(saved):
 
 def sitting(folder, effects, noise, seed, rounds=20, expected=1.0):
     """What was taken, and whether the guard was closed, in each round; rewards in points."""
-    agent, rng = Agent(folder, updates_per_round=2), np.random.default_rng(seed)
+    agent, rng = DoubleDQN(folder, updates_per_round=2), np.random.default_rng(seed)
     agent.generator.manual_seed(seed)
     options = make_options(kinds=np.linspace(0, 1, len(effects)).tolist())
     taken, closed = [], []
     for round in range(rounds):
         state = torch.from_numpy(rng.random(STATE)).float()
-        (choice,) = agent.decide(state, options, spent=round / rounds).taken
+        (choice,) = agent.draw(state, options, spent=round / rounds).taken
         taken.append(choice)
         closed.append(agent.guard.closed)
         reward = (expected + effects[choice] + noise * rng.normal()) / POINTS
-        agent.observe(state, options.features[choice], reward, state, options, left_prior=choice != 0)
+        agent.record(state, options.features[choice], reward, state, options, left_default=choice != 0)
         agent.learn()
     return taken, closed
 
@@ -112,14 +112,14 @@ def test_a_good_network_is_rarely_stopped(saved):
 
 def random_states(count):
     """Real states and options of random pools."""
-    policy, states = QProposals(), []
+    policy, states = Batches(), []
     for seed in range(count):
         signals, rng = (
             make_signals(seed, unlabeled=100, labeled=20, classes=4, dimension=16),
             np.random.default_rng(seed),
         )
         features = FeatureMap(signals, History([0.3, 0.5, 0.6]), np.ones(120), 0.3, rng)
-        options = policy.options(policy.proposals(signals, 10, rng), features, 10)
+        options = policy.options(policy.propose(signals, 10, rng), features, 10)
         states.append((torch.from_numpy(features.state()), options))
     return states
 
@@ -129,11 +129,11 @@ def test_members_that_contradict_each_other_admit_next_to_nothing_beside_the_pri
     states = random_states(12)
 
     def left(members, **options):
-        agents = [Agent(saved(random_policy(seed, members, hidden=16)), **options) for seed in range(15)]
-        return np.mean([agent.decide(*state, spent=0.5).taken != [0] for agent in agents for state in states])
+        agents = [DoubleDQN(saved(random_policy(seed, members, hidden=16)), **options) for seed in range(15)]
+        return np.mean([agent.draw(*state, spent=0.5).taken != [0] for agent in agents for state in states])
 
     assert left(8) < 0.02
     assert left(4, doubt=1.0) > left(8, doubt=1.0) > left(16, doubt=1.0)
     assert left(8, doubt=0.0) > 0.8, "their mean alone nearly always likes another batch better"
-    sure = Agent(saved(linear_policy("relative cost", slope=1.0)))
-    assert all(sure.decide(*state, spent=0.5).taken == [0] for state in states), "they agree that all is worth the same"
+    sure = DoubleDQN(saved(linear_policy("relative cost", slope=1.0)))
+    assert all(sure.draw(*state, spent=0.5).taken == [0] for state in states), "they agree that all is worth the same"

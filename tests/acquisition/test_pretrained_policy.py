@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import linear_policy, random_policy
 
-from lit_react.acquisition.agent import Agent
+from lit_react.acquisition.agents import DoubleDQN
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.core.errors import UserError
@@ -98,14 +98,14 @@ def change_tensors(folder, **changed):
 def test_what_is_no_policy_is_told_in_one_line(folder, damage, message):
     damage(folder)
     with pytest.raises(UserError, match=message) as told:
-        Agent(str(folder))
+        DoubleDQN(str(folder))
     assert str(told.value).startswith(f"{folder}: ")
     assert "\n" not in str(told.value)
 
 
 def test_a_folder_that_is_none_is_told_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"gone: no policy .*; expected a folder that `simulate` wrote$"):
-        Agent(str(tmp_path / "gone"))
+        DoubleDQN(str(tmp_path / "gone"))
 
 
 def test_saving_a_policy_over_another_replaces_it(folder):

@@ -2,7 +2,7 @@ import io
 
 import torch
 
-from lit_react.acquisition.replay import ReplayBuffer, Transition
+from lit_react.acquisition.agents.replay import ReplayBuffer, Transition
 
 
 def transition(number, k=2, options=(3, 2), takes=1):
@@ -17,7 +17,7 @@ def transition(number, k=2, options=(3, 2), takes=1):
         next_state=torch.full((4,), float(number + 1)),
         next_options=torch.full((a, width, 5), float(number)),
         next_mask=mask,
-        next_prior=torch.arange(a) == 0,
+        next_default=torch.arange(a) == 0,
         next_takes=takes,
         members=torch.tensor([True, False]),
     )
@@ -53,7 +53,7 @@ def test_transitions_of_any_shape_are_padded_and_masked():
         assert torch.equal(batch.next_mask[i, :a, :width], given.next_mask)
         assert batch.next_mask[i].sum() == given.next_mask.sum(), "nothing beside the given options exists"
         assert torch.equal(batch.next_options[i, :a, :width], given.next_options)
-        assert batch.next_prior[i].tolist() == [True] + [False] * 3
+        assert batch.next_default[i].tolist() == [True] + [False] * 3
         assert batch.next_takes[i] == number
         assert torch.all(batch.state[i] == number)
         assert torch.all(batch.next_state[i] == number + 1)

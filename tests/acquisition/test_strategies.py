@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_react.acquisition.policies import Fixed, QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import NEEDS, SCORES, STRATEGIES, find_strategy, needs_of
+from lit_react.acquisition.strategies import STRATEGIES, signals_read
 from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
+from lit_react.acquisition.strategies.naming import find_strategy
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.core.errors import UserError
 
+SCORES = {name: min(read) for name, strategy in STRATEGIES.items() if (read := signals_read(strategy))}
 RANKING = {"least_confidence", "margin", "entropy", "cal", "density_weighted_margin", *SCORES}
 GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from
 EXACT_AT_ANY_SIZE = {*RANKING - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
@@ -148,8 +150,8 @@ def test_strategies_read_no_optional_signal_that_they_do_not_name(name):
     signals = make_pool()
     without = changed(
         signals,
-        head_inputs=signals.head_inputs if "head_inputs" in NEEDS[name] else None,
-        scores={score: values for score, values in signals.scores.items() if score in NEEDS[name]},
+        head_inputs=signals.head_inputs if signals_read(STRATEGIES[name], "reads_if_offered") else None,
+        scores={score: values for score, values in signals.scores.items() if score in signals_read(STRATEGIES[name])},
     )
     np.testing.assert_array_equal(propose(name, without, 10), propose(name, signals, 10))
 
@@ -161,7 +163,6 @@ def test_strategies_by_score_say_which_one_is_missing(name):
     with pytest.raises(ValueError, match=f"needs the score {SCORES[name]}, the task gives") as caught:
         propose(name, changed(signals, scores=others), 3)
     assert str(sorted(others)) in str(caught.value)
-    assert needs_of(name) == {SCORES[name]}
 
 
 def test_badge_makes_do_with_embeddings():
@@ -253,8 +254,9 @@ def test_settings_differ_from_the_rule_they_are_of():
 
 
 def test_a_setting_needs_what_its_rule_needs():
-    assert needs_of("badge(max_candidates=50)") == needs_of(" badge ") == {"head_inputs"}
-    assert QProposals(["badge(max_candidates=50)", "margin"], "margin").needs() == {"head_inputs"}
+    for name in ("badge", "badge(max_candidates=50)", " badge "):
+        proposals = Batches(["margin", name])
+        assert (proposals.reads(), proposals.reads("reads_if_offered")) == (set(), {"head_inputs"})
 
 
 UNKNOWN, OPTIONS = "expected one of badge, bald", "expected options of {} with numbers"
@@ -281,10 +283,10 @@ UNKNOWN, OPTIONS = "expected one of badge, bald", "expected options of {} with n
     ],
 )
 def test_a_setting_that_is_none_is_told_in_one_line(text, expected):
-    for make in (lambda: Fixed(text), lambda: QProposals(["margin", text], "margin")):
+    for make in (lambda: Batches([text]), lambda: Batches(["margin", text])):
         with pytest.raises(UserError) as told:
             make()
-        assert str(told.value).startswith("acquisition.policy.strateg")
+        assert str(told.value).startswith("acquisition.proposals.strategies: ")
         assert repr(text) in str(told.value)
         assert expected in str(told.value)
         assert "\n" not in str(told.value)

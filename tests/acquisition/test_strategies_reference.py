@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import SCORES, STRATEGIES, geometry
+from lit_react.acquisition.strategies import STRATEGIES, geometry, signals_read
 from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.contrastive import cal
@@ -17,6 +17,8 @@ from lit_react.acquisition.strategies.probability_coverage import prob_cover, pu
 from lit_react.acquisition.strategies.transductive_design import transductive_design
 
 SEEDS = range(5)
+
+SCORES = {name: min(read) for name, strategy in STRATEGIES.items() if (read := signals_read(strategy))}
 
 
 def random_pool(seed, unlabeled=70, labeled=9, classes=4, dimension=8):

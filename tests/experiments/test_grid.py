@@ -44,7 +44,7 @@ def write(folder: Path, news_csv: Path, tiny_bert: str, **changes: Any) -> str:
         "configs": [str(folder / "base.yaml")],
         "options": {name: options[name] for name in options if name.startswith(("data", "acq", "model", "tr"))} | small,
         "data": {"news": None},
-        "strategies": {"margin": None, "either": {"acquisition.policy": "QSamples"}},
+        "strategies": {"margin": None, "either": {"acquisition.proposals": "Samples"}},
         "seeds": 1,
     }
     (folder / "base.yaml").write_text(yaml.safe_dump(base))
@@ -75,11 +75,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert
 
 
 def test_each_cell_is_a_run_with_its_own_strategy_and_output(finished: Path) -> None:
-    for strategy, policy in (("margin", "Fixed"), ("either", "QSamples")):
+    for strategy, proposals in (("margin", "Batches"), ("either", "Samples")):
         cell = finished / "grid" / "news" / strategy / "seed_00"
         assert "budget" in result(cell)["stopped"]
         config = yaml.safe_load((cell / "config.yaml").read_text())
-        assert config["acquisition"]["policy"]["class_path"].endswith(policy)
+        assert config["acquisition"]["proposals"]["class_path"].endswith(proposals)
         assert (config["seed_everything"], config["data"]["init_args"]["split_seed"]) == (0, 0)
         assert config["wandb"]["mode"] == "disabled"
         assert "test" in (cell / "output.log").read_text(), "the table of the run"
@@ -96,7 +96,10 @@ def test_finished_cells_are_left_alone(finished: Path, capfd) -> None:
     ("change", "expected"),
     [
         ({"options": {"data.initial_size": 9}}, "data.initial_size"),
-        ({"strategies": {"margin": {"acquisition.policy": "QSamples"}}}, "acquisition.policy = 'Fixed'"),
+        (
+            {"strategies": {"margin": {"acquisition.proposals": "Samples"}}},
+            "acquisition.proposals = None, now it is 'Samples'",
+        ),
     ],
 )
 def test_results_of_other_options_are_not_taken_for_these(finished: Path, change, expected, capsys) -> None:
@@ -216,12 +219,12 @@ def test_all_cells_of_a_seed_come_before_those_of_the_next(tmp_path) -> None:
         tmp_path,
         [f"{tmp_path}/{{data}}.yaml"],
         {"x": {"data": {"text_column": "of_{data}"}}},
-        {"margin": None, "own": {"acquisition.policy.file": "without_{data}/{strategy}_{seed}"}},
+        {"margin": None, "own": {"acquisition.agent.pretrained": "without_{data}/{strategy}_{seed}"}},
         [0, 11],
         {"data.text_column": "weaker"},
     )
     assert [job.name for job in jobs] == [f"x/{s}/seed_{n:02d}" for n in (0, 11) for s in ("margin", "own")]
-    assert jobs[3].options["acquisition.policy.file"] == "without_x/own_11"
+    assert jobs[3].options["acquisition.agent.pretrained"] == "without_x/own_11"
     assert jobs[3].asked["data.text_column"] == "of_x"
     assert jobs[3].asked["data.batch_size"] == 3
 

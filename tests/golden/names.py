@@ -3,17 +3,20 @@
 The JSON files stay as they are, but for names of proposals that a ledger holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from run_folders import purchases, rounds
 
-from lit_react.acquisition.agent import POINTS, Agent
-from lit_react.acquisition.policies import ALBL, TAILOR, Policy, QProposals, QSamples, Schedule
+from lit_react.acquisition.agents import ALBL, TAILOR, Agent, DoubleDQN, Schedule
+from lit_react.acquisition.learner import Learner
+from lit_react.acquisition.proposals import Batches, Proposals, Samples
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies import SCORES, STRATEGIES, find_strategy
+from lit_react.acquisition.strategies import STRATEGIES, signals_read
+from lit_react.acquisition.strategies.naming import find_strategy
 from lit_react.cli import main
 from lit_react.simulation.comparison import Episodes, compare
 from lit_react.simulation.evaluation import simulate_run
@@ -24,25 +27,32 @@ OPTIONS = {
     "batch size": "--data.batch_size",
     "budget": "--rounds.budget",
     "cost": "--data.cost",
-    "default rule": "--acquisition.policy.prior",
+    "default rule": "--acquisition.proposals.default_rule",
     "doubt": "--acquisition.agent.doubt",
     "epochs": "--trainer.max_epochs",
     "folder": "--rounds.folder",
     "length": "--model.max_length",
     "pretrained": "--model.pretrained",
-    "proposals": "--acquisition.policy",
+    "proposals": "--acquisition.proposals",
     "query cost": "--acquisition.query_cost",
     "query size": "--acquisition.query_size",
-    "strategies": "--acquisition.policy.strategies",
+    "strategies": "--acquisition.proposals.strategies",
     "wandb": "--wandb.mode",
 }
 """What the cases set on a command line, beside the options of `tiny.command` and of `task_cases`."""
 
-VALUES = {"batches": "QProposals", "by token": "TokenCost"}
+VALUES = {"batches": "Batches", "by token": "TokenCost"}
 """Values of these options that name a class."""
 
-CHOOSERS = {"ALBL": ALBL, "TAILOR": TAILOR, "Schedule": Schedule, "QSamples": QSamples, "QProposals": QProposals}
-"""What can be chosen from, each with its defaults."""
+ARMS = ("margin", "entropy", "badge", "cluster_margin", "typiclust", "coverage", "random")
+CHOOSERS: dict[str, tuple[Callable[[], Proposals], Callable[..., Agent]]] = {
+    "ALBL": (lambda: Batches(ARMS), lambda **_: ALBL()),
+    "TAILOR": (lambda: Batches(ARMS), lambda **_: TAILOR()),
+    "Schedule": (lambda: Batches(["typiclust", "cluster_margin"]), lambda **_: Schedule()),
+    "QSamples": (Samples, DoubleDQN),
+    "QProposals": (Batches, DoubleDQN),
+}
+"""What can be chosen from and who chooses, each with its defaults."""
 
 AGENTS: dict[str, dict[str, Any]] = {
     "shipped": {},
@@ -52,7 +62,7 @@ AGENTS: dict[str, dict[str, Any]] = {
 }
 """Options of agents; a free one leaves the default rule, so that its values and updates tell what is bought."""
 
-STRATEGY_NAMES, SCORE_NAMES = tuple(STRATEGIES), tuple(SCORES.values())
+STRATEGY_NAMES, SCORE_NAMES = tuple(STRATEGIES), tuple(n for s in STRATEGIES.values() for n in sorted(signals_read(s)))
 
 
 def options(**settings: object) -> list[str]:
@@ -73,28 +83,28 @@ def simulated(task: Task, chooser: str, agent_options: str, rounds: int, seed: i
         units of the metric; losses: mean TD loss of each time the agent learned; accuracies: of each round, on the
         test rows.
     """
-    policy, agent = CHOOSERS[chooser](), Agent(**AGENTS[agent_options])
+    make_proposals, make_agent = CHOOSERS[chooser]
+    agent = make_agent(**AGENTS[agent_options])
     names: list[list[str]] = []
     rows: list[list[int]] = []
+    rewards: list[float] = []
     losses: list[float] = []
-    _heard(policy, names, rows)
-    learn = agent.learn
-    agent.learn = lambda: losses.append(learn())
-    run = simulate_run(task, policy, agent, rounds=rounds, seed=seed)
-    rewards = [transition.reward / POINTS for transition in agent.replay_buffer.transitions]
+    learn, step = agent.learn, Learner.step
+
+    def note(learner: Learner, *arguments: Any) -> Any:
+        """Note what is bought (TAILOR's rows by number: their order was another) and the last purchase's reward."""
+        found = step(learner, *arguments)
+        queries = sorted(found.queries, key=lambda q: q.row) if chooser == "TAILOR" else found.queries
+        names.append([query.policy for query in queries])
+        rows.append([query.row for query in queries])
+        rewards.extend([] if found.reward is None else [found.reward])
+        return found
+
+    agent.learn = lambda: losses.append(learn()["td_loss"]) or {} if isinstance(agent, DoubleDQN) else learn()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "step", note)
+        run = simulate_run(task, make_proposals(), agent, rounds=rounds, seed=seed)
     return {"names": names, "rows": rows, "rewards": rewards, "losses": losses, "accuracies": run.accuracies}
-
-
-def _heard(policy: Policy, names: list[list[str]], rows: list[list[int]]) -> None:
-    """Note what the proposals are told of each purchase."""
-    remember = policy.remember
-
-    def note(bought: np.ndarray, of: Sequence[str]) -> None:
-        names.append(list(of))
-        rows.append(bought.tolist())
-        remember(bought, of)
-
-    policy.remember = note
 
 
 def compared(task: Task, seed: int) -> dict[str, list]:
@@ -104,11 +114,11 @@ def compared(task: Task, seed: int) -> dict[str, list]:
         names: of the proposals; states, options: sum of the features of each state, of each option; gains: rewards of
         each option by round, in points; taken: the option with which the episode went on, −1 for the best.
     """
-    policy, plan = QProposals(), Episodes(rounds=4, compared=0.6, horizon=2)
-    found = compare(task, policy, np.random.default_rng(seed), plan)
+    proposals, plan = Batches(), Episodes(rounds=4, compared=0.6, horizon=2)
+    found = compare(task, proposals, np.random.default_rng(seed), plan)
     assert found is not None, "the pool is large enough"
     return {
-        "names": list(policy.mixtures),
+        "names": proposals.names,
         "states": found.states.double().sum(-1).tolist(),
         "options": found.options.double().sum((-2, -1)).tolist(),
         "gains": found.rewards.double().tolist(),

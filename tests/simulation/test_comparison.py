@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import world
 
-from lit_react.acquisition.agent import POINTS
+from lit_react.acquisition.agents.double_dqn import POINTS
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.simulation.comparison import Episodes, compare
 from lit_react.simulation.environment import begin
 
 RULES = ("facility_location", "margin", "random", "facility_location(exponent=3)")
-POLICY = QProposals(RULES)
+POLICY = Batches(RULES)
 PLAN = Episodes(rounds=4, compared=0.5, horizon=2)
 
 
@@ -53,18 +53,18 @@ def test_options_that_are_the_same_batch_bring_the_same(seed):
 
 
 def replay(task, seed, horizon):
-    """Each option of the first state bought by hand, and the prior's batches after it; values of all states."""
+    """Each option of the first state bought by hand, and the default rule's batches after it; values of all states."""
     generator = np.random.default_rng(seed)
     start = begin(task, generator)
     generator.integers(1), generator.random()
     start.features(1, generator)
-    proposals = POLICY.proposals(start.signals, task.query_size, generator)
+    proposals = POLICY.propose(start.signals, task.query_size, generator)
     courses = []
     for proposal in proposals:
         state = start.buy(proposal.rows)
         values = [start.value, state.value]
         for _ in range(horizon - 1):
-            state = state.buy(POLICY.prior_batch(state.signals, task.query_size, generator))
+            state = state.buy(POLICY.default_batch(state.signals, task.query_size, generator))
             values.append(state.value)
         courses.append(values)
     return np.array(courses)
@@ -85,39 +85,39 @@ def test_rewards_are_the_gains_of_the_value_round_by_round(seed, horizon):
 def test_the_way_on_is_through_one_of_the_options():
     """With one option alone an episode is a run of the rule, so the first gains add up to that run's value."""
     task, plan = world(pool=200), Episodes(rounds=5, compared=1.0, horizon=1)
-    found = compared(task, QProposals(("facility_location",)), plan=plan)
+    found = compared(task, Batches(("facility_location",)), plan=plan)
     now = begin(task, np.random.default_rng(0))
     values = [now.value]
     for _ in range(5):
-        now = now.buy(QProposals(("facility_location",)).prior_batch(now.signals, 6, np.random.default_rng(0)))
+        now = now.buy(Batches(("facility_location",)).default_batch(now.signals, 6, np.random.default_rng(0)))
         values.append(now.value)
     assert np.allclose(found.rewards[:, 0, 0].numpy(), POINTS * np.diff(values), atol=1e-3)
     assert state_feature(found, "budget spent (share)").tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
 
 
-def test_the_way_on_leads_through_the_priors_batch_through_the_best_and_through_others():
+def test_the_way_on_leads_through_the_default_batch_through_the_best_and_through_others():
     """The second state's metric tells which option was taken in the first."""
     task, plan = world(200, 8), Episodes(rounds=2, compared=1.0, horizon=1)
-    policy, taken = QProposals(("random", "margin", "facility_location"), prior="random"), []
+    policy, taken = Batches(("random", "margin", "facility_location"), default_rule="random"), []
     for seed in range(50):
         generator = np.random.default_rng(seed)
         start = begin(task, generator)
         generator.integers(2), generator.random()
         start.features(2, generator)
-        after = [start.buy(p.rows) for p in policy.proposals(start.signals, 6, generator)]
+        after = [start.buy(p.rows) for p in policy.propose(start.signals, 6, generator)]
         metrics = np.array([state.history.values[-1] for state in after], dtype=np.float32)
         seen = np.isclose(metrics, float(state_feature(compared(task, policy, seed, plan), "metric")[1]))
         best = np.argmax([state.value for state in after])
         if seen.sum() == 1:
             taken.append((int(seen.argmax()), int(best)))
     options, best = np.array([pair for pair in taken if pair[1] != 0]).T
-    assert len(options) > 30, "a prior that draws at random is seldom the best"
+    assert len(options) > 30, "a default rule that draws at random is seldom the best"
     assert 0.25 < np.mean(options == 0) < 0.65, "a third, and a third of a third by chance"
     assert 0.25 < np.mean(options == best) < 0.65
     assert np.any((options != 0) & (options != best))
 
 
-def test_states_that_are_not_compared_are_passed_by_with_the_prior():
+def test_states_that_are_not_compared_are_passed_by_with_the_default_rule():
     task, spent = world(pool=200), set()
     for seed in range(12):
         found = compared(task, seed=seed, plan=replace(PLAN, compared=0.0))
@@ -135,7 +135,7 @@ def test_an_option_is_described_as_the_batch_that_is_bought():
     task = world(pool=200)
     found = compared(task, plan=Episodes(rounds=1, compared=1.0, horizon=1))
     start = begin(task, np.random.default_rng(0))
-    rows = QProposals(("margin",), "margin").prior_batch(start.signals, 6, np.random.default_rng(0))
+    rows = Batches(("margin",), "margin").default_batch(start.signals, 6, np.random.default_rng(0))
     expected = start.features(1, np.random.default_rng(0)).batch(rows)
     assert np.allclose(found.options[0, 1].numpy(), expected, atol=1e-5)
     assert (sample_feature(found, "relative cost") == 1).all()

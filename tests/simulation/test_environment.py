@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from worlds import world
 
 from lit_react.acquisition.features import STATE_FEATURES, FeatureMap, History
-from lit_react.acquisition.policies import QProposals
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.core.logistic_regression import fit_logistic_regression
@@ -64,13 +64,13 @@ def test_signals_are_those_of_a_pass_over_the_pool():
 
 
 def test_features_and_proposals_are_those_of_signals_made_from_scratch():
-    task, policy = world(), QProposals()
+    task, policy = world(), Batches()
     now = walk(task, 2)[-1]
     expected = from_scratch(task, now.labeled, now.head)
     here, there = now.features(5, generator()), FeatureMap(expected, now.history, np.ones(300), 2 / 5, generator())
     assert np.allclose(here.state(), there.state(), atol=1e-5)
     assert here.state()[STATE_FEATURES.index("budget spent (share)")] == pytest.approx(0.4)
-    proposals = [policy.proposals(signals, 6, generator()) for signals in (now.signals, expected)]
+    proposals = [policy.propose(signals, 6, generator()) for signals in (now.signals, expected)]
     for one, two in zip(*proposals, strict=True):
         assert np.array_equal(one.rows, two.rows)
         assert np.allclose(here.batch(one.rows), there.batch(two.rows), atol=1e-4)

@@ -8,8 +8,9 @@ import torch
 from tiny import linear_policy, random_policy
 from worlds import embedded, row_ids, world
 
-from lit_react.acquisition.agent import POINTS, Agent
-from lit_react.acquisition.policies import ALBL, Fixed, QProposals
+from lit_react.acquisition.agents import ALBL
+from lit_react.acquisition.agents.double_dqn import POINTS, DoubleDQN
+from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.strategies import STRATEGIES
 from lit_react.simulation.environment import begin
 from lit_react.simulation.evaluation import SimulatedRun, simulate_run, standard_task
@@ -19,7 +20,7 @@ RULES = ("facility_location", "margin", "random")
 
 @pytest.fixture
 def eager(tmp_path):
-    """A policy that likes uncertain rows, so that it leaves the prior."""
+    """A policy that likes uncertain rows, so that it leaves the default rule."""
     linear_policy("1 - margin", slope=2.0).save(tmp_path)
     return str(tmp_path)
 
@@ -27,7 +28,7 @@ def eager(tmp_path):
 @pytest.mark.parametrize("rule", ["facility_location", "margin"])
 def test_a_run_of_one_rule_is_that_rule_bought_round_by_round(rule):
     task = world(pool=150)
-    run = simulate_run(task, Fixed(rule), Agent(None), rounds=4, seed=3)
+    run = simulate_run(task, Batches([rule]), DoubleDQN(None), rounds=4, seed=3)
     now = begin(task, np.random.default_rng([3, 1]))
     accuracies = [now.accuracy]
     for _ in range(4):
@@ -40,29 +41,29 @@ def test_a_run_of_one_rule_is_that_rule_bought_round_by_round(rule):
 
 def test_runs_of_one_seed_start_from_the_same_labels_whatever_the_policy(eager):
     task = world(pool=150, classes=8)
-    runs = [simulate_run(task, Fixed(rule), Agent(None), rounds=2, seed=5) for rule in RULES]
-    runs.append(simulate_run(task, QProposals(RULES), Agent(eager), rounds=2, seed=5))
+    runs = [simulate_run(task, Batches([rule]), DoubleDQN(None), rounds=2, seed=5) for rule in RULES]
+    runs.append(simulate_run(task, Batches(RULES), DoubleDQN(eager), rounds=2, seed=5))
     assert len({run.accuracies[0] for run in runs}) == 1
     assert len({tuple(run.accuracies) for run in runs}) > 1
-    other = simulate_run(task, Fixed("margin"), Agent(None), rounds=2, seed=6)
+    other = simulate_run(task, Batches(["margin"]), DoubleDQN(None), rounds=2, seed=6)
     assert other.accuracies[0] != runs[0].accuracies[0]
 
 
 def test_the_same_seed_gives_the_same_run(eager):
     task = world(pool=150)
-    one, two = (simulate_run(task, QProposals(RULES), Agent(eager), rounds=4, seed=1) for _ in range(2))
+    one, two = (simulate_run(task, Batches(RULES), DoubleDQN(eager), rounds=4, seed=1) for _ in range(2))
     assert vars(one) == vars(two)
 
 
-def test_a_policy_that_prefers_uncertain_rows_leaves_the_prior(eager):
-    run = simulate_run(world(pool=150), QProposals(RULES), Agent(eager), rounds=4, seed=0)
+def test_a_policy_that_prefers_uncertain_rows_leaves_the_default_rule(eager):
+    run = simulate_run(world(pool=150), Batches(RULES), DoubleDQN(eager), rounds=4, seed=0)
     assert run.chosen[0] == "margin"
 
 
 def test_the_agent_sees_each_purchase_but_the_last_with_its_reward(tmp_path):
     random_policy(spread=4.0).save(tmp_path)
-    task, agent = world(pool=150), Agent(str(tmp_path), doubt=-10.0)
-    run = simulate_run(task, QProposals(RULES), agent, rounds=4, seed=0)
+    task, agent = world(pool=150), DoubleDQN(str(tmp_path), doubt=-10.0)
+    run = simulate_run(task, Batches(RULES), agent, rounds=4, seed=0)
     seen = agent.replay_buffer.transitions
     assert len(seen) == 3
     left = [name != "facility_location" for name in run.chosen[:3]]
@@ -74,16 +75,16 @@ def test_the_agent_sees_each_purchase_but_the_last_with_its_reward(tmp_path):
     assert all(torch.equal(before.next_state, after.state) for before, after in pairwise(seen))
 
 
-def test_a_policy_with_a_memory_learns_its_arms():
-    policy = ALBL(["margin", "random"], horizon=10)
-    run = simulate_run(world(pool=150), policy, Agent(None), rounds=6, seed=0)
+def test_a_bandit_learns_its_arms():
+    agent = ALBL(horizon=10)
+    run = simulate_run(world(pool=150), Batches(["margin", "random"]), agent, rounds=6, seed=0)
     assert set(run.chosen) == {"margin", "random"}
-    assert policy.log_weights.max() > 0
+    assert agent.log_weights.max() > 0
 
 
 def test_a_pool_smaller_than_the_rounds_want_is_bought_whole():
     task = world(pool=20, initial_size=8, query_size=9)
-    run = simulate_run(task, Fixed("margin"), Agent(None), rounds=2, seed=0)
+    run = simulate_run(task, Batches(["margin"]), DoubleDQN(None), rounds=2, seed=0)
     assert len(run.accuracies) == 3
 
 

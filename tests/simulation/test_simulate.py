@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save
 from test_kill import start
 from tiny import command, write_news
 
-from lit_react.acquisition.policies import QProposals
 from lit_react.acquisition.pretrained import PretrainedPolicy
+from lit_react.acquisition.proposals import Batches
 from lit_react.cli import main
 from lit_react.simulation import collection, workers
 from lit_react.simulation import simulate as module
@@ -88,14 +88,14 @@ def test_the_card_says_where_the_policy_comes_from_and_what_was_measured(finishe
     assert set(found["measured"]) == {*SETS, "all"}
     runs = {name: json.loads((finished / f"without_{name}" / "seed_00.json").read_text()) for name in SETS}
     for name, run in runs.items():
-        assert len(run["policy"]["accuracies"]) == len(run["prior"]["accuracies"]) == 3
-        assert run["prior"]["chosen"] == ["facility_location"] * 2
-        assert run["policy"]["accuracies"][0] == run["prior"]["accuracies"][0], "both start from the same labels"
+        assert len(run["policy"]["accuracies"]) == len(run["default_rule"]["accuracies"]) == 3
+        assert run["default_rule"]["chosen"] == ["facility_location"] * 2
+        assert run["policy"]["accuracies"][0] == run["default_rule"]["accuracies"][0], "both start from the same labels"
         measured = found["measured"][name]
         assert measured["runs"] == 1
-        for which in ("policy", "prior"):
+        for which in ("policy", "default_rule"):
             assert measured[which] == pytest.approx(100 * np.mean(run[which]["accuracies"]))
-        assert measured["difference"] == pytest.approx(measured["policy"] - measured["prior"])
+        assert measured["difference"] == pytest.approx(measured["policy"] - measured["default_rule"])
     assert found["measured"]["all"]["runs"] == 3
 
 
@@ -231,7 +231,7 @@ def test_the_order_in_which_episodes_are_finished_does_not_matter(finished: Path
     """An episode follows from its seed, its source and its number alone: made alone, it is the same file."""
     (tmp_path / "sources").symlink_to(finished / "sources")
     plan = Episodes(per_source=5, rounds=2, horizon=1)
-    workplace = Workplace.open(tmp_path, SETS, plan, QProposals(("facility_location", "margin")))
+    workplace = Workplace.open(tmp_path, SETS, plan, Batches(("facility_location", "margin")))
     for name, index in (("two", 4), ("five", 0)):
         job = collection.Job(SEED, name, index)
         collection._simulate(job, workplace)

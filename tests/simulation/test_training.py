@@ -177,11 +177,13 @@ def test_the_expected_gain_recovers_a_linear_function_of_the_state():
     g = torch.Generator().manual_seed(0)
     weights = torch.randn(STATE, generator=g)
     found = episodes(200, worth=lambda states, options: (states @ weights + 3)[:, None] * torch.tensor([1.0, 0, 0, 9]))
-    learned = expected_gain(found, prior=0)
+    learned = expected_gain(found, default=0)
     assert learned.dtype == torch.float32
     assert torch.allclose(learned[:-1], weights, atol=0.02)
     assert float(learned[-1]) == pytest.approx(3, abs=0.05)
-    assert torch.allclose(expected_gain(found, prior=3), 9 * learned, atol=1e-3), "it is that of the prior's option"
+    assert torch.allclose(expected_gain(found, default=3), 9 * learned, atol=1e-3), (
+        "it is that of the default rule's option"
+    )
 
 
 def test_the_expected_gain_is_that_of_the_next_round_alone():

@@ -6,8 +6,10 @@ import numpy as np
 
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.acquisition.strategies.geometry import load, sample
+from lit_react.acquisition.strategies.protocol import reads_if_offered
 
 
+@reads_if_offered("head_inputs")
 def badge(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 100_000) -> Rows:
     """Diverse and uncertain by hallucinated gradients (Ash et al. 2020, algorithm 1).
 

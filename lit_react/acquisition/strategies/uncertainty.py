@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lit_react.acquisition.signals import PoolSignals, Rows
-from lit_react.acquisition.strategies.protocol import Strategy
+from lit_react.acquisition.strategies.protocol import Strategy, reads
 from lit_react.acquisition.strategies.ranking import highest
 
 
@@ -38,6 +38,7 @@ def by_score(name: str) -> Strategy:
     `mutual_information` is BALD (Houlsby et al. 2011; Gal, Islam and Ghahramani 2017).
     """
 
+    @reads(name)
     def strategy(signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
         if name not in signals.scores:
             raise ValueError(f"needs the score {name}, the task gives {sorted(signals.scores)}")

@@ -1,4 +1,4 @@
-"""The Q-learning agent: Boltzmann policy over options, double-DQN targets, an ensemble that knows its doubt."""
+"""The Q-learning agent: Boltzmann policy over proposals, double-DQN targets, an ensemble that knows its doubt."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_react.acquisition.agents.base import Agent, Decision, Purchase, Situation
+from lit_react.acquisition.agents.guard import Guard
+from lit_react.acquisition.agents.replay import ReplayBuffer, Transition
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
-from lit_react.acquisition.guard import Guard
 from lit_react.acquisition.pretrained import SHIPPED, PretrainedPolicy
+from lit_react.acquisition.proposals import Options, Proposals
 from lit_react.acquisition.q_network import QNetwork
-from lit_react.acquisition.replay import ReplayBuffer, Transition
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 
@@ -44,25 +46,8 @@ def _one_thread(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What could be bought in a state.
-
-    Attributes:
-        features: float32 [a, k, F], sample features of each option, zeros where it has fewer than k samples.
-        mask: bool [a, k].
-        prior: bool [a], options of the sound rule that the policy starts from; as many as `takes` or more.
-        takes: how many options a decision takes: one batch, or k single samples.
-    """
-
-    features: Tensor
-    mask: Tensor
-    prior: Tensor
-    takes: int
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the agent chose.
+class Draw:
+    """What was drawn among options.
 
     Attributes:
         taken: indices of the options, in the order drawn.
@@ -77,12 +62,12 @@ class Decision:
     alpha: float
 
 
-class Agent:
+class DoubleDQN(Agent):
     """Learns Q(s, a) from transitions and draws from `softmax(α Q)`.
 
-    The policy begins at the prior rule and leaves it on evidence only: beside the prior's options it admits those
-    whose advantage over the prior, less `doubt` standard deviations of the ensemble, is positive; none before
-    `deviation_starts` transitions, and none while the guard is closed since leaving the prior did not pay.
+    The policy begins at the default rule and leaves it on evidence only: beside the default rule's options it admits
+    those whose advantage over them, less `doubt` standard deviations of the ensemble, is positive; none before
+    `deviation_starts` transitions, and none while the guard is closed since leaving the default rule did not pay.
 
     Args:
         pretrained: `shipped`, the network that comes with the package; a folder that `simulate` wrote; None: a network
@@ -93,8 +78,8 @@ class Agent:
         alpha_end: … and when it is spent; in between linear.
         doubt: standard deviations of the ensemble that an advantage must exceed.
         learning_starts: transitions before the first update.
-        deviation_starts: transitions before another option than the prior's may be taken; None: 0 with a pretrained
-            network, else 20, more than a run of ordinary length has.
+        deviation_starts: transitions before another option than the default rule's may be taken; None: 0 with a
+            pretrained network, else 20, more than a run of ordinary length has.
         updates_per_round: gradient steps per round; 0: the network stays as it is.
         batch_size: transitions per gradient step.
         learning_rate: of AdamW.
@@ -139,7 +124,8 @@ class Agent:
             expect(f"acquisition.agent.{name}", rate, at_least=0, at_most=most)
         expect("acquisition.agent.learning_rate", learning_rate, above=0)
         expect("acquisition.agent.updates_per_round", updates_per_round, at_least=0)
-        self.gamma, self.n_step = gamma, n_step
+        self.pretrained, self.gamma, self.n_step = pretrained, gamma, n_step
+        self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
         self.alpha_start, self.alpha_end = alpha_start, alpha_end
         self.doubt, self.learning_starts = doubt, learning_starts
         self.updates_per_round, self.batch_size, self.tau = updates_per_round, batch_size, tau
@@ -161,6 +147,42 @@ class Agent:
         self.unfinished: list[tuple[Tensor, Tensor, float]] = []
         self.guard = Guard()
 
+    # ---- as an agent ----------------------------------------------------------------------------------------
+
+    def begin(self, proposals: Proposals, seed: int) -> None:
+        """Draw from the run's seed."""
+        self.generator.manual_seed(seed)
+
+    def decide(self, situation: Situation) -> Decision:
+        """Draw among the proposals."""
+        drawn = self.draw(situation.state, situation.options, spent=situation.spent)
+        decision = situation.take(*drawn.taken)
+        values = [value / POINTS for value in drawn.q.tolist()]
+        decision.values = [values[index] for index in drawn.taken for _ in situation.proposals[index].rows]
+        decision.numbers = {
+            "temperature": drawn.alpha,
+            "guard_closed": self.guard.closed,
+            "q_mean": float(drawn.q.mean()) / POINTS,
+            "q_taken": float(drawn.q[drawn.taken].mean()) / POINTS,
+        }
+        if situation.offered_by.whole_batches:
+            rounded = (drawn.q / POINTS).tolist()
+            names = [proposal.name for proposal in situation.proposals]
+            decision.numbers["proposals"] = {name: round(q, 6) for name, q in zip(names, rounded, strict=True)}
+        return decision
+
+    def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
+        """Store the transition."""
+        next_state, next_options = (purchase.state, None) if after is None else (after.state, after.options)
+        self.record(
+            purchase.state,
+            purchase.samples,
+            reward,
+            next_state,
+            next_options,
+            left_default=purchase.left_default,
+        )
+
     # ---- acting ---------------------------------------------------------------------------------------------
 
     def alpha(self, spent: float) -> float:
@@ -169,7 +191,7 @@ class Agent:
 
     @torch.no_grad()
     @_one_thread
-    def decide(self, state: Tensor, options: Options, *, spent: float) -> Decision:
+    def draw(self, state: Tensor, options: Options, *, spent: float) -> Draw:
         """Draw `options.takes` options without replacement from `softmax(α Q)` over the admitted ones.
 
         Args:
@@ -178,30 +200,30 @@ class Agent:
             spent: share of the budget for acquired labels that is spent.
         """
         q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
-        admitted = self._admitted(q[:, None], options.prior[None])[0]
+        admitted = self._admitted(q[:, None], options.default[None])[0]
         alpha, mean = self.alpha(spent), q.mean(0)
         logits = torch.where(admitted, alpha * mean, -torch.inf)
         probabilities = logits.softmax(0)
         gumbel = -torch.empty_like(logits).exponential_(generator=self.generator).log()
         taken = (logits + gumbel).topk(min(options.takes, int(admitted.sum()))).indices.tolist()
-        return Decision(taken, mean, probabilities, alpha)
+        return Draw(taken, mean, probabilities, alpha)
 
-    def _admitted(self, q: Tensor, prior: Tensor) -> Tensor:
-        """The options that may be taken, bool [b, a]: the prior's, and those that are better beyond doubt.
+    def _admitted(self, q: Tensor, default: Tensor) -> Tensor:
+        """The options that may be taken, bool [b, a]: the default rule's, and those that are better beyond doubt.
 
         Args:
             q: float32 [members, b, a].
-            prior: bool [b, a].
+            default: bool [b, a].
         """
         if len(self.replay_buffer) < self.deviation_starts or self.guard.closed:
-            return prior
-        of_prior = (q * prior).sum(-1, keepdim=True) / prior.sum(-1, keepdim=True).clamp(min=1)
-        advantage = q - of_prior
-        return prior | (advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False) > 0)
+            return default
+        of_default = (q * default).sum(-1, keepdim=True) / default.sum(-1, keepdim=True).clamp(min=1)
+        advantage = q - of_default
+        return default | (advantage.mean(0) - self.doubt * advantage.std(0, unbiased=False) > 0)
 
     # ---- learning -------------------------------------------------------------------------------------------
 
-    def observe(
+    def record(
         self,
         state: Tensor,
         action: Tensor,
@@ -209,7 +231,7 @@ class Agent:
         next_state: Tensor,
         next_options: Options | None,
         *,
-        left_prior: bool = False,
+        left_default: bool = False,
     ) -> None:
         """Store what a purchase brought; `next_options` None where the run ends.
 
@@ -219,10 +241,10 @@ class Agent:
             reward: R(s, a), in units of the metric.
             next_state: float32 [S], where it led.
             next_options: what can be bought there.
-            left_prior: whether something else than the prior's option was bought.
+            left_default: whether something else than the default rule's option was bought.
         """
         expected = float(self.expected_gain[:-1] @ state + self.expected_gain[-1])
-        self.guard.record(reward * POINTS, expected, left_prior=left_prior)
+        self.guard.record(reward * POINTS, expected, left_default=left_default)
         self.unfinished.append((state, action, reward * POINTS))
         ended = next_options is None
         options = next_options or Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
@@ -238,7 +260,7 @@ class Agent:
                     next_state=next_state,
                     next_options=options.features,
                     next_mask=options.mask,
-                    next_prior=options.prior,
+                    next_default=options.default,
                     next_takes=options.takes,
                     members=torch.rand(self.members, generator=self.generator) < 0.8,
                 )
@@ -246,22 +268,22 @@ class Agent:
             self.unfinished.pop(0)
 
     @_one_thread
-    def learn(self) -> float | None:
-        """`updates_per_round` steps towards the double-DQN target; the mean TD loss, None without any.
+    def learn(self) -> dict[str, float]:
+        """`updates_per_round` steps towards the double-DQN target; the mean TD loss; nothing without any.
 
         The network chooses the next options among those that may be taken (batch-constrained, Fujimoto et al. 2019),
         the target network values them (van Hasselt et al. 2016); the value of taking several single samples is the
         mean of the best `next_takes`.
         """
         if self.updates_per_round == 0 or len(self.replay_buffer) < self.learning_starts:
-            return None
+            return {}
         losses = []
         for _ in range(self.updates_per_round):
             batch = self.replay_buffer.sample(self.batch_size, self.generator)
             with torch.no_grad():
                 choosing = self.q_network(batch.next_state, batch.next_options, batch.next_mask)
                 valuing = self.target_network(batch.next_state, batch.next_options, batch.next_mask)
-                allowed = batch.next_mask.any(-1) & self._admitted(choosing, batch.next_prior)
+                allowed = batch.next_mask.any(-1) & self._admitted(choosing, batch.next_default)
                 ranks = torch.where(allowed, choosing, -torch.inf).argsort(-1, descending=True).argsort(-1)
                 taken = (ranks < batch.next_takes[:, None]) & allowed
                 next_value = (valuing * taken).sum(-1) / taken.sum(-1).clamp(min=1)
@@ -276,7 +298,7 @@ class Agent:
             for target, online in zip(self.target_network.parameters(), self.q_network.parameters(), strict=True):
                 target.data.lerp_(online.data, self.tau)
             losses.append(float(loss.detach()))
-        return sum(losses) / len(losses)
+        return {"td_loss": sum(losses) / len(losses)}
 
     # ---- state ----------------------------------------------------------------------------------------------
 

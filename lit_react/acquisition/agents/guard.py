@@ -1,4 +1,4 @@
-"""Falls back to the prior rule where leaving it does not pay."""
+"""Falls back to the default rule where leaving it does not pay."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 
 class Guard:
-    """Compares the rewards of the rounds that left the prior with those that kept to it.
+    """Compares the rewards of the rounds that left the default rule with those that kept to it.
 
-    Each reward is taken relative to what the prior brings on average in such a state; then early rounds, in which
-    every label helps, and late ones can be compared; an offset of the reward cancels, too. The guard closes when the
-    mean of the rounds that left the prior lies more than `doubt` standard errors below that of the others; and for
-    want of others to compare with, it asks for two. With a few noisy rewards that sees gross failure only; small errors
-    are the ensemble's matter.
+    Each reward is taken relative to what the default rule brings on average in such a state; then early rounds, in
+    which every label helps, and late ones can be compared; an offset of the reward cancels, too. The guard closes when
+    the mean of the rounds that left the default rule lies more than `doubt` standard errors below that of the others;
+    and for want of others to compare with, it asks for two. With a few noisy rewards that sees gross failure only;
+    small errors are the ensemble's matter.
 
     Args:
         doubt: standard errors.
-        least: rounds that left the prior before it may close.
+        least: rounds that left the default rule before it may close.
         recent: so many of the latest rounds of each kind are looked at.
     """
 
@@ -27,13 +27,13 @@ class Guard:
         self.left: list[float] = []
         self.kept: list[float] = []
 
-    def record(self, reward: float, expected: float, *, left_prior: bool) -> None:
-        """Add a round: its reward, and what the prior brings on average in such a state, both in points."""
-        (self.left if left_prior else self.kept).append(reward - expected)
+    def record(self, reward: float, expected: float, *, left_default: bool) -> None:
+        """Add a round: its reward, and what the default rule brings on average in such a state, both in points."""
+        (self.left if left_default else self.kept).append(reward - expected)
 
     @property
     def closed(self) -> bool:
-        """Whether only the prior may be taken."""
+        """Whether only the default rule may be taken."""
         if len(self.left) < self.least:
             return False
         if len(self.kept) < 2:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
-from lit_react.acquisition.policies.base import Proposal
+from lit_react.acquisition.agents.bandit import Bandit
+from lit_react.acquisition.agents.base import Decision, Purchase, Situation
+from lit_react.acquisition.proposals import Proposals
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.core.bounds import expect
 
@@ -30,30 +30,29 @@ class TAILOR(Bandit):
     include an arm per class.
 
     Args:
-        strategies: names of the arms.
         gamma: γ, what is left of a label's weight in the posterior after a round.
     """
 
-    whole_batches = False
-
-    def __init__(self, strategies: Sequence[str] = DEFAULT_ARMS, gamma: float = 0.9) -> None:
-        super().__init__(strategies)
-        expect("acquisition.policy.gamma", gamma, at_least=0, at_most=1)
+    def __init__(self, gamma: float = 0.9) -> None:
+        expect("acquisition.agent.gamma", gamma, at_least=0, at_most=1)
         self.gamma = gamma
+
+    def begin(self, proposals: Proposals, seed: int) -> None:
+        """No arm has found anything."""
+        super().begin(proposals, seed)
         self.found: NDArray[np.float64] | None = None
-        self.rows = np.empty(0, dtype=np.int64)
-        self.arm_of_row = np.empty(0, dtype=np.int64)
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
-    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
-        """K single rows, each from the arm that was drawn for it."""
-        batches = [iter(batch.tolist()) for batch in self.batches(signals, k, generator)]
+    def decide(self, situation: Situation) -> Decision:
+        """K single rows, each the next one of the arm that is drawn for it, while that arm has one."""
+        batches = [iter(proposal.rows.tolist()) for proposal in situation.proposals]
         taken: dict[int, str] = {}
-        for arm in self.draw(signals, k, generator):
-            row = next(row for row in batches[arm] if row not in taken)
-            taken[row] = self.arms[arm]
-        return [Proposal(name, np.asarray([row], dtype=np.int64), prior=True) for row, name in taken.items()]
+        for arm in self.draw(situation.signals, situation.k, situation.generator):
+            row = next((row for row in batches[arm] if row not in taken), None)
+            if row is not None:
+                taken[row] = self.arms[arm]
+        return Decision(np.asarray(list(taken), dtype=np.int64), list(taken.values()))
 
     def draw(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
         """int64 [k], the arm for each sample."""
@@ -61,20 +60,18 @@ class TAILOR(Bandit):
         values = [generator.dirichlet(a + 1, size=k) @ worth for a in self._counts(signals.num_classes)]
         return np.argmax(values, axis=0)
 
-    def keep(self, rows: Rows, arms: Rows) -> None:
-        """Keep which arm bought which row until the labels are there."""
-        self.rows, self.arm_of_row = rows, arms
-
     # ---- learning -------------------------------------------------------------------------------------------
 
-    def observe(self, signals: PoolSignals) -> None:
+    def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
         """Count the classes that each arm found with the last purchase; older finds fade."""
-        if len(self.rows) == 0:
+        arms = self.arms_of(purchase)
+        if arms is None or after is None:
             return
+        signals = after.signals
         found = self.gamma * self._counts(signals.num_classes)
-        labels = signals.labels[np.searchsorted(signals.labeled_rows, self.rows)]
-        np.add.at(found, (self.arm_of_row, labels), 1.0)
-        self.found, self.rows, self.arm_of_row = found, self.rows[:0], self.arm_of_row[:0]
+        labels = signals.labels[np.searchsorted(signals.labeled_rows, purchase.rows)]
+        np.add.at(found, (np.asarray(arms), labels), 1.0)
+        self.found = found
 
     def _counts(self, num_classes: int) -> NDArray[np.float64]:
         """float64 [arms, C], faded counts a of the classes that each arm found; 1 before the first labels."""
@@ -83,17 +80,12 @@ class TAILOR(Bandit):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts, and the rows whose labels are not known yet."""
-        return {
-            "found": None if self.found is None else torch.tensor(self.found),
-            "rows": torch.tensor(self.rows),
-            "arm_of_row": torch.tensor(self.arm_of_row),
-        }
+        """The counts."""
+        return {"found": None if self.found is None else torch.tensor(self.found)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.found = None if state["found"] is None else state["found"].numpy()
-        self.rows, self.arm_of_row = state["rows"].numpy(), state["arm_of_row"].numpy()
 
 
 def class_worth(labels: Rows, num_classes: int) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ class Transition:
         next_state: float32 [S].
         next_options: float32 [a, k', F], the batches that could be bought next.
         next_mask: bool [a, k'].
-        next_prior: bool [a], which of them are the prior rule's.
+        next_default: bool [a], which of them are the default rule's.
         next_takes: how many of those options a decision takes.
         members: bool [members], which members of the ensemble learn from it (bootstrap).
     """
@@ -35,7 +35,7 @@ class Transition:
     next_state: Tensor
     next_options: Tensor
     next_mask: Tensor
-    next_prior: Tensor
+    next_default: Tensor
     next_takes: int
     members: Tensor
 
@@ -52,7 +52,7 @@ class TransitionBatch:
     next_state: Tensor
     next_options: Tensor
     next_mask: Tensor
-    next_prior: Tensor
+    next_default: Tensor
     next_takes: Tensor
     members: Tensor
 
@@ -96,7 +96,7 @@ class ReplayBuffer:
             next_state=torch.stack([t.next_state for t in chosen]),
             next_options=_pad([t.next_options for t in chosen]),
             next_mask=_pad([t.next_mask for t in chosen]),
-            next_prior=_pad([t.next_prior for t in chosen]),
+            next_default=_pad([t.next_default for t in chosen]),
             next_takes=torch.tensor([t.next_takes for t in chosen]),
             members=torch.stack([t.members for t in chosen]),
         )

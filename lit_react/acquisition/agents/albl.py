@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_react.acquisition.policies.bandit import DEFAULT_ARMS, Bandit
-from lit_react.acquisition.policies.base import Proposal
+from lit_react.acquisition.agents.bandit import Bandit
+from lit_react.acquisition.agents.base import Decision, Purchase, Situation
+from lit_react.acquisition.proposals import Proposals
 from lit_react.acquisition.signals import PoolSignals, Rows
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
@@ -36,28 +36,30 @@ class ALBL(Bandit):
     A network that fits its labels has a reward near 1 whatever it bought (Zhang et al. 2023 found so): that is a
     weakness of the method with such models, and not hidden here.
 
+    With `random` among the strategies every row can be bought, as the weighting presumes.
+
     Args:
-        strategies: names of the arms. With `random` every row can be bought, as the weighting presumes.
         p_min: the least probability of an arm; half of it is the learning rate, as in EXP4.P.
         delta: EXP4.P's bound holds with probability 1 − δ.
         horizon: purchases that the bound is set for.
     """
 
-    def __init__(
-        self, strategies: Sequence[str] = DEFAULT_ARMS, p_min: float = 0.05, delta: float = 0.1, horizon: int = 20
-    ) -> None:
-        super().__init__(strategies)
-        if not 0 < p_min <= 1 / len(self.arms):
-            raise UserError(f"acquisition.policy.p_min: expected 0 < p_min <= 1/{len(self.arms)} arms, got {p_min}")
-        expect("acquisition.policy.delta", delta, above=0, at_most=1)
-        expect("acquisition.policy.horizon", horizon, at_least=1)
+    def __init__(self, p_min: float = 0.05, delta: float = 0.1, horizon: int = 20) -> None:
+        expect("acquisition.agent.p_min", p_min, above=0)
+        expect("acquisition.agent.delta", delta, above=0, at_most=1)
+        expect("acquisition.agent.horizon", horizon, at_least=1)
         self.p_min, self.delta, self.horizon = p_min, delta, horizon
+
+    def begin(self, proposals: Proposals, seed: int) -> None:
+        """All arms are as likely."""
+        super().begin(proposals, seed)
+        if self.p_min > 1 / len(self.arms):
+            raise UserError(f"acquisition.agent.p_min: {self.p_min}, expected at most 1/{len(self.arms)} arms")
         self.log_weights = np.zeros(len(self.arms))
-        self.drawn: int | None = None
         self.rows = np.empty(0, dtype=np.int64)
         self.chances = np.empty(0)
-        self._advice: list[Rows] = []
-        self._unlabeled = 0
+        self.advice: list[Rows] = []
+        self.unlabeled = 0
 
     # ---- acting ---------------------------------------------------------------------------------------------
 
@@ -66,43 +68,32 @@ class ALBL(Bandit):
         weights = np.exp(self.log_weights - self.log_weights.max())
         return (1 - len(self.arms) * self.p_min) * weights / weights.sum() + self.p_min
 
-    def proposals(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> list[Proposal]:
-        """The batch of the arm that was drawn."""
-        self._advice, self._unlabeled = self.batches(signals, k, generator), len(signals)
-        arm = int(generator.choice(len(self.arms), p=self.probabilities()))
-        return [Proposal(self.arms[arm], self._advice[arm], prior=True)]
-
-    def affordable_proposals(
-        self, signals: PoolSignals, k: int, generator: np.random.Generator, select: Callable[[Rows], Rows]
-    ) -> list[Proposal]:
-        """As in `Policy`; the other arms' batches are cut as well, for they tell the chance that each row had."""
-        proposals = super().affordable_proposals(signals, k, generator, select)
-        self._advice = [select(rows) for rows in self._advice]
-        return proposals
-
-    def keep(self, rows: Rows, arms: Rows) -> None:
-        """Keep the rows, the chance that each of them had, and the arm that bought them."""
-        self.drawn = int(arms[0])
-        self.rows = np.concatenate([self.rows, rows])
-        self.chances = np.concatenate([self.chances, self._chances(rows, self.drawn)])
-
-    def _chances(self, rows: Rows, drawn: int) -> NDArray[np.float64]:
-        """The probability q(x) with which each row was bought, float64 [k]."""
-        chances = np.zeros(len(rows))
-        for arm, p in enumerate(self.probabilities()):
-            if self.arms[arm] == "random":
-                chances += p * len(self._advice[arm]) / self._unlabeled
-            else:
-                chances += p * (np.isin(rows, self._advice[arm]) | (arm == drawn))
-        return chances
+    def decide(self, situation: Situation) -> Decision:
+        """The batch of the arm that is drawn; those of the others tell the chance that each row had."""
+        self.advice = [proposal.rows for proposal in situation.proposals]
+        self.unlabeled = len(situation.affordable)
+        return situation.take(int(situation.generator.choice(len(self.arms), p=self.probabilities())))
 
     # ---- learning -------------------------------------------------------------------------------------------
 
-    def observe(self, signals: PoolSignals) -> None:
-        """Credit the last arm with the accuracy that its labels led to."""
-        if self.drawn is not None:
-            self.credit(self.drawn, self.weighted_accuracy(signals))
-            self.drawn = None
+    def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
+        """Credit the arm that bought with the accuracy that its labels led to; the round's reward is not looked at."""
+        arms = self.arms_of(purchase)
+        if arms is None or after is None:
+            return
+        self.rows = np.concatenate([self.rows, purchase.rows])
+        self.chances = np.concatenate([self.chances, self.chances_of(purchase.rows, arms[0])])
+        self.credit(arms[0], self.weighted_accuracy(after.signals))
+
+    def chances_of(self, rows: Rows, drawn: int) -> NDArray[np.float64]:
+        """The probability q(x) with which each row was bought when this arm was drawn, float64 [k]."""
+        chances = np.zeros(len(rows))
+        for arm, p in enumerate(self.probabilities()):
+            if self.arms[arm] == "random":
+                chances += p * len(self.advice[arm]) / self.unlabeled
+            else:
+                chances += p * (np.isin(rows, self.advice[arm]) | (arm == drawn))
+        return chances
 
     def weighted_accuracy(self, signals: PoolSignals) -> float:
         """Importance-weighted accuracy on all rows queried so far, in [0, 1]."""
@@ -120,15 +111,17 @@ class ALBL(Bandit):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, what was queried with which chance, and the arm whose reward is not known yet."""
+        """Weights, what was queried with which chance, and what the arms advised last."""
         return {
             "log_weights": torch.tensor(self.log_weights),
             "rows": torch.tensor(self.rows),
             "chances": torch.tensor(self.chances),
-            "drawn": self.drawn,
+            "advice": [torch.tensor(rows) for rows in self.advice],
+            "unlabeled": self.unlabeled,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.log_weights, self.rows = state["log_weights"].numpy(), state["rows"].numpy()
-        self.chances, self.drawn = state["chances"].numpy(), state["drawn"]
+        self.chances, self.unlabeled = state["chances"].numpy(), state["unlabeled"]
+        self.advice = [rows.numpy() for rows in state["advice"]]

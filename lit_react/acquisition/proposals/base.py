@@ -1,0 +1,103 @@
+"""The contract of proposals: what can be bought in a round, whoever chooses among it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lit_react.acquisition.features import FeatureMap
+from lit_react.acquisition.signals import PoolSignals, Rows
+from lit_react.acquisition.strategies.naming import Rule
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Rows that could be bought together.
+
+    Attributes:
+        name: of the rule that proposes them.
+        rows: int64 [k], rows relative to the pool, unlabeled, best first.
+        by_default: whether the default rule proposes them.
+    """
+
+    name: str
+    rows: Rows
+    by_default: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """The proposals of a state as a network reads them.
+
+    Attributes:
+        features: float32 [a, k, F], sample features of each proposal, zeros where it has fewer than k samples.
+        mask: bool [a, k].
+        default: bool [a], which are the default rule's; as many as `takes` or more.
+        takes: how many proposals a decision takes: one batch, or k single samples.
+    """
+
+    features: Tensor
+    mask: Tensor
+    default: Tensor
+    takes: int
+
+
+class Proposals(ABC):
+    """Says what could be bought; an agent chooses.
+
+    Attributes:
+        names: what it proposes, by the names of the rules.
+        default_rule: the name of the rule that an agent starts from and falls back to.
+        whole_batches: whether a proposal is a whole query, and not one sample of it.
+    """
+
+    names: list[str]
+    default_rule: str
+    whole_batches = True
+
+    @property
+    @abstractmethod
+    def rules(self) -> Sequence[Rule]:
+        """The rules that it asks."""
+
+    def reads(self, attribute: str = "reads") -> frozenset[str]:
+        """The extra signals that its strategies read, see `reads` and `reads_if_offered` of `strategies.protocol`."""
+        return frozenset().union(*(rule.read(attribute) for rule in self.rules))
+
+    @property
+    def offers_a_choice(self) -> bool:
+        """Whether there is something to choose, and so something to learn."""
+        return len(self.names) > 1 or not self.whole_batches
+
+    @abstractmethod
+    def propose(
+        self, signals: PoolSignals, k: int, generator: np.random.Generator, asked: Sequence[str] | None = None
+    ) -> list[Proposal]:
+        """What could be bought, in the order of `names`.
+
+        Args:
+            signals: of the affordable unlabeled rows.
+            k: samples per query, at most len(signals); where a limit of cost binds, so many as cheap samples might be.
+            generator: the round's.
+            asked: names of the rules that are asked, in the order of asking; None: all.
+        """
+
+    def describe(self, rows: Rows, features: FeatureMap) -> NDArray[np.float32]:
+        """Features of rows that are bought together, float32 [k, F], as its options are described."""
+        return features.batch(rows)
+
+    def options(self, proposals: Sequence[Proposal], features: FeatureMap, k: int) -> Options:
+        """Proposals as a network reads them."""
+        described = [torch.from_numpy(self.describe(proposal.rows, features)) for proposal in proposals]
+        width = max(len(d) for d in described)
+        padded = torch.zeros(len(described), width, described[0].shape[1])
+        mask = torch.zeros(len(described), width, dtype=torch.bool)
+        for index, d in enumerate(described):
+            padded[index, : len(d)], mask[index, : len(d)] = d, True
+        return Options(padded, mask, torch.tensor([proposal.by_default for proposal in proposals]), takes=1)

@@ -1,0 +1,37 @@
+"""The books of a run: its ledger, as the acquisition sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lit_react.acquisition.learner import Money
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.core.processes import is_first_process
+
+
+class LedgerBooks:
+    """Reads the money from the ledger and writes queries into it.
+
+    Args:
+        ledger: of the run.
+        budget: in cost units.
+    """
+
+    def __init__(self, ledger: Ledger, budget: float) -> None:
+        self.ledger, self.budget = ledger, budget
+
+    def money(self, round: int) -> Money:
+        """What is left for the query of a round, and that query where it is there already: then it stands."""
+        left, at_first = self.ledger.left_for(round), self.ledger.left_for(1)
+        return Money(
+            budget=self.budget,
+            left=left,
+            paid=self.ledger.spent_by(round - 1),
+            spent=1 - left / at_first if at_first else 1.0,
+            asked=self.ledger.asked(round),
+        )
+
+    def ask(self, round: int, queries: Sequence[Query]) -> None:
+        """Have the first process write the query of a round."""
+        if is_first_process():
+            self.ledger.ask(round, queries)
