@@ -121,7 +121,7 @@ def write_news(path: Path, per_topic: int = 40, topics: int = 4, seed: int = 0) 
 def connect(data: PoolDataModule, module: TaskModule) -> PoolDataModule:
     """Let the module's task read the data, as the command line does."""
     data.connect(module.task)
-    _ = data.class_names  # the rows are read
+    _ = data.fixed.class_names  # the rows are read
     return data
 
 
@@ -132,7 +132,7 @@ def named(module: Module, names: list[str] | None) -> Module:
 
 def buy(data: PoolDataModule, split: str, rows: Iterable[int]) -> None:
     """Reveal the labels that came with the data for some rows of `pool` or `validation`."""
-    known = data.known_labels()[split]
+    known = data.fixed.known_labels()[split]
     data.reveal(split, {int(row): known[row] for row in rows})
 
 

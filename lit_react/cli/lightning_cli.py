@@ -104,7 +104,7 @@ class ReactCLI(LightningCLI):
                 "rounds.stopping": _of_class(Stopping),
                 "early_stopping.monitor": OF_THE_TASK,
                 "early_stopping.mode": "max",
-                "early_stopping.patience": 5,
+                "early_stopping.patience": 4,
             }
         )
 
@@ -156,7 +156,7 @@ class ReactCLI(LightningCLI):
         """
         own_model = not is_export(self._given)
         self._use_newest_model()
-        if own_model and self._folder.ledger.exists() and self.datamodule.test_is_carved:
+        if own_model and self._folder.ledger.exists() and self.datamodule.fixed.test_is_carved:
             self._ledger().close()
 
     def before_predict(self) -> None:
@@ -175,7 +175,7 @@ class ReactCLI(LightningCLI):
 
     def _ledger(self) -> Ledger:
         """The run's ledger, to be read; of other data it is an error."""
-        return Ledger(self._folder.ledger, budget=0, fingerprint=self.datamodule.fingerprint(), read_only=True)
+        return Ledger(self._folder.ledger, budget=0, fingerprint=self.datamodule.fixed.fingerprint, read_only=True)
 
     def _use_newest_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
@@ -192,9 +192,9 @@ class ReactCLI(LightningCLI):
             )
         self.datamodule.connect(self.model.task)
         classes = names_must_match and self.model.restored and self.model.task.has_classes
-        if classes and self.model.names != self.datamodule.class_names:
+        if classes and self.model.names != self.datamodule.fixed.class_names:
             raise UserError(
-                f"data.source: its labels are {self.datamodule.class_names}, the model's are {self.model.names}"
+                f"data.source: its labels are {self.datamodule.fixed.class_names}, the model's are {self.model.names}"
             )
 
 

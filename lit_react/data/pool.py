@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,9 @@ def whole(batch: Any) -> Batch:
     return batch
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """The pool and what is known of it. All rows are int64 and relative to the pool.
+    """The pool and what is known of it when a fit begins. All rows are int64 and relative to the pool.
 
     Attributes:
         table: the encoded texts.
@@ -58,7 +58,7 @@ class Pool:
 
     table: EncodedTable
     costs: NDArray[np.float64]
-    labels: dict[int, Label] = field(default_factory=dict)
+    labels: Mapping[int, Label] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.costs)
@@ -75,15 +75,9 @@ class Pool:
         unlabeled[self.labeled_rows] = False
         return np.flatnonzero(unlabeled)
 
-    def reveal(self, labels: Mapping[int, Label]) -> None:
-        """Move rows from unlabeled to labeled.
-
-        Raises:
-            ValueError: a row has another label already.
-        """
-        if any(row in self.labels and self.labels[row] != label for row, label in labels.items()):
-            raise ValueError("a labeled row was given another label")
-        self.labels.update(labels)
+    def with_labels(self, labels: Mapping[int, Label]) -> Pool:
+        """The same rows, with these labels."""
+        return replace(self, labels=dict(labels))
 
     def scoring_loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Every row of the pool once, without labels, in batches of similar length, shared among processes."""

@@ -28,7 +28,7 @@ from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.doubts import doubts
-from lit_react.data.task import Task
+from lit_react.data.fit_data import FitData
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
 from lit_react.run.checks import check_parts
@@ -102,9 +102,10 @@ class ActiveLearning:
     ) -> None:
         expect("rounds.budget", budget, at_least=0)
         expect("seed", seed, at_least=0)
-        self.data = copy.copy(data) if data is not None else PoolDataModule(test_size=500)
+        self.data = data if data is not None else PoolDataModule(test_size=500, batch_size=8)
         self.model = model.fresh() if model is not None else TextClassification(max_length=64)
-        self.acquisition = copy.deepcopy(acquisition) if acquisition is not None else AcquisitionCallback()
+        self._given = acquisition if acquisition is not None else AcquisitionCallback()
+        self.acquisition = copy.deepcopy(self._given)
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
         self.start, self.refit, self.steps = start, refit, steps
@@ -142,7 +143,7 @@ class ActiveLearning:
     @property
     def result(self) -> RunResult:
         """What the run has brought so far."""
-        return RunResult(self.folder, self.data, self.model, self.trainer)
+        return RunResult(self.folder, self.texts, self.data.text_column, self.model, self.trainer)
 
     # ---- step by step ---------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class ActiveLearning:
             seen = {entry["row"]: entry["predicted_class"] for entry in self.folder.chosen_in(round - 1)}
             rows = []
             for query in ledger.pending(round):
-                asked = question(self.data, query.split, query.row, round)
+                asked = question(self.texts, query.split, query.row, round)
                 suggested = _suggestions(asked, seen.get(query.row) if query.split == "pool" else None)
                 rows.append({"id": asked.id, "text": asked.text, "suggestions": suggested, **asked.shown})
         return pd.DataFrame(rows, columns=None if rows else ["id", "text", "suggestions"])
@@ -177,7 +178,7 @@ class ActiveLearning:
         """
         with isolated(), self._opened() as ledger:
             round = len(self.state.rounds)
-            pending = [question(self.data, query.split, query.row, round) for query in ledger.pending(round)]
+            pending = [question(self.texts, query.split, query.row, round) for query in ledger.pending(round)]
             record(ledger, {asked.id: asked for asked in pending}, labels, self.oracle.annotator)
             return len(ledger.pending(round))
 
@@ -218,26 +219,30 @@ class ActiveLearning:
             return
         options = self._options()
         check_same_run(self.folder.path, options)
-        self._connect(self.model.task)
-        self._first = first_queries(self.data, self.oracle, self.budget, self.seed)
+        self.texts = self.data.prepare(self.model.task)
+        self.recipe = self.model.fresh(self.texts.task)
+        self._first = first_queries(self.texts, self.oracle, self.budget, self.seed)
         probe = new_trainer(self.trainer)
         told = check_parts(self, probe, self._first)
         if is_first_process():
-            print(f"data: {self.data.splits.summary}")
-            for line in [*doubts(self.data.splits), *self.data.task.warnings(self.data.pool.table)]:
+            print(f"data: {self.texts.splits.summary}")
+            for line in [*doubts(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
                 log.warning("data: %s", line)
             for line in told:
                 log.warning("trainer: %s", line)
             write_json(self.folder.path / RECORD, options)
         if self.pretraining is not None:
-            pool = self.data.splits.pool
-            self._connect(self.pretraining.run(self.folder.path / "pretrained", self.data.task, pool, self.seed))
+            pool, task = self.texts.splits.pool, self.texts.task
+            task = self.pretraining.run(self.folder.path / "pretrained", task, pool, self.seed)
+            self.texts = self.texts.encoded_by(task)
+            self.recipe = self.model.fresh(self.texts.task)
         self._tracker = Tracker(loggers_of(self.trainer.get("logger"), self.wandb, self.folder.path))
         self._tracker.config(options)
 
     def _options(self) -> dict[str, Any]:
         """What the run is made of, as JSON."""
-        names, model = ("budget", "oracle", "start", "refit", "stopping", "steps"), described(self.model)
+        names = ("budget", "oracle", "start", "refit", "stopping", "steps")
+        model = {name: value for name, value in described(self.model).items() if name != "task"}
         return {
             "seed_everything": self.seed,
             "rounds": {name: described(getattr(self, name)) for name in names} | {"folder": str(self.folder.path)},
@@ -245,14 +250,9 @@ class ActiveLearning:
                 name: described(getattr(self, name))
                 for name in ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
             },
-            "model": model.pop("task") | model,
+            "model": described(self.model.task) | model,
             "trainer": described(self.trainer),
         }
-
-    def _connect(self, task: Task) -> None:
-        """Let the task read the data; the recipe of all fits is the model that knows the names that are found there."""
-        self.data.connect(task)
-        self.recipe = self.model.fresh(self.data.task)
 
     @contextmanager
     def _opened(self) -> Iterator[Ledger]:
@@ -260,19 +260,20 @@ class ActiveLearning:
         self.begin()
         folder, first = self.folder, is_first_process()
         folder.path.mkdir(parents=True, exist_ok=True)
-        data = self.data.fingerprint()
+        data = self.texts.fingerprint
         with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
             self.state = RunState.load(folder.path)
             if first and self.state.rounds:
                 folder.publish(self.state)
-            self.state.test_on(self.data.test_fingerprint())
+            self.state.test_on(self.texts.test_fingerprint)
             self.state.reopen(self._limits)  # what is published stays until the last round was fitted again
+            self.acquisition = copy.deepcopy(self._given)
             self.acquisition.begin(LedgerBooks(ledger, self.budget), self.stopping, self.seed)
             if self.state.acquisition is not None:
                 self.acquisition.load_state_dict(self.state.acquisition)
             self.oracle.open(folder.path)
             if first:
-                tell_of_changes(ledger, self.oracle, self.data)
+                tell_of_changes(ledger, self.oracle, self.texts)
                 if not self.state.stopped and not ledger.asked(0):
                     ledger.ask(0, self._first)
             with short_collections():
@@ -288,32 +289,30 @@ class ActiveLearning:
         """Buy what was asked for, fit, acquire, test, save."""
         round, folder = len(self.state.rounds), self.folder
         assert self._tracker is not None, "begin opens it"
-        buy(ledger, self.oracle, self.data, round)
-        for split in ("pool", "validation"):
-            self.data.reveal(split, ledger.labeled(split, round))
-        labels = len(self.data.pool.labeled_rows)
+        buy(ledger, self.oracle, self.texts, round)
+        seed = int(np.random.SeedSequence([self.seed, round]).generate_state(1)[0])
+        pool = self.texts.pool.with_labels(ledger.labeled("pool", round))
+        data = FitData(self.texts, pool, ledger.labeled("validation", round), seed)
+        labels = len(pool.labels)
         if is_first_process():  # a resumed run may have the next round's query already
             log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)
             folder.forget_checkpoints(round)
         bought = [entry for entry in ledger.purchases() if entry["round"] == round]
-        self._tracker.bought(round, bought, folder.chosen_in(round - 1), self.data)
-        seed = int(np.random.SeedSequence([self.seed, round]).generate_state(1)[0])
-        self.data.seed = seed
+        self._tracker.bought(round, bought, folder.chosen_in(round - 1), self.texts)
         trainers = RoundTrainers(
-            self.trainer, self.early_stopping, self.steps, self.data.task.monitor, self._tracker.loggers
+            self.trainer, self.early_stopping, self.steps, self.texts.task.monitor, self._tracker.loggers
         )
         trainer, module, result = fit_and_test(
             self.recipe,
-            self.data,
+            data,
             augmentation=self.augmentation,
-            seed=seed,
             before=folder.round(round - 1) / "model" if self.start == "warm" and round > 0 else None,
             make_trainer=partial(trainers.of_fit, folder.round(round), labels, self.acquisition),
             make_refit_trainer=trainers.of_refit if self.refit else None,
             acquisition=self.acquisition,
         )
         cost = sum(entry["cost"] for entry in ledger.purchases() if entry["round"] <= round)
-        counts = {"labeled": labels, "validation": len(self.data.validation_labels), "cost": cost}
+        counts = {"labeled": labels, "validation": len(data.validation), "cost": cost}
         self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
         if trainer.is_global_zero:

@@ -21,7 +21,7 @@ def check_parts(run: ActiveLearning, trainer: L.Trainer, first: Sequence[Query])
     """See that the parts of a run fit together.
 
     Args:
-        run: its data are connected to its model.
+        run: its texts are read.
         trainer: as all rounds have it.
         first: what a new run asks for first.
 
@@ -41,7 +41,7 @@ def check_parts(run: ActiveLearning, trainer: L.Trainer, first: Sequence[Query])
     run.augmentation.check(run.recipe, trainer.world_size)
     run.recipe.check()
     if run.pretraining is not None:
-        run.pretraining.check(run.data.task, run.data.splits.pool)
+        run.pretraining.check(run.texts.task, run.texts.splits.pool)
     return _check_lengths(run, trainer, first)
 
 
@@ -52,7 +52,7 @@ def _check_lengths(run: ActiveLearning, trainer: L.Trainer, first: Sequence[Quer
     if run.steps is not None:
         run.steps.check(trainer.accumulate_grad_batches)
         return []
-    rows = [run.augmentation.rows_of(labels) for labels in label_counts(run.data, run.budget, first)]
-    epochs = [-(-count // run.data.rows_per_step(count)) for count in rows]
+    rows = [run.augmentation.rows_of(labels) for labels in label_counts(run.texts, run.budget, first)]
+    epochs = [-(-count // run.texts.rows_per_step(count)) for count in rows]
     check_validations(trainer, *epochs)
-    return few_batches(trainer, epochs[0]) if run.data.task.shares_batches else []
+    return few_batches(trainer, epochs[0]) if run.texts.task.shares_batches else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
 from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
-
-if TYPE_CHECKING:
-    from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.pool_data import PoolData
 
 log = logging.getLogger("lit_react")
 
@@ -37,11 +35,11 @@ def named_oracle(oracle: Oracle | str) -> Oracle:
     return ORACLES[oracle]()
 
 
-def first_queries(data: PoolDataModule, oracle: Oracle, budget: float, seed: int) -> list[Query]:
+def first_queries(data: PoolData, oracle: Oracle, budget: float, seed: int) -> list[Query]:
     """What a new run asks for first: validation labels and initial labels, those that came with the data included.
 
     Args:
-        data: connected to the task.
+        data: the texts of the run.
         oracle: who answers.
         budget: in cost units.
         seed: of the run.
@@ -56,7 +54,7 @@ def first_queries(data: PoolDataModule, oracle: Oracle, budget: float, seed: int
     given = [row for row, label in enumerate(came_along) if label is not None]
     drawn = data.initial_rows(np.random.default_rng([seed, 2**31]), known["pool"])
     rows = list(dict.fromkeys([*given, *drawn.tolist()]))[: max(len(given), len(drawn))]
-    costs = data.validation_costs()
+    costs = data.validation_costs
     queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
     queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
     price = sum(query.cost for query in queries)
@@ -70,7 +68,7 @@ def first_queries(data: PoolDataModule, oracle: Oracle, budget: float, seed: int
     return queries
 
 
-def _check_gold(data: PoolDataModule, known: Mapping[str, Sequence[Label | None]]) -> None:
+def _check_gold(data: PoolData, known: Mapping[str, Sequence[Label | None]]) -> None:
     for split, labels in known.items():
         if None in labels:
             text = str(data.question(split, labels.index(None))["text"])
@@ -79,11 +77,11 @@ def _check_gold(data: PoolDataModule, known: Mapping[str, Sequence[Label | None]
             )
 
 
-def label_counts(data: PoolDataModule, budget: float, first: Sequence[Query]) -> tuple[int, int]:
+def label_counts(data: PoolData, budget: float, first: Sequence[Query]) -> tuple[int, int]:
     """Labeled rows of the pool in the first fit, and in the largest that the budget pays for.
 
     Args:
-        data: connected to the task.
+        data: the texts of the run.
         budget: in cost units.
         first: what is asked for first.
     """
@@ -93,7 +91,7 @@ def label_counts(data: PoolDataModule, budget: float, first: Sequence[Query]) ->
     return least, min(least + more, len(data.pool))
 
 
-def question(data: PoolDataModule, split: str, row: int, round: int) -> Question:
+def question(data: PoolData, split: str, row: int, round: int) -> Question:
     """A row as it is shown to whoever labels it."""
     return Question(f"{split}-{row}", round, data.question(split, row), partial(data.parse, split=split, row=row))
 
@@ -104,7 +102,7 @@ def place(name: str) -> tuple[str, int]:
     return split, int(row)
 
 
-def buy(ledger: Ledger, oracle: Oracle, data: PoolDataModule, round: int) -> None:
+def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Have what a round asked for answered, and record the answers; of several processes the first one does.
 
     Raises:
@@ -122,7 +120,7 @@ def buy(ledger: Ledger, oracle: Oracle, data: PoolDataModule, round: int) -> Non
         raise LabelsPending(oracle.waiting(round, asked - len(pending_queries), asked))
 
 
-def _answer_known(ledger: Ledger, oracle: Oracle, data: PoolDataModule, round: int) -> None:
+def _answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Take the labels that came with the data, but for an oracle that wants to be asked for all."""
     if not oracle.answers_known:
         known = data.known_labels()
@@ -157,7 +155,7 @@ def _some(names: Mapping[str, Any]) -> str:
     return (", ".join(list(names)[:5]) + (", …" if len(names) > 5 else "")) or "none, for all are answered"
 
 
-def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolDataModule) -> None:
+def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolData) -> None:
     """An answer that was read is bought; who corrects its line later shall know that it stays."""
     answered = {
         (asked := question(data, entry["split"], entry["row"], entry["round"])).id: (asked, entry["label"])

@@ -73,14 +73,15 @@ def _path(thing: Any) -> str:
 
 
 def _options_of(cls: type) -> list[str]:
-    """Names of the arguments that a class and those above it are made with."""
+    """Names of the arguments that a class is made with, those of the classes above where it hands `**options` on."""
     names: dict[str, None] = {}
     for owner in cls.__mro__:
-        if owner.__module__.partition(".")[0] in {"builtins", "torch", "lightning", "pandas", "datasets", "abc"}:
+        if "__init__" not in vars(owner) or owner is object:
             continue
-        if "__init__" in vars(owner):
-            parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # type: ignore[misc]
-            names |= {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # type: ignore[misc]
+        names |= {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
     return list(names)
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from torch import Tensor
 
 from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
-from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_data import in_order
+from lit_react.data.pool_data import PoolData
 from lit_react.data.tables import Split
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
@@ -27,13 +29,15 @@ class RunResult:
 
     Attributes:
         folder: of the run.
-        data: of the run.
+        data: the texts of the run.
+        text_column: of the source; None: the task's.
         model: the recipe, without weights.
         trainer: options of the Trainer that predicts.
     """
 
     folder: RunFolder
-    data: PoolDataModule
+    data: PoolData
+    text_column: str | None
     model: TaskModule
     trainer: Mapping[str, Any]
 
@@ -84,7 +88,7 @@ class RunResult:
         columns = ["id", "text", "label", "annotator", "round", "cost", "split", "strategy"]
         if not self.folder.ledger.exists():
             return pd.DataFrame(columns=columns)
-        with Ledger(self.folder.ledger, budget=0, fingerprint=self.data.fingerprint(), read_only=True) as ledger:
+        with Ledger(self.folder.ledger, budget=0, fingerprint=self.data.fingerprint, read_only=True) as ledger:
             answered = [entry for entry in ledger.purchases() if entry["label"] is not None]
         rows = []
         for entry in answered:
@@ -109,7 +113,7 @@ class RunResult:
         """
         if not self.folder.model.exists():
             raise UserError(f"{self.folder.model}: no such model; no round of this run has ended")
-        column = self.data.text_column or self.model.task.text_column
+        column = self.text_column or self.model.task.text_column
         frame = texts if isinstance(texts, pd.DataFrame) else pd.DataFrame({column: list(texts)})
         if not len(frame):
             return []
@@ -118,8 +122,9 @@ class RunResult:
             module.restore(self.folder.model)
             split = Split(pa.Table.from_pandas(frame, preserve_index=False), "texts")
             rows = module.task.read({"pool": split}, column, "").pool
+            table = module.task.encode(rows)
             trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "strategy": "auto"})
-            batches = trainer.predict(module, self.data.loader_of(module.task.encode(rows)))
+            batches = trainer.predict(module, in_order(table, np.arange(len(table)), None, self.data.eval_batch_size))
         outputs: dict[int, dict[str, Any]] = {}
         for batch in batches or []:
             outputs |= by_row(batch)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import lightning as L
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.augmented_fit import AugmentedFit, Bought
-from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_data import FitData, FitLoaders
 from lit_react.run.refit import MakeRefitTrainer, refit
 from lit_react.tasks.base import TaskModule
 
@@ -23,10 +23,9 @@ Result = dict[str, Any]
 
 def fit_and_test(
     recipe: TaskModule,
-    data: PoolDataModule,
+    data: FitData,
     *,
     augmentation: Augmentation,
-    seed: int,
     before: Path | None,
     make_trainer: Callable[[], L.Trainer],
     make_refit_trainer: MakeRefitTrainer | None,
@@ -36,9 +35,8 @@ def fit_and_test(
 
     Args:
         recipe: module without weights.
-        data: with the labels that are bought.
+        data: the labels that are bought.
         augmentation: what stretches them.
-        seed: of the round.
         before: an exported model whose weights the fit starts from; None: those of the recipe's checkpoint.
         make_trainer: the Trainer of the fit, with `acquisition` among its callbacks.
         make_refit_trainer: see `refit`; None: there is none.
@@ -50,39 +48,40 @@ def fit_and_test(
     """
     seconds = dict[str, float]()
     with _timed(seconds, "fit"):
-        bought = Bought(data.pool, data.splits.pool, data.validation_labels, len(data.class_names or []))
-        augmented = augmentation.begin(bought, data.task, seed) if augmentation.used else None
-        data.fit_rows = augmented.rows if augmented is not None else None
+        fixed = data.fixed
+        bought = Bought(data.pool, fixed.splits.pool, data.validation, len(fixed.class_names or []))
+        augmented = augmentation.begin(bought, data.task, data.seed) if augmentation.used else None
+        loaders = FitLoaders(data.reading(augmented.rows if augmented is not None else None))
     module = recipe.fresh(augmentation=augmented)
-    L.seed_everything(seed, workers=True, verbose=False)  # whatever was loaded only now drew before
+    L.seed_everything(data.seed, workers=True, verbose=False)  # whatever was loaded only now drew before
     if before is not None:
         module.restore(before)
     trainer = make_trainer()
-    result = _fit(trainer, module, data, acquisition, seconds) | _measured(augmented, data)
+    result = _fit(trainer, module, loaders, acquisition, seconds) | _measured(augmented, data)
     if make_refit_trainer is not None:
         del module, trainer  # neither model nor optimiser has to wait for the other fit
         gc.collect()
         with _timed(result["seconds"], "refit"):
-            again = {"steps": result["steps"], "augmentation": augmentation, "after": augmented, "seed": seed}
+            again = {"steps": result["steps"], "augmentation": augmentation, "after": augmented}
             trainer, module = refit(recipe, data, make_refit_trainer, **again)
         result["refit_steps"] = trainer.global_step
         if module.augmentation is not None and module.augmentation.pseudo_labels is not None:
             result["augmentation"]["generated_in_refit"] = module.augmentation.pseudo_labels.counted
     with _timed(result["seconds"], "test"):
-        result["metrics"] |= _test(trainer, module, data)
+        result["metrics"] |= _test(trainer, module, loaders)
     return trainer, module, result
 
 
 def _fit(
     trainer: L.Trainer,
     module: TaskModule,
-    data: PoolDataModule,
+    loaders: FitLoaders,
     acquisition: AcquisitionCallback,
     seconds: dict[str, float],
 ) -> Result:
     """One fit with the acquisition at its end; the module has the best weights then. `seconds` so far, by phase."""
     with _timed(seconds, "fit"):
-        trainer.fit(module, datamodule=data)
+        trainer.fit(module, datamodule=loaders)
     report = acquisition.report
     seconds["fit"] -= sum(report.seconds.values())
     return {
@@ -95,16 +94,16 @@ def _fit(
     }
 
 
-def _measured(augmented: AugmentedFit | None, data: PoolDataModule) -> Result:
+def _measured(augmented: AugmentedFit | None, data: FitData) -> Result:
     """What the augmentation measured in a round; nothing without one."""
-    return {} if augmented is None else {"augmentation": augmented.report(data.known_labels()["pool"])}
+    return {} if augmented is None else {"augmentation": augmented.report(data.fixed.known_labels()["pool"])}
 
 
-def _test(trainer: L.Trainer, module: TaskModule, data: PoolDataModule) -> dict[str, float]:
+def _test(trainer: L.Trainer, module: TaskModule, loaders: FitLoaders) -> dict[str, float]:
     """Test metrics by name; none where there are no test rows."""
-    if data.splits.test is None:
+    if loaders.fit.fixed.splits.test is None:
         return {}
-    tested = trainer.test(module, datamodule=data, verbose=False)[0]
+    tested = trainer.test(module, datamodule=loaders, verbose=False)[0]
     return {name: float(value) for name, value in tested.items()}
 
 

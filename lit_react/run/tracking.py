@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-if TYPE_CHECKING:
-    from lit_react.data.datamodule import PoolDataModule
-
 from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb, wandb_logger
+from lit_react.data.pool_data import PoolData
 
 log = logging.getLogger("lit_react")
 
@@ -68,9 +66,7 @@ class Tracker:
         others = [logger for logger in self.loggers if logger is not self.wandb]
         self._try(lambda: [logger.log_metrics(plain, step=int(entry["round"])) for logger in others])
 
-    def bought(
-        self, round: int, entries: list[dict[str, Any]], signals: list[dict[str, Any]], data: PoolDataModule
-    ) -> None:
+    def bought(self, round: int, entries: list[dict[str, Any]], signals: list[dict[str, Any]], data: PoolData) -> None:
         """Send the table of the labels that this round was the first to use.
 
         Args:

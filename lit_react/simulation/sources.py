@@ -85,16 +85,14 @@ def load_sources(names: list[str], folder: Path) -> dict[str, Parts]:
 
 def _embed(name: str, labeled_set: LabeledSet, encoder: Encoder, task: ClassificationTask) -> Parts:
     options = {key: value for key, value in vars(labeled_set).items() if key != "relatives"}
-    whole = PoolDataModule(**options, validation_size=1)
-    whole.connect(task)
+    whole = PoolDataModule(**options, validation_size=1).prepare(task)
     given = whole.splits.test is not None
     data = PoolDataModule(
         **options,
         validation_size=1,
         pool_size=encoder.pool_size,
         test_size=encoder.test_size if given else min(encoder.test_size, len(whole.splits.pool) // 3),
-    )
-    data.connect(task)
+    ).prepare(task)
     parts = []
     for split in (data.splits.pool, data.splits.test):
         assert split is not None, "given or carved"

@@ -174,7 +174,7 @@ def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool
         while buyer.report.stop is None:
             asked = ledger.asked(len(queries))
             assert asked, "each round buys something"
-            pool.reveal({query.row: int(rng.integers(3)) for query in asked})
+            pool = pool.with_labels({**pool.labels, **{query.row: int(rng.integers(3)) for query in asked}})
             queries.append(asked)
             buyer._best = {"val/accuracy": float(rng.random())}
             buyer.on_train_end(trainer, module)

@@ -37,7 +37,7 @@ def trainer():
 def one_by_one(module, data):
     """Probabilities and embeddings, text by text, with nothing but the tokenizer and the model."""
     probabilities, embeddings = [], []
-    for text in data.splits.pool["text"][:]:
+    for text in data.fixed.splits.pool["text"][:]:
         tokens = module.task.tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
         outputs = module.model.eval()(**tokens, output_hidden_states=True)
         probabilities.append(outputs.logits[0].softmax(-1))
@@ -144,7 +144,7 @@ def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
     probe.configure_model()
     torch.nn.init.normal_(probe.head.weight)
     found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), np.arange(len(probe_data.pool)), HEAD)
-    features = np.asarray(probe.task.embed(probe_data.splits.pool))
+    features = np.asarray(probe.task.embed(probe_data.fixed.splits.pool))
     logits = features @ probe.head.weight.detach().numpy().T
     expected = torch.from_numpy(logits).softmax(-1).numpy()
     assert np.allclose(found["probabilities"], expected, atol=1e-5)

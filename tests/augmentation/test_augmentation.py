@@ -21,6 +21,7 @@ from lit_react.augmentation.trust import Trust
 from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_data import FitLoaders
 from lit_react.tasks import LinearProbe, QuestionAnswering, TextClassification
 
 
@@ -36,7 +37,7 @@ def data(news_csv: Path, tiny_bert: str) -> PoolDataModule:
 
 @pytest.fixture
 def bought(data: PoolDataModule) -> Bought:
-    return Bought(data.pool, data.splits.pool, data.validation_labels, len(data.class_names))
+    return Bought(data.pool, data.fixed.splits.pool, data.fit.validation, len(data.fixed.class_names))
 
 
 def begun(augmentation: Augmentation, bought: Bought, data: PoolDataModule, **options) -> AugmentedFit:
@@ -134,12 +135,12 @@ def test_the_contrastive_loss_is_of_the_labeled_rows_of_all_processes(data, boug
 
 def test_the_model_in_a_fit_shows_each_row_s_own_embedding(data, bought, tiny_bert) -> None:
     fit = begun(Augmentation(parts=[Watching()], most_unlabeled=9), bought, data)
-    module, data.fit_rows = TextClassification(tiny_bert).fresh(data.task, fit), fit.rows
-    L.Trainer(**QUIET, max_steps=1, limit_val_batches=0, enable_checkpointing=False).fit(module, datamodule=data)
+    module, loaders = TextClassification(tiny_bert).fresh(data.task, fit), FitLoaders(data.fit.reading(fit.rows))
+    L.Trainer(**QUIET, max_steps=1, limit_val_batches=0, enable_checkpointing=False).fit(module, datamodule=loaders)
     seen_pool, seen_validation = fit.parts[0].seen
     assert seen_pool.dtype == np.float32
-    np.testing.assert_allclose(seen_pool, data.embeddings[fit.unlabeled], atol=2e-3)
-    np.testing.assert_allclose(seen_validation, data.task.embed(data.validation_split), atol=2e-3)
+    np.testing.assert_allclose(seen_pool, data.fixed.embeddings[fit.unlabeled], atol=2e-3)
+    np.testing.assert_allclose(seen_validation, data.task.embed(data.fixed.validation_split), atol=2e-3)
 
 
 def test_variants_join_the_labeled_rows_with_their_labels(data, bought) -> None:
@@ -161,7 +162,7 @@ def test_variants_leave_no_file_and_are_read_all_the_same(data, bought, tmp_path
     assert len(batch["row"]) == 12
     length = original["input_ids"].shape[1]
     np.testing.assert_array_equal(batch["input_ids"][:6, :length], original["input_ids"])
-    data.task.encode(data.splits.pool)
+    data.task.encode(data.fixed.splits.pool)
     assert len(list(tmp_path.rglob("tokens-*.arrow"))) == 1, "other tables are kept"
 
 
@@ -210,5 +211,5 @@ def test_in_a_run_the_generator_reads_the_embeddings_of_the_model_as_it_is(data,
     for pool in pools:
         assert len(pool.embeddings) == len(data.pool) + 20
         np.testing.assert_allclose(np.linalg.norm(pool.embeddings, axis=1), 1, atol=2e-3)
-    labeled = data.embeddings @ data.embeddings.T
+    labeled = data.fixed.embeddings @ data.fixed.embeddings.T
     assert not np.allclose(pools[0].embeddings[:8] @ pools[0].embeddings[:8].T, labeled[:8, :8], atol=0.05)

@@ -1,5 +1,6 @@
 import csv
 from collections import Counter
+from dataclasses import replace
 
 import lightning as L
 import numpy as np
@@ -11,6 +12,7 @@ from tiny import buy, connect
 from lit_react.annotation.costs import ConstantCost, TokenCost
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_data import FitLoaders
 from lit_react.tasks import LinearProbe, TextClassification
 from lit_react.tasks.text_classification import ClassificationTask
 
@@ -48,7 +50,7 @@ def texts(table):
 )
 def test_carved_splits_partition_the_source(make, news_csv, test_size, validation_size, pool_size, split_seed):
     data = make(test_size=test_size, validation_size=validation_size, pool_size=pool_size, split_seed=split_seed)
-    splits = data.splits
+    splits = data.fixed.splits
     with news_csv.open(newline="") as file:
         everything = Counter(row["text"] for row in csv.DictReader(file))
     validation, test = texts(splits.validation), texts(splits.test) if splits.test else []
@@ -66,29 +68,29 @@ def test_splits_come_from_the_split_seed_and_not_from_the_runs(make):
     first = make()
     L.seed_everything(99, verbose=False)
     same = make()
-    same.seed = 7
     other = make(split_seed=1)
     for part in ("pool", "validation", "test"):
-        assert texts(getattr(first.splits, part)) == texts(getattr(same.splits, part))
-        assert texts(getattr(first.splits, part)) != texts(getattr(other.splits, part))
+        assert texts(getattr(first.fixed.splits, part)) == texts(getattr(same.fixed.splits, part))
+        assert texts(getattr(first.fixed.splits, part)) != texts(getattr(other.fixed.splits, part))
 
 
 def test_a_larger_pool_leaves_validation_and_test_as_they_are(make):
     small, large = make(pool_size=10), make()
-    assert texts(small.splits.test) == texts(large.splits.test)
-    assert texts(small.splits.validation) == texts(large.splits.validation)
-    assert set(texts(small.splits.pool)) < set(texts(large.splits.pool))
+    small, large = small.fixed.splits, large.fixed.splits
+    assert texts(small.test) == texts(large.test)
+    assert texts(small.validation) == texts(large.validation)
+    assert set(texts(small.pool)) < set(texts(large.pool))
 
 
 def test_given_splits_are_kept_or_sampled(make, tmp_path):
     given = write(tmp_path / "given.csv", [(f"text {i}", ["business", "sports"][i % 2]) for i in range(12)])
     whole = make(validation=given, test=given, validation_size=None, test_size=None)
-    assert len(whole.splits.pool) == 160
-    assert len(whole.splits.validation) == len(whole.splits.test) == 12
+    assert len(whole.fixed.splits.pool) == 160
+    assert len(whole.fixed.splits.validation) == len(whole.fixed.splits.test) == 12
     sampled = make(validation=given, test=given, validation_size=5, test_size=4)
-    assert len(sampled.splits.validation) == 5
-    assert len(sampled.splits.test) == 4
-    assert set(texts(sampled.splits.test)) < set(texts(whole.splits.test))
+    assert len(sampled.fixed.splits.validation) == 5
+    assert len(sampled.fixed.splits.test) == 4
+    assert set(texts(sampled.fixed.splits.test)) < set(texts(whole.fixed.splits.test))
 
 
 def test_a_source_smaller_than_its_splits_is_refused(make):
@@ -111,8 +113,8 @@ def test_a_test_split_is_not_carved_from_rows_without_labels(make, tmp_path):
 def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_path):
     source = write(tmp_path / "raw.csv", [(f"text {i}",) for i in range(30)], header=["text"])
     data = make(source=source, test_size=0, validation_size=10, label_names=["no", "yes"])
-    known = data.known_labels()
-    assert data.class_names == ["no", "yes"]
+    known = data.fixed.known_labels()
+    assert data.fixed.class_names == ["no", "yes"]
     assert set(known["pool"]) == set(known["validation"]) == {None}
     assert len(data.pool) == 20
     assert data.pool.labels == {}
@@ -125,9 +127,9 @@ def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_pat
 def test_nothing_but_bought_labels_is_visible(make):
     data = make()
     assert len(data.pool.labeled_rows) == 0
-    assert data.validation_labels == {}
+    assert data.fit.validation == {}
     assert list(data.train_dataloader()) == list(data.val_dataloader()) == []
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     buy(data, "pool", [3, 50, 7])
     buy(data, "validation", [1, 4])
     batches = list(data.train_dataloader())
@@ -144,12 +146,12 @@ def test_training_never_sees_a_label_that_was_not_bought(make, rows, batch_size)
     buy(data, "pool", rows)
     seen = [(row, label) for b in data.train_dataloader() for row, label in zip(b["row"], b["labels"], strict=True)]
     assert sorted(int(row) for row, _ in seen) == sorted(rows)
-    assert all(data.known_labels()["pool"][row] == label for row, label in seen)
+    assert all(data.fixed.known_labels()["pool"][row] == label for row, label in seen)
 
 
 def test_test_loader_has_each_test_row_with_its_label(make):
     data = make()
-    labels = data.splits.test["label"][:]
+    labels = data.fixed.splits.test["label"][:]
     seen = {int(r): int(y) for b in data.test_dataloader() for r, y in zip(b["row"], b["labels"], strict=True)}
     assert seen == dict(enumerate(labels))
     with pytest.raises(UserError, match="no test split"):
@@ -161,8 +163,8 @@ def test_training_order_changes_with_the_seed(make):
     buy(data, "pool", range(20))
 
     def order(seed):
-        data.seed = seed
-        return [batch["row"].tolist() for batch in data.train_dataloader()]
+        loaders = FitLoaders(replace(data.fit, seed=seed))
+        return [batch["row"].tolist() for batch in loaders.train_dataloader()]
 
     assert order(1) == order(1)
     assert order(1) != order(2)
@@ -171,8 +173,8 @@ def test_training_order_changes_with_the_seed(make):
 def test_costs_of_tokens_are_those_of_the_encoded_texts(make):
     data = make(cost=TokenCost(0.5))
     assert np.array_equal(data.pool.costs, 0.5 * data.pool.table.lengths)
-    assert len(data.validation_costs()) == 20
-    assert data.validation_costs().min() >= 1
+    assert len(data.fixed.validation_costs) == 20
+    assert data.fixed.validation_costs.min() >= 1
 
 
 def test_costs_are_the_tasks_where_the_user_names_none(make, monkeypatch):
@@ -187,14 +189,14 @@ def test_costs_are_the_tasks_where_the_user_names_none(make, monkeypatch):
 
 
 def labels_of(data, rows):
-    return Counter(data.splits.pool[rows]["label"])
+    return Counter(data.fixed.splits.pool[rows]["label"])
 
 
 @pytest.mark.parametrize("initial", ["random", "stratified", "representative"])
 def test_first_rows_are_unique_and_reproducible(make, initial):
     data = make(initial=initial, initial_size=12)
-    known = data.known_labels()["pool"]
-    first, again, other = (data.initial_rows(np.random.default_rng(seed), known) for seed in (1, 1, 2))
+    known = data.fixed.known_labels()["pool"]
+    first, again, other = (data.fixed.initial_rows(np.random.default_rng(seed), known) for seed in (1, 1, 2))
     assert first.dtype == np.int64
     assert len(set(first.tolist())) == 12
     assert 0 <= first.min() <= first.max() < len(data.pool)
@@ -207,7 +209,9 @@ def test_first_rows_are_unique_and_reproducible(make, initial):
 def test_stratified_start_covers_the_classes_and_then_is_proportional(make, counts, size, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     size = min(size, len(labels))
-    rows = make(initial="stratified", initial_size=size).initial_rows(np.random.default_rng(seed), labels.tolist())
+    rows = make(initial="stratified", initial_size=size).fixed.initial_rows(
+        np.random.default_rng(seed), labels.tolist()
+    )
     assert len(set(rows.tolist())) == len(rows) == size
     found = np.bincount(labels[rows], minlength=len(counts))
     if size >= len(counts):
@@ -223,30 +227,30 @@ def test_stratified_start_covers_the_classes_and_then_is_proportional(make, coun
 def test_stratified_start_needs_labels(make):
     known = [0, 1, None] * 10
     with pytest.raises(UserError, match="stratified needs a label"):
-        make(initial="stratified").initial_rows(np.random.default_rng(0), known)
+        make(initial="stratified").fixed.initial_rows(np.random.default_rng(0), known)
 
 
 def test_representative_start_spreads_over_the_clusters(make, tmp_path):
     words = ["market shares profit", "goal match cup", "phone software computer"]
     source = write(tmp_path / "clusters.csv", [(words[i % 3], "abc"[i % 3]) for i in range(40)])
     data = make(source=source, initial="representative", initial_size=3, validation_size=4, test_size=0)
-    known = data.known_labels()["pool"]
+    known = data.fixed.known_labels()["pool"]
     for seed in range(5):
-        assert labels_of(data, data.initial_rows(np.random.default_rng(seed), known)) == {0: 1, 1: 1, 2: 1}
+        assert labels_of(data, data.fixed.initial_rows(np.random.default_rng(seed), known)) == {0: 1, 1: 1, 2: 1}
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_representative_start_takes_each_row_once_where_all_texts_are_equal(make, tmp_path):
     source = write(tmp_path / "equal.csv", [("the same text", "ab"[i % 2]) for i in range(30)])
     data = make(source=source, initial="representative", initial_size=8, validation_size=4, test_size=0)
-    rows = data.initial_rows(np.random.default_rng(0), data.known_labels()["pool"])
+    rows = data.fixed.initial_rows(np.random.default_rng(0), data.fixed.known_labels()["pool"])
     assert len(set(rows.tolist())) == 8
 
 
 def test_a_pool_smaller_than_the_first_labels_is_refused(make):
     data = make(pool_size=5)
     with pytest.raises(UserError, match=r"data\.initial_size: 8 is more than the pool's 5 rows"):
-        data.initial_rows(np.random.default_rng(0), data.known_labels()["pool"])
+        data.fixed.initial_rows(np.random.default_rng(0), data.fixed.known_labels()["pool"])
 
 
 # ---- names and other ways in
@@ -256,30 +260,30 @@ def test_fingerprint_changes_with_any_text_of_pool_or_validation(make, tmp_path)
     rows = [(f"text {i}", "ab"[i % 2]) for i in range(30)]
     changed = [*rows[:17], ("another text", "a"), *rows[18:]]
     options = {"validation_size": 10, "test_size": 0}
-    before = make(source=write(tmp_path / "before.csv", rows), **options).fingerprint()
-    assert make(source=write(tmp_path / "copy.csv", rows), **options).fingerprint() == before
-    assert make(source=write(tmp_path / "after.csv", changed), **options).fingerprint() != before
-    assert make(source=write(tmp_path / "copy.csv", rows), **options | {"split_seed": 1}).fingerprint() != before
+    before = make(source=write(tmp_path / "before.csv", rows), **options).fixed.fingerprint
+    assert make(source=write(tmp_path / "copy.csv", rows), **options).fixed.fingerprint == before
+    assert make(source=write(tmp_path / "after.csv", changed), **options).fixed.fingerprint != before
+    assert make(source=write(tmp_path / "copy.csv", rows), **options | {"split_seed": 1}).fixed.fingerprint != before
 
 
 def test_a_row_is_named_by_its_split(make):
     data = make()
-    for split, table in (("pool", data.splits.pool), ("validation", data.splits.validation)):
-        assert data.row(split, 3) == data.row(split, np.int64(3)) == table[3]
-        assert data.question(split, 3) == {"text": texts(table)[3], "labels": data.class_names}
+    for split, table in (("pool", data.fixed.splits.pool), ("validation", data.fixed.splits.validation)):
+        assert data.fixed.row(split, 3) == data.fixed.row(split, np.int64(3)) == table[3]
+        assert data.fixed.question(split, 3) == {"text": texts(table)[3], "labels": data.fixed.class_names}
 
 
 def test_an_answer_is_read_by_the_task(make):
     data = make()
     for split in ("pool", "validation"):
-        assert data.parse(data.class_names[2], split, 3) == 2
+        assert data.fixed.parse(data.fixed.class_names[2], split, 3) == 2
         with pytest.raises(ValueError, match="unknown label 'weather': expected one of business"):
-            data.parse("weather", split, 3)
+            data.fixed.parse("weather", split, 3)
 
 
 def test_predict_takes_the_pool_or_a_file_without_labels(make, tmp_path):
     data = make()
-    assert texts(data.predict_split) == texts(data.splits.pool)
+    assert texts(data.predict_split) == texts(data.fixed.splits.pool)
     source = write(tmp_path / "new.csv", [("one",), ("two",), ("three",)], header=["text"])
     data = make(predict=source)
     batches = list(data.predict_dataloader())
@@ -292,5 +296,39 @@ def test_a_probe_trains_on_the_features_of_the_rows(make):
     data = make(task=LinearProbe)
     data.reveal("pool", {5: 0, 9: 1})
     (batch,) = data.train_dataloader()
-    expected = data.task.embed(data.splits.pool)[batch["row"].numpy()]
+    expected = data.task.embed(data.fixed.splits.pool)[batch["row"].numpy()]
     assert np.array_equal(batch["features"].numpy(), expected)
+
+
+# ---- a loop of one's own
+
+
+def test_a_label_may_be_told_twice_but_not_changed(make):
+    data = make()
+    data.reveal("pool", {1: 2})
+    before = data.fit
+    data.reveal("pool", {1: 2, 3: 0})
+    with pytest.raises(ValueError, match="another label"):
+        data.reveal("pool", {4: 1, 3: 1})
+    assert data.pool.labels == {1: 2, 3: 0}, "a refused call changes nothing"
+    assert before.pool.labels == {1: 2}, "what a fit reads stays as it was when it began"
+
+
+def test_rows_move_to_the_labeled_split_by_their_gold_labels(make):
+    data = make()
+    data.label(np.array([5, 2]))
+    known = data.fixed.known_labels()["pool"]
+    assert data.pool.labels == {2: known[2], 5: known[5]}
+    assert data.pool.labeled_rows.tolist() == [2, 5]
+
+
+def test_a_row_without_gold_label_cannot_be_labeled_so(make, tmp_path):
+    source = write(tmp_path / "raw.csv", [(f"text {i}",) for i in range(30)], header=["text"])
+    data = make(source=source, test_size=0, validation_size=10, label_names=["no", "yes"])
+    with pytest.raises(UserError, match="a pool row has no label, 'text "):
+        data.label(np.array([0]))
+
+
+def test_no_task_reads_the_data_before_one_is_connected():
+    with pytest.raises(ValueError, match="no task reads these data yet"):
+        _ = PoolDataModule().fixed

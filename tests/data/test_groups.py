@@ -70,7 +70,7 @@ def test_no_context_is_in_two_splits(tmp_path_factory, sizes, test_size, validat
     data.connect(QuestionAnswering().task)
     if sum(sizes) < test_size + validation_size + 11:  # a group too many for each may leave no pool
         return
-    splits = data.splits
+    splits = data.fixed.splits
     contexts = [set(split["context"][:]) for split in (splits.pool, splits.validation, splits.test)]
     assert sum(map(len, contexts)) == len(set.union(*contexts))
     assert (len(splits.test), len(splits.validation)) == (test_size, validation_size)

@@ -12,24 +12,16 @@ def pool():
     return Pool(table, np.ones(10))
 
 
-def test_revealed_rows_move_from_unlabeled_to_labeled(pool):
-    pool.reveal({7: 0, 2: 2})
+def test_rows_with_labels_are_no_longer_unlabeled(pool):
+    pool = pool.with_labels({7: 0, 2: 2})
     assert pool.labeled_rows.tolist() == [2, 7]
     assert pool.unlabeled_rows.tolist() == [0, 1, 3, 4, 5, 6, 8, 9]
     assert pool.labels == {2: 2, 7: 0}
     assert pool.labeled_rows.dtype == pool.unlabeled_rows.dtype == np.int64
 
 
-def test_a_label_may_be_told_twice_but_not_changed(pool):
-    pool.reveal({1: 2})
-    pool.reveal({1: 2, 3: 0})
-    with pytest.raises(ValueError, match="another label"):
-        pool.reveal({4: 1, 3: 1})
-    assert pool.labels == {1: 2, 3: 0}, "a refused call changes nothing"
-
-
 def test_scoring_sees_every_row_once_and_no_label(pool):
-    pool.reveal({0: 1, 5: 1})
+    pool = pool.with_labels({0: 1, 5: 1})
     shares = [list(pool.scoring_loader(3, rank=rank, world_size=2)) for rank in range(2)]
     batches = shares[0] + shares[1]
     assert sorted(row for batch in batches for row in batch["row"].tolist()) == list(range(10))
@@ -42,18 +34,6 @@ def test_a_view_gives_rows_of_the_table_with_their_labels(pool):
     assert batch["row"].tolist() == [3, 8]
     assert batch["labels"].tolist() == [0, 1]
     assert view[0]["features"].tolist() == [[16.0, 17.0]]
-
-
-@pytest.mark.parametrize(
-    ("label", "other"),
-    [([["B", 0, 2]], [["B", 0, 3]]), ("a text", "A text"), ({"answer": "x", "start": 3}, {"answer": "x"}), ([], None)],
-)
-def test_any_json_value_is_a_label(pool, label, other):
-    pool.reveal({4: label})
-    pool.reveal({4: label})
-    assert pool.labels == {4: label}
-    with pytest.raises(ValueError, match="another label"):
-        pool.reveal({4: other})
 
 
 def test_a_pool_without_labels_is_all_unlabeled(pool):

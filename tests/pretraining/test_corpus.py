@@ -100,7 +100,7 @@ def test_sentences_of_a_byte_level_tokenizer_keep_their_space(tmp_path) -> None:
 def test_neither_test_nor_validation_rows_of_a_fit_are_read(news_csv) -> None:
     data = PoolDataModule(str(news_csv), validation_size=20, test_size=30, split_seed=3)
     data.connect(TextClassification().task)
-    fit = data.splits
+    fit = data.fixed.splits
     train, held_out = Texts(str(news_csv), test_size=30, validation_size=20, split_seed=3, held_out=10).load()
     read = set(train["text"][:]) | set(held_out["text"][:])
     assert read == set(fit.pool["text"][:])
@@ -120,8 +120,8 @@ def test_no_context_that_a_fit_tests_on_is_read(tmp_path) -> None:
     sizes = {"test_size": 30, "validation_size": 20, "held_out": 4}
     parts = Texts(str(source), text_column="context", group_column="context", **sizes).load()
     read = {text for part in parts for text in part["text"][:]}
-    assert read == set(data.splits.pool["context"][:])
-    assert not read & set(data.splits.test["context"][:])
+    assert read == set(data.fixed.splits.pool["context"][:])
+    assert not read & set(data.fixed.splits.test["context"][:])
 
 
 def test_of_a_folder_only_the_train_split_is_read_and_no_label_is_needed(tmp_path) -> None:

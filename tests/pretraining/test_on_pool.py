@@ -137,9 +137,9 @@ def test_the_pool_is_read_and_validation_and_test_texts_are_not(tmp_path, news_c
     for name, path in (("gold", news_csv), ("tainted", tmp_path / "tainted.csv")):
         task = TextClassification(tiny_bert, max_length=16)
         data = data_of(path, task)
-        task = options().run(tmp_path / name, data.task, data.splits.pool, seed=0)
-        assert sorted(read[-1]) == sorted(data.splits.pool["text"][:])
-        assert not set(read[-1]) & {*data.splits.test["text"][:], *data.validation_split["text"][:]}
+        task = options().run(tmp_path / name, data.task, data.fixed.splits.pool, seed=0)
+        assert sorted(read[-1]) == sorted(data.fixed.splits.pool["text"][:])
+        assert not set(read[-1]) & {*data.fixed.splits.test["text"][:], *data.fixed.validation_split["text"][:]}
         assert task.pretrained == str(tmp_path / name / "model")
     gold, tainted = (load_file(tmp_path / name / "model/model.safetensors") for name in ("gold", "tainted"))
     assert all(torch.equal(weight, tainted[name]) for name, weight in gold.items())
@@ -162,7 +162,7 @@ def test_other_processes_wait_for_the_first_one(whole, tmp_path, news_csv, tiny_
     monkeypatch.setattr(on_pool, "learn", lambda *_: pytest.fail("not its turn"))
     data, found = data_of(news_csv, TextClassification(tiny_bert, max_length=16)), []
     waits = threading.Thread(
-        target=lambda: found.append(options().run(tmp_path / "run", data.task, data.splits.pool, 0))
+        target=lambda: found.append(options().run(tmp_path / "run", data.task, data.fixed.splits.pool, 0))
     )
     waits.start()
     time.sleep(0.5)
@@ -179,7 +179,7 @@ def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_b
 
     def other() -> None:
         try:
-            options().run(tmp_path / "run", data.task, data.splits.pool, seed=0)
+            options().run(tmp_path / "run", data.task, data.fixed.splits.pool, seed=0)
         except UserError as error:
             ended.append(str(error))
 
@@ -194,7 +194,7 @@ def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_b
     monkeypatch.setattr(on_pool, "learn", fails)
     waits.start()
     with pytest.raises(OSError, match="no space"):
-        options().run(tmp_path / "run", data.task, data.splits.pool, seed=0)
+        options().run(tmp_path / "run", data.task, data.fixed.splits.pool, seed=0)
     waits.join(30)
     assert ended == ["pretraining: the first process has ended before it was done, see what it said"]
     assert not list((tmp_path / "run").iterdir())

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import lightning as L
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import AutoModel
 
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.encoding import cache_folder
+from lit_react.data.fit_data import FitLoaders
 from lit_react.tasks import LinearProbe
 
 NAMES = ["business", "entertainment", "politics", "sports"]
@@ -63,9 +65,9 @@ def test_a_fit_is_scikit_learns_logistic_regression_whatever_the_batch_size(data
 
 
 def test_a_class_without_labels_gets_no_weight_and_breaks_nothing(data, tiny_bert):
-    data.pool.labels = {row: label for row, label in data.pool.labels.items() if label != 3}
-    module = LinearProbe(tiny_bert, max_length=16, class_weights="balanced")
-    fit(module, data)
+    labels = {row: label for row, label in data.pool.labels.items() if label != 3}
+    module = LinearProbe(tiny_bert, max_length=16, class_weights="balanced").fresh(data.task)
+    fit(module, FitLoaders(replace(data.fit, pool=data.pool.with_labels(labels))))
     assert module._weight[3] == 0
     assert np.isfinite(probabilities(module, data)).all()
 
@@ -88,7 +90,7 @@ def test_an_exported_probe_is_restored_and_finds_its_embeddings(data, recipe, ti
     restored = LinearProbe(tiny_bert, max_length=16)
     restored.restore(tmp_path)
     assert restored.names == NAMES
-    table = restored.task.encode(data.splits.pool)
+    table = restored.task.encode(data.fixed.splits.pool)
     assert set(cache_folder().glob("embeddings-*")) == files, "the same encoder and texts"
     assert np.array_equal(table.features, data.pool.table.features)
     assert np.array_equal(probabilities(restored, data), probabilities(module, data))
@@ -98,7 +100,9 @@ def test_an_exported_probe_can_be_used_without_this_package(data, recipe, tmp_pa
     module = recipe.fresh()
     fit(module, data)
     module.export(tmp_path)
-    own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](data.row("pool", 7)["text"], 16)
+    own = documented_code("Relations, sentence encoders", tmp_path)["probabilities"](
+        data.fixed.row("pool", 7)["text"], 16
+    )
     assert list(own) == NAMES
     assert np.allclose(list(own.values()), probabilities(module, data)[7], atol=1e-4)
     assert json.loads((tmp_path / "lit_react.json").read_text()) == {"task": "LinearProbe", "labels": NAMES}

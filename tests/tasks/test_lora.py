@@ -57,7 +57,7 @@ def make(case):
 def data(case, make) -> PoolDataModule:
     data = PoolDataModule(str(case[0] / "orders.csv"), validation_size=24, test_size=24, batch_size=6)
     data.connect(make().task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     for split in ("pool", "validation"):
         data.reveal(split, dict(enumerate(known[split][:24])))
     return data
@@ -142,7 +142,7 @@ def test_head_inputs_are_those_of_the_last_token(make, data) -> None:
 
 def test_an_export_is_a_model_like_any_other(make, data, tmp_path) -> None:
     module = ready(make(LoRA(rank=2)), moved=True)
-    batch, texts = data.pool.table.batch(range(5)), data.splits.pool["text"][:5]
+    batch, texts = data.pool.table.batch(range(5)), data.fixed.splits.pool["text"][:5]
     with torch.no_grad():
         expected = module.predict_step(batch, 0)["probabilities"]
         module.export(tmp_path)

@@ -45,7 +45,7 @@ def news(tmp_path):
 def data(make, news):
     data = PoolDataModule(str(news), validation_size=20, test_size=30, batch_size=8)
     data.connect(make().task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"][:40])))
     data.reveal("validation", dict(enumerate(known["validation"])))
     return data
@@ -262,7 +262,7 @@ def test_mutual_information_is_the_sum_over_the_labels(make, tiny_bert, data):
 def test_a_pipeline_gives_the_same_probabilities_and_predictions_read_as_data(make, data, tmp_path):
     module = ready(make())
     module.export(tmp_path)
-    table = data.splits.pool.select(range(5))
+    table = data.fixed.splits.pool.select(range(5))
     with torch.no_grad():
         outputs = module.outputs(data.pool.table.batch(range(5)))
     told = [module.task.prediction({"probabilities": outputs["probabilities"][i].numpy()}, table[i]) for i in range(5)]

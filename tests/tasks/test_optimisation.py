@@ -41,7 +41,7 @@ def test_gradients_are_clipped_whatever_the_optimiser(
             buy(data, split, range(20))
         options = QUIET | {"gradient_clip_val": clip} | precision()
         trainer = L.Trainer(max_steps=1, max_epochs=-1, enable_checkpointing=False, **options)
-        module = named(module, data.class_names)
+        module = named(module, data.fixed.class_names)
         module.configure_model()
         before = torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
         trainer.fit(module, data)

@@ -39,7 +39,7 @@ def make(case):
 def data(case, make):
     data = PoolDataModule(case["--data.source"], test_size=24, validation_size=16, batch_size=8, eval_batch_size=8)
     data.connect(make().task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     data.reveal("pool", {row: known["pool"][row] for row in range(40)})
     data.reveal("validation", dict(enumerate(known["validation"])))
     return data
@@ -47,7 +47,7 @@ def data(case, make):
 
 @pytest.fixture
 def batch(data):
-    return data.pool.table.batch([3, 5, 40, 70, 71], data.splits.pool.select([3, 5, 40, 70, 71])["label"][:])
+    return data.pool.table.batch([3, 5, 40, 70, 71], data.fixed.splits.pool.select([3, 5, 40, 70, 71])["label"][:])
 
 
 def ready(module, seed=0):
@@ -103,7 +103,7 @@ def test_what_is_no_answer_is_refused(make, answer):
 
 def test_a_label_costs_the_tokens_of_its_context(data, make):
     assert isinstance(make().task.default_cost, TokenCost)
-    contexts = data.splits.pool["context"][:]
+    contexts = data.fixed.splits.pool["context"][:]
     tokens = make().task.tokenizer(contexts, add_special_tokens=False)["input_ids"]
     assert data.pool.costs.tolist() == [len(ids) for ids in tokens]
 
@@ -143,7 +143,7 @@ def test_the_loss_is_the_mean_over_both_ends_and_over_windows(make, data, batch)
 
 def one_by_one(data, row):
     """Each window of a row without padding: inputs, the tokens that may be targets, the targets."""
-    batch = data.pool.table.batch([row], [data.splits.pool[row]["label"]])
+    batch = data.pool.table.batch([row], [data.fixed.splits.pool[row]["label"]])
     for window in batch["windows"][0].tolist():
         length = int(batch["attention_mask"][window].sum())
         inputs = {name: batch[name][window : window + 1, :length] for name in ("input_ids", "token_type_ids")}
@@ -155,7 +155,7 @@ def test_the_metrics_are_those_of_the_predictions(make, data):
     module = make()
     trainer = fit(module, data, epochs=4)
     (scalars,) = trainer.test(module, datamodule=data, verbose=False)
-    split = data.splits.test
+    split = data.fixed.splits.test
     output = module.eval().outputs(data.task.encode(split).batch(range(24)))
     columns = [{name: values[i].detach().numpy() for name, values in output.items()} for i in range(24)]
     predictions = [module.task.prediction(part, row) for part, row in zip(columns, split, strict=True)]
@@ -248,7 +248,7 @@ def test_the_documented_code_gives_the_same_answers(make, data, tmp_path):
     module = ready(make())
     module.export(tmp_path)
     documented = documented_code("Answers to questions", tmp_path)
-    split = data.splits.test.select(range(12))
+    split = data.fixed.splits.test.select(range(12))
     with torch.no_grad():
         output = module.outputs(module.task.encode(split).batch(range(12)))
     for index, row in enumerate(split):
@@ -267,11 +267,11 @@ def test_a_restored_module_answers_the_same_from_the_same_tables(make, data, bat
     with torch.no_grad():
         assert torch.equal(restored.logits(batch), module.logits(batch))
     monkeypatch.setattr(type(restored.task.tokenizer), "__call__", None)
-    assert np.array_equal(restored.task.encode(data.splits.pool).lengths, data.pool.table.lengths)
+    assert np.array_equal(restored.task.encode(data.fixed.splits.pool).lengths, data.pool.table.lengths)
 
 
 def test_a_row_is_its_question_and_its_context(data):
-    pool = data.splits.pool
+    pool = data.fixed.splits.pool
     other = pool.map(lambda row: {"context": row["context"] + " ."})
     assert text_digest(pool, columns=data.task.inputs) != text_digest(other, columns=data.task.inputs)
 

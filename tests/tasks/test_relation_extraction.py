@@ -41,7 +41,7 @@ def data(make, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in case.rows()))
     data = PoolDataModule(str(path), validation_size=20, test_size=30, batch_size=8)
     data.connect(make().task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"][:40])))
     data.reveal("validation", dict(enumerate(known["validation"])))
     return data
@@ -190,9 +190,11 @@ def test_what_people_see_and_what_is_predicted_has_the_pair(make):
 def test_tokens_and_marked_sentences_of_semeval_are_the_same_pairs(monkeypatch):
     data = PoolDataModule("hf:SemEvalWorkshop/sem_eval_2010_task_8", local_copy="semeval2010_task8")
     data.connect(RelationExtraction().task)
-    assert (len(data.splits.pool), len(data.splits.test), len(data.class_names)) == (7900, 2717, 19)
-    assert set(RelationF1(data.class_names).relations) == {re.sub(r"\(.*", "", n) for n in data.class_names} - {"Other"}
-    row = next(row for row in data.splits.pool if "antenna" in row["text"])
+    assert (len(data.fixed.splits.pool), len(data.fixed.splits.test), len(data.fixed.class_names)) == (7900, 2717, 19)
+    assert set(RelationF1(data.fixed.class_names).relations) == {
+        re.sub(r"\(.*", "", n) for n in data.fixed.class_names
+    } - {"Other"}
+    row = next(row for row in data.fixed.splits.pool if "antenna" in row["text"])
     assert mentions(row["text"]) == ("configuration", "elements")
 
 
@@ -258,8 +260,8 @@ def test_the_order_of_the_mentions_matters_to_every_signal(make):
 
 
 def test_first_texts_can_be_the_most_representative_ones(data):
-    embeddings = data.task.embed(data.splits.pool)
-    assert embeddings.shape == (len(data.splits.pool), 2 * 32)
+    embeddings = data.task.embed(data.fixed.splits.pool)
+    assert embeddings.shape == (len(data.fixed.splits.pool), 2 * 32)
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
 
 
@@ -310,7 +312,7 @@ def test_a_restored_module_predicts_what_the_exported_one_did(make, data, tmp_pa
     batch = data.pool.table.batch(range(8))
     with torch.no_grad():
         assert torch.equal(restored.logits(batch), module.logits(batch))
-    again = restored.task.encode(data.splits.pool)
+    again = restored.task.encode(data.fixed.splits.pool)
     assert torch.equal(again.batch(range(8))["input_ids"], batch["input_ids"])
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"encoder", "head.safetensors", "lit_react.json"}
 

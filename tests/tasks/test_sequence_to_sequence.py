@@ -112,7 +112,7 @@ def test_a_fit_learns_to_translate(folder, models) -> None:
     data = PoolDataModule(str(folder / "sentences.jsonl"), validation_size=16, test_size=20, batch_size=8)
     module = make(models["t5"], optimizer=lambda p: torch.optim.AdamW(p, lr=0.01), max_target_length=16)
     data.connect(module.task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"])))
     data.reveal("validation", dict(enumerate(known["validation"])))
     losses: list[float] = []
@@ -127,7 +127,7 @@ def test_a_fit_learns_to_translate(folder, models) -> None:
     trainer = L.Trainer(max_epochs=15, accelerator="cpu", gradient_clip_val=1.0, callbacks=[Watch()], **quiet, **once)
     trainer.fit(module, datamodule=data)
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
-    test = data.splits.test
+    test = data.fixed.splits.test
     copied = corpus_chrf(test["text"][:], [test["label"][:]]).score / 100
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert set(scores) == {"test/loss", "test/chrf", "test/bleu"}

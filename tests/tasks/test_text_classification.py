@@ -131,7 +131,6 @@ def test_each_round_trains_and_uses_its_own_best_checkpoint(make, data, tmp_path
     recipe, best = make(), []
     for number in range(2):
         labeled(data, range(24 + 8 * number))
-        data.seed = number
         module = recipe.fresh()
         folder = tmp_path / str(number)
         checkpoint = ModelCheckpoint(folder, "best", monitor="val/accuracy", mode="max", save_weights_only=True)
@@ -173,8 +172,9 @@ def test_a_fit_learns_its_labels(make, data, tiny_bert_without_dropout):
 
 
 def test_balanced_class_weights_by_hand(make, data):
-    data.pool.labels.clear()
-    known = np.asarray(data.known_labels()["pool"])
+    data = PoolDataModule(data.source, validation_size=30, batch_size=8)
+    data.connect(make().task)
+    known = np.asarray(data.fixed.known_labels()["pool"])
     buy(data, "pool", np.concatenate([np.flatnonzero(known == 0)[:6], np.flatnonzero(known == 2)[:2]]))
     module = make(class_weights="balanced", optimizer=adamw(0.0))
     losses = []
@@ -304,7 +304,7 @@ def test_the_test_report_has_the_tables_of_the_last_test(make, data):
     assert report["labels"] == NAMES == list(report["per_class_f1"])
     assert matrix.sum() == 20
     assert matrix.trace() / 20 == pytest.approx(scalars["test/accuracy"])
-    assert matrix.sum(1).tolist() == np.bincount(data.splits.test["label"][:], minlength=4).tolist()
+    assert matrix.sum(1).tolist() == np.bincount(data.fixed.splits.test["label"][:], minlength=4).tolist()
 
 
 def test_the_logged_loss_is_the_mean_over_the_rows(make, data):
@@ -314,16 +314,16 @@ def test_the_logged_loss_is_the_mean_over_the_rows(make, data):
     (scalars,) = trainer.test(module, datamodule=data, verbose=False)
     module.eval()
     with torch.no_grad():
-        table = data.task.encode(data.splits.test)
+        table = data.task.encode(data.fixed.splits.test)
         logits = module.logits(table.batch(range(20)))
-    expected = F.cross_entropy(logits, torch.tensor(data.splits.test["label"][:]))
+    expected = F.cross_entropy(logits, torch.tensor(data.fixed.splits.test["label"][:]))
     assert scalars["test/loss"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_an_exported_model_predicts_the_same_in_a_pipeline(make, data, tmp_path):
     module = ready(make()).eval()
     module.export(tmp_path)
-    texts = data.splits.pool["text"][:5]
+    texts = data.fixed.splits.pool["text"][:5]
     with torch.no_grad():
         probabilities = module.predict_step(data.pool.table.batch(range(5)), 0)["probabilities"]
     classify = pipeline("text-classification", model=str(tmp_path), device="cpu")
@@ -350,7 +350,7 @@ def test_a_restored_module_reads_the_same_encoded_tables(make, data, tmp_path, m
     restored = make(label_names=None)
     restored.restore(tmp_path)
     monkeypatch.setattr(type(restored.task.tokenizer), "__call__", None)
-    assert np.array_equal(restored.task.encode(data.splits.pool).lengths, data.pool.table.lengths)
+    assert np.array_equal(restored.task.encode(data.fixed.splits.pool).lengths, data.pool.table.lengths)
 
 
 def test_a_checkpoint_with_another_head_gets_a_new_one(make, data, tmp_path):

@@ -227,7 +227,7 @@ def test_a_fit_learns_the_case(tmp_path):
     data = PoolDataModule(case["--data.source"], validation_size=16, batch_size=8)
     module = TokenClassification(case["--model.pretrained"], optimizer=lambda p: torch.optim.AdamW(p, lr=5e-3))
     data.connect(module.task)
-    known = data.known_labels()
+    known = data.fixed.known_labels()
     data.reveal("pool", dict(enumerate(known["pool"])))
     data.reveal("validation", dict(enumerate(known["validation"])))
     L.seed_everything(0, verbose=False)

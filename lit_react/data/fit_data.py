@@ -1,0 +1,144 @@
+"""What one fit reads, and the loaders over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader
+
+from lit_react.annotation.ledger import Label
+from lit_react.data.batching import LengthSortedBatches
+from lit_react.data.encoding import Batch, EncodedTable
+from lit_react.data.fit_rows import FitRows
+from lit_react.data.pool import Pool, Rows, RowsOf, whole
+from lit_react.data.pool_data import PoolData
+from lit_react.data.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class FitData:
+    """The labels that are bought when a fit begins, and what it makes of them; each fit has one of its own.
+
+    Attributes:
+        fixed: the texts of the run.
+        pool: its rows and the labels that are bought; of a refit, the joined rows.
+        validation: row of the validation split → the label that was bought.
+        seed: of the order of the rows.
+        rows: what is read, where that is more than the labeled rows; None: these.
+    """
+
+    fixed: PoolData
+    pool: Pool
+    validation: Mapping[int, Label] = field(default_factory=dict)
+    seed: int = 0
+    rows: FitRows | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the rows are."""
+        return self.fixed.task
+
+    @property
+    def validation_rows(self) -> Rows:
+        """int64 [v], the validation rows whose labels were bought, ascending."""
+        return np.sort(np.fromiter(self.validation, dtype=np.int64))
+
+    def reading(self, rows: FitRows | None) -> FitData:
+        """The same labels, and other rows to read; None: the labeled ones."""
+        return replace(self, rows=rows)
+
+    @property
+    def fit_rows(self) -> FitRows:
+        """What the fit reads."""
+        labeled = self.pool.labeled_rows
+        return self.rows or FitRows(self.pool.table, labeled, [self.pool.labels[row] for row in labeled.tolist()])
+
+
+class FitLoaders(L.LightningDataModule):
+    """The data module of one fit.
+
+    Args:
+        fit: what it reads.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True  # fewer rows than processes
+
+    def __init__(self, fit: FitData | None = None) -> None:
+        super().__init__()
+        self._fit = fit
+
+    @property
+    def fit(self) -> FitData:
+        """What is read."""
+        assert self._fit is not None, "given to the constructor"
+        return self._fit
+
+    @property
+    def task(self) -> Task:
+        """What reads and encodes the rows, and knows the names of the classes that were found there."""
+        return self.fit.task
+
+    @property
+    def pool(self) -> Pool:
+        """The pool with the labels that are bought, and no other."""
+        return self.fit.pool
+
+    def _processes(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """What the fit reads, shuffled by its seed and the epoch."""
+        fit, rows = self.fit, self.fit.fit_rows
+        shares = self._processes() if fit.task.shares_batches else {}
+        return rows.loader(fit.fixed.rows_per_step(len(rows.labeled)), seed=fit.seed, **shares)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation rows whose labels were bought."""
+        rows = self.fit.validation_rows
+        labels = [self.fit.validation[row] for row in rows.tolist()]
+        return self._in_order(self.fit.fixed.validation_table, rows, labels)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test rows.
+
+        Raises:
+            UserError: the source has no test split and none was carved.
+        """
+        table, test = self.fit.fixed.test_table, self.fit.fixed.splits.test
+        assert test is not None, "encoded where it is there"
+        return self._in_order(table, np.arange(len(table)), test["label"][:])
+
+    def scoring_loader(self, split: str, rows: Rows) -> DataLoader[Batch]:
+        """Some rows of `pool` or `validation`, without labels."""
+        return self._in_order(self.pool.table if split == "pool" else self.fit.fixed.validation_table, rows, None)
+
+    def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Any]:
+        return in_order(table, rows, labels, self.fit.fixed.eval_batch_size, **self._processes())
+
+
+def in_order(
+    table: EncodedTable,
+    rows: Rows,
+    labels: Sequence[Label] | None,
+    batch_size: int,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Batch]:
+    """Each of some rows once, in batches of similar length, shared among processes.
+
+    Args:
+        table: the encoded rows.
+        rows: int64 [n], relative to the table.
+        labels: one for each row; None: the batches carry no `labels`.
+        batch_size: rows per batch and process.
+        rank: index of this process.
+        world_size: number of processes.
+    """
+    sampler = LengthSortedBatches(table.lengths[rows], batch_size, rank=rank, world_size=world_size)
+    return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)

@@ -1,0 +1,162 @@
+"""What is fixed in a run: the splits as the task read them, encoded, and what their labels cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_react.annotation.costs import Cost
+from lit_react.annotation.ledger import Label
+from lit_react.core.errors import UserError
+from lit_react.data.encoding import EncodedTable, text_digest
+from lit_react.data.initial import representative, stratified
+from lit_react.data.pool import Pool, Rows
+from lit_react.data.tables import Source
+from lit_react.data.task import Task
+
+Initial: TypeAlias = Literal["random", "stratified", "representative"]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolData:
+    """The texts of a run; nothing in it changes. Tables are encoded at their first use.
+
+    Attributes:
+        task: reads and encodes the rows, and knows the names of the classes that were found there.
+        splits: pool, validation and test as the run uses them.
+        test_is_carved: whether the test rows come from the pool's source, for lack of a test split.
+        cost: annotation cost of a row; None: the task's.
+        initial: how the first rows are chosen.
+        initial_size: number of first rows.
+        batch_size: rows per optimiser step, of all processes together.
+        eval_batch_size: rows per forward pass without gradients, per process.
+    """
+
+    task: Task
+    splits: Source
+    test_is_carved: bool = False
+    cost: Cost | None = None
+    initial: Initial = "random"
+    initial_size: int = 20
+    batch_size: int = 16
+    eval_batch_size: int = 64
+
+    def encoded_by(self, task: Task) -> PoolData:
+        """The same splits, encoded by another task, as after pretraining of its encoder."""
+        return replace(self, task=task.named(self.splits.label_names))
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Name of each class id; None where nothing names a label."""
+        return self.splits.label_names
+
+    @property
+    def validation_split(self) -> datasets.Dataset:
+        """The validation rows."""
+        assert self.splits.validation is not None, "carved where the source has none"
+        return self.splits.validation
+
+    # ---- encoded --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool without any label."""
+        encoded = self.task.encode(self.splits.pool)
+        return Pool(encoded, self._costs(self.splits.pool, encoded))
+
+    @cached_property
+    def validation_table(self) -> EncodedTable:
+        """The validation rows."""
+        return self.task.encode(self.validation_split)
+
+    @cached_property
+    def test_table(self) -> EncodedTable:
+        """The test rows.
+
+        Raises:
+            UserError: the source has no test split and none was carved.
+        """
+        if self.splits.test is None:
+            raise UserError("data.test: there is no test split; name a file, or carve one with data.test_size")
+        return self.task.encode(self.splits.test)
+
+    @cached_property
+    def validation_costs(self) -> NDArray[np.float64]:
+        """float64 [m], annotation cost of each validation row."""
+        return self._costs(self.validation_split, self.validation_table)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """float32 [n, d], of the pool under the pretrained weights, see `Task.embed`."""
+        return self.task.embed(self.splits.pool)
+
+    def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
+        cost = self.cost or self.task.default_cost
+        return cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
+
+    def rows_per_step(self, labeled: int) -> int:
+        """Of so many labeled rows, those that a step reads: `batch_size`, or all where the task does not share them."""
+        return self.batch_size if self.task.shares_batches else max(labeled, 1)
+
+    # ---- for oracles and reports ----------------------------------------------------------------------------
+
+    def known_labels(self) -> dict[str, list[Label | None]]:
+        """Split → labels that came with the data, None where unknown. Read by oracles, by nobody else."""
+        return {"pool": self.splits.pool["label"][:], "validation": self.validation_split["label"][:]}
+
+    def row(self, split: str, row: int) -> dict[str, Any]:
+        """A row of `pool` or `validation` as the task read it."""
+        return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]
+
+    def question(self, split: str, row: int) -> dict[str, Any]:
+        """What people see of a row, see `Task.question`."""
+        return self.task.question(self.row(split, row))
+
+    def parse(self, answer: Any, split: str, row: int) -> Label:
+        """What people answered, see `Task.parse`."""
+        return self.task.parse(answer, self.row(split, row))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names what the ledger's rows and class ids refer to: texts, their order, the names of the classes."""
+        names, columns = self.class_names or [], self.task.inputs
+        digests = (
+            text_digest(self.splits.pool, *names, columns=columns),
+            text_digest(self.validation_split, columns=columns),
+        )
+        return "-".join(digests)
+
+    @cached_property
+    def test_fingerprint(self) -> str | None:
+        """Names the test rows, their labels and order; None where there are none."""
+        if self.splits.test is None:
+            return None
+        return text_digest(self.splits.test, columns=(*self.task.inputs, "label"))
+
+    def initial_rows(self, generator: np.random.Generator, known: Sequence[Label | None]) -> Rows:
+        """The first rows to label, int64 [initial_size], relative to the pool.
+
+        Args:
+            generator: draws them.
+            known: [n], labels that came with the data, None where unknown; `stratified` reads them.
+
+        Raises:
+            UserError: the pool is smaller than `initial_size`, or `stratified` without labels.
+        """
+        size = self.initial_size
+        if size > len(known):
+            raise UserError(f"data.initial_size: {size} is more than the pool's {len(known)} rows")
+        if self.initial == "stratified":
+            if None in known:
+                raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")
+            classes = np.asarray([self.task.class_of(label) for label in known], dtype=np.int64)
+            return stratified(classes, size, generator)
+        if self.initial == "representative":
+            return representative(self.embeddings, size, generator)
+        return generator.choice(len(known), size, replace=False).astype(np.int64)
