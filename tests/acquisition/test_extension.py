@@ -257,7 +257,7 @@ def test_in_a_loop_of_ones_own_labels_move_and_rewards_arrive(news_csv, tiny_ber
     assert rewards == [None, 5.0, 3.0]
     assert labeled == [13, 16, 19]
     assert data.pool.labeled_rows.tolist() == [*range(8), *range(99, 110)]
-    gold = data.known_labels()["pool"]
+    gold = data.fixed.known_labels()["pool"]
     assert all(label == gold[row] for row, label in data.pool.labels.items())
 
 
