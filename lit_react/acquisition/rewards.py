@@ -65,7 +65,7 @@ class PrintedReward(GainReward):
 
     The sum is the metric that the policy expected, a level and not a gain: with a metric near 0.8 the reward is near
     −0.7 whatever was bought, and what tells one purchase from another is a small remainder. That is why `GainReward`
-    is the default (figures: docs/policy.md).
+    is the default (figures: docs/acquisition.md).
 
     Args:
         gamma: γ, weight of the expected metric.

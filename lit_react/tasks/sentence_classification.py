@@ -28,7 +28,7 @@ class SentenceClassification(EncoderClassification):
     the first token, which sentence encoders never trained. Where labels are few that costs points: logistic regression
     on 50 labels under the packaged MiniLM has 57 % on SST-2, 67 % on AG News and 26 % on TREC-6 by the pooler, and
     67 %, 74 % and 55 % by the mean. Once all weights are fine-tuned little of that is left, but for a fit that
-    failed (docs/label_stretching.md).
+    failed (docs/label_use.md).
     """
 
     head_class = MeanOfTokens
