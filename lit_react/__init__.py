@@ -5,29 +5,64 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lit_react.core.version import __version__
+
 if TYPE_CHECKING:
+    from lit_react.acquisition.agents import Agent
     from lit_react.acquisition.callback import AcquisitionCallback
+    from lit_react.acquisition.proposals import Batches
     from lit_react.acquisition.rewards import Reward
+    from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
     from lit_react.annotation.oracles import Oracle, Question
+    from lit_react.augmentation.augmentation import Augmentation
+    from lit_react.augmentation.part import Part
     from lit_react.core.errors import LabelsPending, UserError
     from lit_react.data.datamodule import PoolDataModule
+    from lit_react.data.task import Task
     from lit_react.run.active_learning import ActiveLearning
-    from lit_react.tasks import TextClassification
+    from lit_react.tasks import (
+        LinearProbe,
+        MultiLabelClassification,
+        QuestionAnswering,
+        RelationExtraction,
+        SentenceClassification,
+        Summarization,
+        TextClassification,
+        TokenClassification,
+        Translation,
+    )
 
-__version__ = "0.1.0"
+
+TASKS = (
+    "LinearProbe",
+    "MultiLabelClassification",
+    "QuestionAnswering",
+    "RelationExtraction",
+    "SentenceClassification",
+    "Summarization",
+    "TextClassification",
+    "TokenClassification",
+    "Translation",
+)
 
 PUBLIC = {
     "ActiveLearning": "run.active_learning",
     "PoolDataModule": "data.datamodule",
     "AcquisitionCallback": "acquisition.callback",
-    "TextClassification": "tasks",
+    **dict.fromkeys(TASKS, "tasks"),
+    "Task": "data.task",
     "Strategy": "acquisition.strategies",
+    "Batches": "acquisition.proposals",
+    "Agent": "acquisition.agents",
     "Reward": "acquisition.rewards",
+    "StoppingRule": "acquisition.stopping",
     "Oracle": "annotation.oracles",
     "Question": "annotation.oracles",
     "Cost": "annotation.costs",
+    "Augmentation": "augmentation.augmentation",
+    "Part": "augmentation.part",
     "LabelsPending": "core.errors",
     "UserError": "core.errors",
 }
@@ -36,15 +71,30 @@ PUBLIC = {
 __all__ = [
     "AcquisitionCallback",
     "ActiveLearning",
+    "Agent",
+    "Augmentation",
+    "Batches",
     "Cost",
     "LabelsPending",
+    "LinearProbe",
+    "MultiLabelClassification",
     "Oracle",
+    "Part",
     "PoolDataModule",
     "Question",
+    "QuestionAnswering",
+    "RelationExtraction",
     "Reward",
+    "SentenceClassification",
+    "StoppingRule",
     "Strategy",
+    "Summarization",
+    "Task",
     "TextClassification",
+    "TokenClassification",
+    "Translation",
     "UserError",
+    "__version__",
 ]
 
 

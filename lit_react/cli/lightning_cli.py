@@ -16,7 +16,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from lit_react import __version__
 from lit_react.acquisition.agents import DoubleDQN
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.proposals import Batches
@@ -31,6 +30,7 @@ from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.files import write_atomically
 from lit_react.core.processes import check_launch, is_first_process
 from lit_react.core.quiet import quiet
+from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.pretraining.on_pool import PoolPretraining

@@ -16,11 +16,11 @@ from lightning.pytorch.loggers import Logger
 from rich.console import Console
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_react import __version__
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place, write_json
 from lit_react.core.quiet import quiet
 from lit_react.core.same_work import check_same_making
+from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.encoding import cache_folder, text_digest
 from lit_react.pretraining.corpus import Texts

@@ -31,10 +31,10 @@ from lit_react.data.doubts import doubts
 from lit_react.data.fit_data import FitData
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
-from lit_react.run.checks import check_parts
+from lit_react.run.checks import check_lengths, check_parts
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
-from lit_react.run.purchases import buy, first_queries, named_oracle, question, record, tell_of_changes
+from lit_react.run.purchases import buy, first_queries, label_counts, named_oracle, question, record, tell_of_changes
 from lit_react.run.record import RECORD, check_same_run, described
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
@@ -223,12 +223,16 @@ class ActiveLearning:
         self.recipe = self.model.fresh(self.texts.task)
         self._first = first_queries(self.texts, self.oracle, self.budget, self.seed)
         probe = new_trainer(self.trainer)
-        told = check_parts(self, probe, self._first)
+        parts = self.acquisition, self.augmentation, self.early_stopping
+        check_parts(self.recipe, probe, *parts, refit=self.refit)
+        if self.pretraining is not None:
+            self.pretraining.check(self.texts.task, self.texts.splits.pool)
+        told = check_lengths(probe, self.steps, self._epochs())
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")
             for line in [*doubts(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
                 log.warning("data: %s", line)
-            for line in told:
+            for line in told if self.texts.task.shares_batches else []:
                 log.warning("trainer: %s", line)
             write_json(self.folder.path / RECORD, options)
         if self.pretraining is not None:
@@ -238,6 +242,12 @@ class ActiveLearning:
             self.recipe = self.model.fresh(self.texts.task)
         self._tracker = Tracker(loggers_of(self.trainer.get("logger"), self.wandb, self.folder.path))
         self._tracker.config(options)
+
+    def _epochs(self) -> list[int]:
+        """Batches of an epoch, of the smallest fit and of the largest."""
+        labels = label_counts(self.texts, self.budget, self._first)
+        rows = [self.augmentation.rows_of(count) for count in labels]
+        return [-(-count // self.texts.rows_per_step(count)) for count in rows]
 
     def _options(self) -> dict[str, Any]:
         """What the run is made of, as JSON."""

@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lit_react import __version__
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
+from lit_react.core.version import __version__
 from lit_react.run.state import RunState
 
 

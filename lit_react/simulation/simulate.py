@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from lit_react import __version__
 from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.acquisition.proposals import DEFAULT_STRATEGIES, Batches
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import check_same_making
 from lit_react.core.statistics import bootstrap_interval, wilcoxon
+from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.simulation.collection import collect, load_comparisons
 from lit_react.simulation.comparison import Comparisons, Episodes
