@@ -65,7 +65,9 @@ def test_without_unlabeled_parts_a_fit_reads_the_labeled_rows_of_the_pool(data, 
 
 
 @pytest.mark.parametrize(
-    "part", [{"labels": SelfTraining()}, {"features": GanBert()}, {"parts": [Watching()]}], ids=str
+    "part",
+    [{"labels": SelfTraining()}, {"features": GanBert()}, {"parts": [Watching()]}],
+    ids=lambda part: next(iter(part)),
 )
 def test_a_part_that_reads_unlabeled_rows_has_them_drawn(part, data, bought) -> None:
     np.testing.assert_array_equal(begun(Augmentation(**part), bought, data).rows.unlabeled, data.pool.unlabeled_rows)
