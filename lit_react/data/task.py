@@ -109,9 +109,6 @@ class Task(ABC):
     ) -> Source:
         """The splits as the task knows them, from the tables as they were read.
 
-        Unless a task does otherwise a label in the data is what people would answer, see `parse`; a null or an empty
-        string is an unknown one.
-
         Args:
             tables: `pool`, and `validation` and `test` where they are.
             text_column: column of what is annotated; None: `text_column` of the task.
@@ -125,9 +122,16 @@ class Task(ABC):
         Raises:
             UserError: in one line, which file and row is wrong, and what was expected.
         """
-        text, label = text_column or self.text_column, self.label_column if label_column is None else label_column
-        task = self.named(label_names)
-        parts = {part: task._read(split, text, label, required=part != "pool") for part, split in tables.items()}
+        label_column = self.label_column if label_column is None else label_column
+        return self.named(label_names).source(tables, text_column or self.text_column, label_column, label_names)
+
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+        """What `read` gives, by the names of both columns.
+
+        Unless a task does otherwise a label in the data is what people would answer, see `parse`; a null or an empty
+        string is an unknown one.
+        """
+        parts = {part: self._read(split, text, label, required=part != "pool") for part, split in tables.items()}
         return Source(parts["pool"], parts.get("validation"), parts.get("test"), label_names)
 
     def _read(self, split: Split, text_column: str, label_column: str, *, required: bool) -> datasets.Dataset:

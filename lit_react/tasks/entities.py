@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import datasets
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.classes import checked_names
@@ -103,130 +101,109 @@ def read_sentences(
     explicit = checked_names(label_names)
     ids = explicit if explicit is not None and "O" in explicit else None
     words = {part: _words(split, words_column) for part, split in tables.items()}
-    tags: dict[str, pa.ListArray] = {}
+    tags: dict[str, list[list[str] | None]] = {}
     orders: list[list[str]] = []
     for part, split in tables.items():
         if tags_column in split.table.column_names:
             tags[part], order = _tags(split, tags_column, words[part], ids)
             orders.append(order)
         elif part == "pool":
-            tags[part] = pa.nulls(split.table.num_rows, pa.list_(pa.string()))
+            tags[part] = [None] * split.table.num_rows
         else:
             raise WrongColumn(split.lacks(tags_column))
-        if part != "pool" and tags[part].null_count:
-            row = pc.index(pc.is_null(tags[part]), True).as_py()
-            raise UserError(f"{split.where(row)}: no tags: expected them in every row of the validation and test data")
+        if part != "pool" and None in tags[part]:
+            where = split.where(tags[part].index(None))
+            raise UserError(f"{where}: no tags: expected them in every row of the validation and test data")
     types = types_of(ids) if ids is not None else explicit or next(filter(None, orders), [])
-    parts = {
-        part: _dataset(split, words[part], _ids(split, tags[part], types), words_column, tags_column, separator)
-        for part, split in tables.items()
-    }
+    parts = {}
+    for part, split in tables.items():
+        others = split.table.drop_columns(list({words_column, "tokens"} & set(split.table.column_names)))
+        whole = replace(split, table=others.append_column("tokens", pa.array(words[part], pa.list_(pa.string()))))
+        texts = pa.chunked_array([pa.array([separator.join(row) for row in words[part]], pa.string())])
+        labels = pa.chunked_array([pa.array(_ids(split, tags[part], types), pa.list_(pa.int64()))])
+        parts[part] = whole.dataset("text", texts, tags_column, labels)
     return Source(parts["pool"], parts.get("validation"), parts.get("test"), types or None)
 
 
-def _dataset(
-    split: Split, words: pa.ListArray, ids: pa.ListArray, words_column: str, tags_column: str, separator: str
-) -> datasets.Dataset:
-    """Columns `text`, `label`, the others and `tokens`."""
-    others = split.table.drop_columns(list({words_column, "tokens"} & set(split.table.column_names)))
-    table = replace(split, table=others.append_column("tokens", words))
-    return table.dataset("text", pc.binary_join(words, separator), tags_column, ids)
-
-
-def _lists(split: Split, column: str, expected: str) -> pa.ListArray:
-    """A column of lists, null where a row is; an error where a list has a null in it."""
-    lists = split.table[column]
-    if pa.types.is_null(lists.type):
-        return pa.nulls(len(lists), pa.list_(pa.string()))
-    if not is_list(lists.type):
+def _lists(split: Split, column: str, expected: str) -> tuple[list[list[Any] | None], pa.DataType]:
+    """A column of lists, None where a row is null, and the type of what they hold; no list has a null in it."""
+    kind = _type(split, column)
+    if not (is_list(kind) or pa.types.is_null(kind)):
         raise WrongColumn(
-            f"{split.place}: column {column!r} holds {lists.type}: expected lists of {expected}, as JSON lines and "
-            "Parquet have them"
+            f"{split.place}: column {column!r} holds {kind}: expected lists of {expected}, as JSON lines and Parquet "
+            "have them"
         )
-    array: pa.ListArray = lists.cast(pa.list_(lists.type.value_type)).combine_chunks()
-    place = pc.index(pc.is_null(pc.list_flatten(array)), True).as_py()
-    if place >= 0:
-        raise UserError(f"{_where(split, array, place)}: a null in column {column!r}: expected {expected}")
-    return array
+    lists = split.table[column].to_pylist()
+    for row, items in enumerate(lists):
+        if items is not None and None in items:
+            raise UserError(f"{split.where(row)}: a null in column {column!r}: expected {expected}")
+    return lists, kind.value_type if is_list(kind) else kind
 
 
-def _where(split: Split, lists: pa.ListArray, place: int) -> str:
-    """Name the row that an item of the flattened lists belongs to."""
-    return split.where(pc.list_parent_indices(lists)[place].as_py())
+def _type(split: Split, column: str) -> pa.DataType:
+    return split.table.schema.field(column).type
 
 
-def _are_strings(lists: pa.ListArray) -> bool:
-    kind = lists.type.value_type
+def _are_strings(kind: pa.DataType) -> bool:
     return is_string(kind) or pa.types.is_null(kind)  # null: all are empty
 
 
-def _words(split: Split, column: str) -> pa.ListArray:
-    """Lists of strings, no null."""
+def _words(split: Split, column: str) -> list[list[str]]:
     if column not in split.table.column_names:
         raise WrongColumn(split.lacks(column))
-    words = _lists(split, column, "words")
-    if not _are_strings(words):
-        raise WrongColumn(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
-    if words.null_count:
-        row = pc.index(pc.is_null(words), True).as_py()
-        raise UserError(f"{split.where(row)}: no words: expected a list of strings in column {column!r}")
-    return words.cast(pa.list_(pa.string()))
+    lists, kind = _lists(split, column, "words")
+    if not _are_strings(kind):
+        raise WrongColumn(f"{split.place}: column {column!r} holds {_type(split, column)}: expected lists of words")
+    if None in lists:
+        where = split.where(lists.index(None))
+        raise UserError(f"{where}: no words: expected a list of strings in column {column!r}")
+    return cast(list[list[str]], lists)
 
 
-def _tags(split: Split, column: str, words: pa.ListArray, explicit: list[str] | None) -> tuple[pa.ListArray, list[str]]:
-    """BIO tags (lists of strings, null where unknown), and the types they name, in order."""
-    lists = _lists(split, column, "BIO tags")
-    lengths, expected = pc.list_value_length(lists), pc.list_value_length(words)
-    row = pc.index(pc.not_equal(lengths, expected), True).as_py()
-    if row >= 0:
-        raise UserError(f"{split.where(row)}: {lengths[row]} tags for {expected[row]} tokens: expected one for each")
-    if not _are_strings(lists):
-        flat, names = _named(split, column, lists, explicit)
-        return _like(lists, flat), types_of(names)
-    flat = pc.list_flatten(lists).cast(pa.string())
-    used = pc.unique(flat).to_pylist()
-    strange = next((tag for tag in used if not BIO.fullmatch(tag)), None)
-    if strange is not None:
-        place = pc.index(flat, strange).as_py()
-        raise UserError(f"{_where(split, lists, place)}: unknown tag {strange!r}: expected {BIO_TAGS}")
-    return _like(lists, flat), sorted(types_of(used))
+def _tags(
+    split: Split, column: str, words: list[list[str]], explicit: list[str] | None
+) -> tuple[list[list[str] | None], list[str]]:
+    """BIO tags, None where unknown, and the types that they name, in order."""
+    lists, kind = _lists(split, column, "BIO tags")
+    for row, (tags, tokens) in enumerate(zip(lists, words, strict=True)):
+        if tags is not None and len(tags) != len(tokens):
+            raise UserError(f"{split.where(row)}: {len(tags)} tags for {len(tokens)} tokens: expected one for each")
+    if not _are_strings(kind):
+        return _named(split, column, lists, kind, explicit)
+    for row, tags in enumerate(lists):
+        if strange := [tag for tag in tags or [] if not BIO.fullmatch(tag)]:
+            raise UserError(f"{split.where(row)}: unknown tag {strange[0]!r}: expected {BIO_TAGS}")
+    return lists, sorted(types_of(tag for tags in lists for tag in tags or []))
 
 
-def _named(split: Split, column: str, lists: pa.ListArray, explicit: list[str] | None) -> tuple[pa.Array, list[str]]:
-    """The tags' names by their ids, and all the names."""
+def _named(
+    split: Split, column: str, lists: list[list[Any] | None], kind: pa.DataType, explicit: list[str] | None
+) -> tuple[list[list[str] | None], list[str]]:
+    """As `_tags`, of tags that are integers."""
     schema = pa.schema([split.table.schema.field(column)], split.table.schema.metadata)
     feature = getattr(datasets.Features.from_arrow_schema(schema)[column], "feature", None)
     names = feature.names if isinstance(feature, datasets.ClassLabel) else explicit
-    if names is None or not pa.types.is_integer(lists.type.value_type):
+    if names is None or not pa.types.is_integer(kind):
         raise WrongColumn(
-            f"{split.place}: column {column!r} holds lists of {lists.type.value_type}: expected BIO tags, or integers "
-            "and data.label_names with the tags in the order of their ids (O, B-PER, I-PER, …)"
+            f"{split.place}: column {column!r} holds lists of {kind}: expected BIO tags, or integers and "
+            "data.label_names with the tags in the order of their ids (O, B-PER, I-PER, …)"
         )
     strange = next((name for name in names if not BIO.fullmatch(name)), None)
     if strange is not None:
         raise UserError(f"{split.place}: column {column!r} has a tag named {strange!r}: expected {BIO_TAGS}")
-    ids = pc.list_flatten(lists).cast(pa.int64())
-    place = pc.index(pc.or_(pc.less(ids, 0), pc.greater_equal(ids, len(names))), True).as_py()
-    if place >= 0:
-        raise UserError(f"{_where(split, lists, place)}: tag id {ids[place]}: expected 0 to {len(names) - 1}")
-    return pa.array(names, pa.string()).take(ids), list(names)
+    for row, tags in enumerate(lists):
+        if wrong := [tag for tag in tags or [] if not 0 <= tag < len(names)]:
+            raise UserError(f"{split.where(row)}: tag id {wrong[0]}: expected 0 to {len(names) - 1}")
+    return [None if tags is None else [names[tag] for tag in tags] for tags in lists], types_of(names)
 
 
-def _ids(split: Split, tags: pa.ListArray, types: list[str]) -> pa.ListArray:
-    """Tag ids, lists of int64, null where the tags are."""
-    flat = pc.list_flatten(tags)
-    ids = pc.index_in(flat, value_set=pa.array(tag_names(types), pa.string()))
-    unknown = pc.index(pc.is_null(ids), True).as_py()
-    if unknown >= 0:
-        raise UserError(
-            f"{_where(split, tags, unknown)}: tag {flat[unknown].as_py()!r} is of none of the types "
-            f"{', '.join(types)} (data.label_names can name more)"
-        )
-    return _like(tags, pc.cast(ids, pa.int64()))
-
-
-def _like(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
-    """Lists of other values with the same lengths and nulls."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0)
-    offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy())]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pc.is_null(lists))
+def _ids(split: Split, tags: list[list[str] | None], types: list[str]) -> list[list[int] | None]:
+    """Tag ids, None where the tags are."""
+    ids = {name: number for number, name in enumerate(tag_names(types))}
+    for row, names in enumerate(tags):
+        if unknown := [name for name in names or [] if name not in ids]:
+            raise UserError(
+                f"{split.where(row)}: tag {unknown[0]!r} is of none of the types {', '.join(types)} (data.label_names "
+                "can name more)"
+            )
+    return [None if names is None else [ids[name] for name in names] for names in tags]

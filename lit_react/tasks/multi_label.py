@@ -103,16 +103,9 @@ class MultiLabelTask(ClassificationTask):
         """Those of the labels that the data or the checkpoint names."""
         return MultiLabelMetrics(self._checked_names())
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
         """Texts, and sets numbered by `number_label_sets`."""
-        label_column = self.label_column if label_column is None else label_column
-        return number_label_sets(tables, text_column or self.text_column, label_column, label_names, self.separator)
+        return number_label_sets(tables, text, label, label_names, self.separator)
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Token ids, in an Arrow file."""

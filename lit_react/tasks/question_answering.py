@@ -93,13 +93,17 @@ class QuestionTask(EncoderTask):
         label_column: str | None = None,
         label_names: list[str] | None = None,
     ) -> Source:
-        """Questions, contexts and answers; without `answers`, the flat columns are read, see `read_questions`."""
-        if label_names is not None:
-            raise UserError("data.label_names: a label is an answer from the context, expected none")
+        """As every task, but without a column `answers` the flat columns are read, see `read_questions`."""
         if label_column is None:
             columns = {name for split in tables.values() for name in split.table.column_names}
             label_column = self.label_column if self.label_column in columns else FLAT_TEXT
-        return read_questions(tables, text_column or self.text_column, label_column)
+        return super().read(tables, text_column, label_column, label_names)
+
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+        """Questions, contexts and answers."""
+        if label_names is not None:
+            raise UserError("data.label_names: a label is an answer from the context, expected none")
+        return read_questions(tables, text, label)
 
     def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
         """The contexts."""

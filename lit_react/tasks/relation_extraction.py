@@ -88,17 +88,10 @@ class RelationTask(ClassificationTask):
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
-        """Marked sentences, see `mark_pairs`, and classes as `ClassificationTask.read` numbers them."""
-        column = text_column or self.text_column
-        marked = {part: mark_pairs(split, column) for part, split in tables.items()}
-        return super().read(marked, column, label_column, label_names)
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+        """Marked sentences, see `mark_pairs`, and classes as `ClassificationTask` numbers them."""
+        marked = {part: mark_pairs(split, text) for part, split in tables.items()}
+        return super().source(marked, text, label, label_names)
 
     def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
         """The sentences without markers, which the checkpoint's tokenizer does not know yet."""

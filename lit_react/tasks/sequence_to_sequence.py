@@ -78,18 +78,11 @@ class WritingTask(EncoderTask):
         if most is not None:
             expect("model.max_target_length", self.max_target_length, at_most=most)
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
         """Sources and targets, see `read_pairs`."""
         if label_names is not None:
             raise UserError("data.label_names: a label of this task is a text, expected none")
-        label_column = self.label_column if label_column is None else label_column
-        return read_pairs(tables, text_column or self.text_column, label_column)
+        return read_pairs(tables, text, label)
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """A text, or a list of texts."""

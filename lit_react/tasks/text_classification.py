@@ -47,16 +47,9 @@ class ClassificationTask(EncoderTask):
             raise UserError(f"data.label_names: {self.names} are too few, expected 2 or more classes")
         return self.names
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
         """Texts, and classes numbered by `number_classes`."""
-        label_column = self.label_column if label_column is None else label_column
-        return number_classes(tables, text_column or self.text_column, label_column, label_names)
+        return number_classes(tables, text, label, label_names)
 
     def class_of(self, label: Label) -> int:
         """A label is a class id."""

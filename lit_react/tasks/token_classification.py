@@ -98,16 +98,9 @@ class EntityTask(EncoderTask):
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
         """Columns `text`, `tokens` and `label`, see `read_sentences`."""
-        label_column = self.label_column if label_column is None else label_column
-        return read_sentences(tables, text_column or self.text_column, label_column, label_names, self.separator)
+        return read_sentences(tables, text, label, label_names, self.separator)
 
     def encode(self, table: datasets.Dataset) -> WordTable:
         """Token ids and the words they stand for, in an Arrow file."""
