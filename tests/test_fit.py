@@ -262,7 +262,7 @@ def test_warm_start_goes_on_from_the_last_rounds_weights(finished: Path, tmp_pat
 
 @pytest.mark.parametrize("proposals", ["Samples", "Batches"])
 def test_a_network_learns_and_stays_within_the_budget(tmp_path, news_csv, tiny_bert, proposals: str) -> None:
-    learn = ["--acquisition.agent.learning_starts", "1", "--acquisition.agent.updates_per_round", "5"]
+    learn = ["--acquisition.agent.updates_per_round", "5"]
     greedy = ["--acquisition.agent.deviation_starts", "1", "--acquisition.agent.doubt", "-3"]  # any option may be taken
     main(command(news_csv, tiny_bert, tmp_path / "run", "--acquisition.proposals", proposals, *learn, *greedy))
     history = rounds(tmp_path / "run")

@@ -140,7 +140,7 @@ def test_contradicting_evidence_keeps_the_prior():
 
 
 def test_terminal_transitions_alone_can_be_learned_from():
-    agent = make_agent(learning_starts=1, batch_size=4, updates_per_round=3)
+    agent = make_agent(batch_size=4, updates_per_round=3)
     observe_random(agent, 2, ended=lambda i: True)
     assert agent.learn()["td_loss"] > 0
 
@@ -179,23 +179,16 @@ def reference_loss(agent, batch_size):
     return total / weight
 
 
-@pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("free", [{"deviation_starts": 0, "doubt": -1e6}, {"deviation_starts": 0, "doubt": 0.5}, {}])
-def test_td_loss_equals_the_double_dqn_reference(n_step, free):
-    agent = random_agent(n_step=n_step, updates_per_round=1, batch_size=16, gamma=0.7, **free)
+def test_td_loss_equals_the_double_dqn_reference(free):
+    agent = random_agent(updates_per_round=1, batch_size=16, gamma=0.7, **free)
     observe_random(agent, 12)
     expected = reference_loss(agent, 16)
     assert agent.learn()["td_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_there_is_no_update_before_learning_starts():
-    agent = make_agent(learning_starts=3)
-    observe_random(agent, 2)
-    before = [p.clone() for p in agent.q_network.parameters()]
-    assert agent.learn() == {}
-    assert all(torch.equal(p, q) for p, q in zip(before, agent.q_network.parameters(), strict=True))
-    observe_random(agent, 1)
-    assert agent.learn()
+def test_there_is_no_update_before_the_first_transition():
+    assert make_agent().learn() == {}
 
 
 def test_a_network_that_shall_stay_as_it_is_learns_nothing():
@@ -234,31 +227,6 @@ def test_one_step_returns_are_the_rewards_in_points():
     agent = make_agent(gamma=0.5)
     feed(agent, [1.0, 2.0, 4.0], ends_at=2)
     assert stored(agent) == [(pytest.approx(r), d) for r, d in ((1.0, 0.5), (2.0, 0.5), (4.0, 0.0))]
-
-
-def test_three_step_returns_bootstrap_three_states_on_and_are_flushed_at_the_end():
-    agent = make_agent(gamma=0.5, n_step=3)
-    feed(agent, [1.0, 2.0, 4.0, 8.0], ends_at=3)
-    expected = [
-        (1 + 1 + 1, 0.125),  # bootstraps
-        (2 + 2 + 2, 0.0),  # the end is known
-        (4 + 4, 0.0),
-        (8, 0.0),
-    ]
-    assert stored(agent) == [(pytest.approx(r), d) for r, d in expected]
-    first = agent.replay_buffer.transitions[0]
-    assert first.state[0] == 0
-    assert first.action[0, 1] == 0
-    assert first.next_state[0] == 3
-    assert agent.unfinished == []
-
-
-def test_a_run_shorter_than_n_steps_is_stored_at_its_end():
-    agent = make_agent(gamma=0.5, n_step=5)
-    feed(agent, [1.0, 2.0])
-    assert stored(agent) == []
-    feed(agent, [4.0], ends_at=0)
-    assert stored(agent) == [(pytest.approx(r), 0.0) for r in (1 + 1 + 1, 2 + 2, 4)]
 
 
 def test_each_member_learns_from_most_transitions_but_not_the_same():
@@ -321,11 +289,10 @@ def decisions_and_losses(agent):
 
 
 def test_a_loaded_agent_decides_and_learns_like_the_saved_one():
-    agent = make_agent(n_step=2, updates_per_round=5)
+    agent = make_agent(updates_per_round=5)
     observe_random(agent, 9)
     agent.learn()
-    assert agent.unfinished, "a return is still open"
-    loaded = make_agent(n_step=2, updates_per_round=5, seed=99)
+    loaded = make_agent(updates_per_round=5, seed=99)
     loaded.load_state_dict(through_a_file(agent.state_dict()))
     assert decisions_and_losses(loaded) == decisions_and_losses(agent)
 
@@ -345,9 +312,9 @@ def test_a_state_keeps_its_values_while_the_agent_learns_on():
 
 def test_a_loaded_pretrained_agent_goes_on_like_the_saved_one(saved):
     folder = saved(random_policy())
-    agent = DoubleDQN(folder, updates_per_round=5, n_step=2)
+    agent = DoubleDQN(folder, updates_per_round=5)
     observe_random(agent, 9)
     agent.learn()
-    loaded = DoubleDQN(folder, updates_per_round=5, n_step=2, seed=99)
+    loaded = DoubleDQN(folder, updates_per_round=5, seed=99)
     loaded.load_state_dict(through_a_file(agent.state_dict()))
     assert decisions_and_losses(loaded) == decisions_and_losses(agent)

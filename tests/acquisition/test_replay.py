@@ -27,16 +27,8 @@ def drawn(buffer, size=200, seed=0):
     return buffer.sample(size, torch.Generator().manual_seed(seed))
 
 
-def test_the_oldest_transitions_are_dropped():
-    buffer = ReplayBuffer(3)
-    for number in range(5):
-        buffer.add(transition(number))
-    assert len(buffer) == 3
-    assert set(drawn(buffer).reward.tolist()) == {2.0, 3.0, 4.0}
-
-
 def test_transitions_of_any_shape_are_padded_and_masked():
-    buffer = ReplayBuffer(10)
+    buffer = ReplayBuffer()
     shapes = {1: (1, (4, 3)), 2: (3, (2, 1)), 3: (2, (1, 0))}
     for number, (k, options) in shapes.items():
         buffer.add(transition(number, k, options, takes=number))
@@ -60,7 +52,7 @@ def test_transitions_of_any_shape_are_padded_and_masked():
 
 
 def test_sampling_is_decided_by_the_generator():
-    buffer = ReplayBuffer(10)
+    buffer = ReplayBuffer()
     for number in range(10):
         buffer.add(transition(number))
     assert torch.equal(drawn(buffer, 20).reward, drawn(buffer, 20).reward)
@@ -68,7 +60,7 @@ def test_sampling_is_decided_by_the_generator():
 
 
 def test_a_saved_buffer_gives_the_same_batches():
-    buffer, loaded = ReplayBuffer(10), ReplayBuffer(10)
+    buffer, loaded = ReplayBuffer(), ReplayBuffer()
     for number in range(4):
         buffer.add(transition(number, k=number + 1))
     loaded.add(transition(99))

@@ -73,11 +73,9 @@ class DoubleDQN(Agent):
         pretrained: `shipped`, the network that comes with the package; a folder that `simulate` wrote; None: a network
             that knows nothing.
         gamma: discount γ.
-        n_step: rewards summed before bootstrapping.
         alpha_start: inverse temperature α per point while no budget is spent …
         alpha_end: … and when it is spent; in between linear.
         doubt: standard deviations of the ensemble that an advantage must exceed.
-        learning_starts: transitions before the first update.
         deviation_starts: transitions before another option than the default rule's may be taken; None: 0 with a
             pretrained network, else 20, more than a run of ordinary length has.
         updates_per_round: gradient steps per round; 0: the network stays as it is.
@@ -87,7 +85,6 @@ class DoubleDQN(Agent):
         tau: the target network's step towards the network after each update.
         members: size of the ensemble; a pretrained network has its own.
         hidden: width of the hidden layers; a pretrained network has its own.
-        capacity: transitions kept.
         seed: of the weights of a network that knows nothing; what is drawn during a run is the run's own seed's.
     """
 
@@ -95,11 +92,9 @@ class DoubleDQN(Agent):
         self,
         pretrained: str | None = "shipped",
         gamma: float = 0.7,
-        n_step: int = 1,
         alpha_start: float = 10.0,
         alpha_end: float = 50.0,
         doubt: float = 5.0,
-        learning_starts: int = 1,
         deviation_starts: int | None = None,
         updates_per_round: int = 10,
         batch_size: int = 32,
@@ -108,27 +103,18 @@ class DoubleDQN(Agent):
         tau: float = 0.05,
         members: int = 4,
         hidden: int = 64,
-        capacity: int = 10_000,
         seed: int = 0,
     ) -> None:
-        counts = {
-            "n_step": n_step,
-            "batch_size": batch_size,
-            "members": members,
-            "hidden": hidden,
-            "capacity": capacity,
-        }
-        for name, count in counts.items():
+        for name, count in (("batch_size", batch_size), ("members", members), ("hidden", hidden)):
             expect(f"acquisition.agent.{name}", count, at_least=1)
         for name, rate, most in (("gamma", gamma, 1.0), ("tau", tau, 1.0), ("weight_decay", weight_decay, None)):
             expect(f"acquisition.agent.{name}", rate, at_least=0, at_most=most)
         expect("acquisition.agent.learning_rate", learning_rate, above=0)
         expect("acquisition.agent.updates_per_round", updates_per_round, at_least=0)
-        self.pretrained, self.gamma, self.n_step = pretrained, gamma, n_step
+        self.pretrained, self.gamma = pretrained, gamma
         self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
         self.alpha_start, self.alpha_end = alpha_start, alpha_end
-        self.doubt, self.learning_starts = doubt, learning_starts
-        self.updates_per_round, self.batch_size, self.tau = updates_per_round, batch_size, tau
+        self.doubt, self.updates_per_round, self.batch_size, self.tau = doubt, updates_per_round, batch_size, tau
         self.generator = torch.Generator().manual_seed(seed)
         if pretrained is None:
             self.q_network = QNetwork(
@@ -143,8 +129,7 @@ class DoubleDQN(Agent):
         self.members = len(self.q_network.weights[0])
         self.target_network = copy.deepcopy(self.q_network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.q_network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-        self.replay_buffer = ReplayBuffer(capacity)
-        self.unfinished: list[tuple[Tensor, Tensor, float]] = []
+        self.replay_buffer = ReplayBuffer()
         self.guard = Guard()
 
     # ---- as an agent ----------------------------------------------------------------------------------------
@@ -245,27 +230,22 @@ class DoubleDQN(Agent):
         """
         expected = float(self.expected_gain[:-1] @ state + self.expected_gain[-1])
         self.guard.record(reward * POINTS, expected, left_default=left_default)
-        self.unfinished.append((state, action, reward * POINTS))
-        ended = next_options is None
-        options = next_options or Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
-        while self.unfinished and (ended or len(self.unfinished) >= self.n_step):
-            first_state, first_action, _ = self.unfinished[0]
-            n_step_return = sum(self.gamma**i * r for i, (_, _, r) in enumerate(self.unfinished))
-            self.replay_buffer.add(
-                Transition(
-                    state=first_state,
-                    action=first_action,
-                    reward=n_step_return,
-                    discount=0.0 if ended else self.gamma ** len(self.unfinished),
-                    next_state=next_state,
-                    next_options=options.features,
-                    next_mask=options.mask,
-                    next_default=options.default,
-                    next_takes=options.takes,
-                    members=torch.rand(self.members, generator=self.generator) < 0.8,
-                )
+        none = Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
+        options = next_options or none
+        self.replay_buffer.add(
+            Transition(
+                state=state,
+                action=action,
+                reward=reward * POINTS,
+                discount=self.gamma if next_options else 0.0,
+                next_state=next_state,
+                next_options=options.features,
+                next_mask=options.mask,
+                next_default=options.default,
+                next_takes=options.takes,
+                members=torch.rand(self.members, generator=self.generator) < 0.8,
             )
-            self.unfinished.pop(0)
+        )
 
     @_one_thread
     def learn(self) -> dict[str, float]:
@@ -275,7 +255,7 @@ class DoubleDQN(Agent):
         the target network values them (van Hasselt et al. 2016); the value of taking several single samples is the
         mean of the best `next_takes`.
         """
-        if self.updates_per_round == 0 or len(self.replay_buffer) < self.learning_starts:
+        if self.updates_per_round == 0 or len(self.replay_buffer) == 0:
             return {}
         losses = []
         for _ in range(self.updates_per_round):
@@ -303,7 +283,7 @@ class DoubleDQN(Agent):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, replay buffer, unfinished returns and generator, as tensors and plain numbers.
+        """Networks, optimiser, replay buffer, guard and generator, as tensors and plain numbers.
 
         A copy: learning on does not change it.
         """
@@ -313,7 +293,6 @@ class DoubleDQN(Agent):
             "target_network": copy.deepcopy(self.target_network.state_dict()),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "replay_buffer": self.replay_buffer.state_dict(),
-            "unfinished": [list(step) for step in self.unfinished],
             "guard": self.guard.state_dict(),
             "generator": self.generator.get_state(),
         }
@@ -334,6 +313,5 @@ class DoubleDQN(Agent):
         self.target_network.load_state_dict(state["target_network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.replay_buffer.load_state_dict(state["replay_buffer"])
-        self.unfinished = [(s, a, r) for s, a, r in state["unfinished"]]
         self.guard.load_state_dict(state["guard"])
         self.generator.set_state(state["generator"])

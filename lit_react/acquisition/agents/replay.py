@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,8 +17,8 @@ class Transition:
     Attributes:
         state: float32 [S].
         action: float32 [k, F], features of the samples that were bought.
-        reward: n-step return Σ γ^i r_i, in points (hundredths of the metric).
-        discount: γ^n; 0 where the run ended.
+        reward: in points (hundredths of the metric).
+        discount: γ; 0 where the run ended.
         next_state: float32 [S].
         next_options: float32 [a, k', F], the batches that could be bought next.
         next_mask: bool [a, k'].
@@ -67,14 +66,10 @@ def _pad(tensors: Sequence[Tensor]) -> Tensor:
 
 
 class ReplayBuffer:
-    """The last `capacity` transitions.
+    """All transitions of a run, which has one for each purchase."""
 
-    Args:
-        capacity: older transitions are dropped.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.transitions: deque[Transition] = deque(maxlen=capacity)
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
 
     def __len__(self) -> int:
         return len(self.transitions)
@@ -107,5 +102,4 @@ class ReplayBuffer:
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         """The inverse of `state_dict`."""
-        self.transitions.clear()
-        self.transitions.extend(Transition(**transition) for transition in state)
+        self.transitions = [Transition(**transition) for transition in state]
