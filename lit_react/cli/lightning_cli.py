@@ -33,6 +33,7 @@ from lit_react.core.quiet import quiet
 from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.pretraining.infilling import Infilling  # noqa: F401 so that its name alone is known
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
 from lit_react.run.folder import RunFolder
