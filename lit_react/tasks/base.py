@@ -32,7 +32,7 @@ def is_export(folder: Path) -> bool:
 class TaskModule(Optimised):
     """A model that learns a task, what the acquisition sees of it, and its files.
 
-    `docs/adding_a_task.md` shows what one needs. Until `configure_model` it holds no weights: the command line builds
+    `docs/extending.md` shows what one needs. Until `configure_model` it holds no weights: the command line builds
     one module as the *recipe*, and each fit takes a `fresh` copy of it and so starts from the pretrained weights again.
 
     Args:

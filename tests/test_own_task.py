@@ -1,26 +1,24 @@
-"""The examples of docs/adding_a_task.md are tasks that work."""
+"""The tasks of docs/extending.md work, from the data to the predictions."""
 
 import csv
 import json
-import re
 import sys
 from pathlib import Path
 
 import pytest
+from extensions import examples
 from run_folders import purchases, rounds
 from tiny import command
 
 from lit_react.cli import main
-
-GUIDE = Path(__file__).parents[1] / "docs" / "adding_a_task.md"
 
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts one of the guide's examples on the path as a module; gives its number of lines."""
 
-    def write(number: int, name: str) -> int:
-        code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)[number]
+    def write(name: str) -> int:
+        code = examples()[f"{name}.py"].code
         (tmp_path / f"{name}.py").write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -36,7 +34,7 @@ def class_first(options: list[str]) -> list[str]:
 
 
 def test_the_guides_task_buys_numbers_and_predicts_them(write, tmp_path, news_csv, tiny_bert) -> None:
-    assert write(0, "text_regression") <= 60
+    assert write("text_regression") <= 60
     with news_csv.open() as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     with (tmp_path / "lengths.csv").open("w", newline="") as file:
@@ -54,7 +52,7 @@ def test_the_guides_task_buys_numbers_and_predicts_them(write, tmp_path, news_cs
 
 
 def test_a_label_that_the_task_cannot_read_is_named_with_its_row(write, tmp_path, tiny_bert, capsys) -> None:
-    write(0, "text_regression")
+    write("text_regression")
     with (tmp_path / "lengths.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *((f"text {n}", n / 90) for n in range(100))])
     options = command(
@@ -68,7 +66,7 @@ def test_a_label_that_the_task_cannot_read_is_named_with_its_row(write, tmp_path
 def test_the_guides_network_is_fitted_exported_and_restored_with_all_its_layers(
     write, tmp_path, news_csv, tiny_bert
 ) -> None:
-    assert write(1, "most_active") <= 30
+    assert write("most_active") <= 30
     options = command(news_csv, tiny_bert, tmp_path / "run", "--model", "most_active.MostActiveClassification")
     options = [*class_first(options), "--rounds.stopping.max_rounds", "1"]
     main(["fit", *options])
