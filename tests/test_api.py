@@ -18,6 +18,7 @@ from lit_react import (
     AcquisitionCallback,
     ActiveLearning,
     LabelsPending,
+    LinearProbe,
     Oracle,
     PoolDataModule,
     TextClassification,
@@ -25,6 +26,7 @@ from lit_react import (
 )
 from lit_react.cli import main
 from lit_react.core.wandb_logger import Wandb
+from lit_react.tasks.optimisation import adamw_for_few_labels
 
 TRAINER = {"max_epochs": 2, "accelerator": ACCELERATOR, "precision": "32-true", "gradient_clip_val": None}
 
@@ -262,3 +264,22 @@ def test_the_command_line_can_go_on_with_a_run_by_objects(make_run, news_csv, ti
     words = command(news_csv, tiny_bert, tmp_path / "run")
     main(words)
     assert bought(tmp_path / "run") == bought(finished)
+
+
+def test_without_options_a_fit_is_as_long_as_suits_the_model(tiny_bert) -> None:
+    fine_tuned = ActiveLearning(model=TextClassification(tiny_bert)).trainer
+    assert (fine_tuned["max_steps"], fine_tuned["val_check_interval"], fine_tuned["gradient_clip_val"]) == (
+        100,
+        10,
+        1.0,
+    )
+    frozen = ActiveLearning(model=LinearProbe(tiny_bert)).trainer
+    assert (frozen["max_epochs"], frozen["precision"], "max_steps" in frozen) == (1, "32-true", False)
+    own = ActiveLearning(model=TextClassification(tiny_bert), trainer={"max_epochs": 3}).trainer
+    assert (own["max_epochs"], "max_steps" in own) == (3, False)
+
+
+@pytest.mark.parametrize(("width", "rate"), [(1000, 2e-4), (60_000_000, 2e-5)])
+def test_the_default_rate_suits_the_size_of_the_model(width, rate) -> None:
+    weights = torch.nn.Parameter(torch.empty(width, device="meta"))
+    assert adamw_for_few_labels([{"params": [weights]}]).defaults["lr"] == rate

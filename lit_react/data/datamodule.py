@@ -84,7 +84,7 @@ class PoolDataModule(FitLoaders):
         cost: Cost | None = None,
         initial: Initial = "random",
         initial_size: int = 20,
-        batch_size: int = 16,
+        batch_size: int = 8,
         eval_batch_size: int = 64,
         predict: Named | None = None,
     ) -> None:

@@ -44,7 +44,7 @@ class PoolData:
     cost: Cost | None = None
     initial: Initial = "random"
     initial_size: int = 20
-    batch_size: int = 16
+    batch_size: int = 8
     eval_batch_size: int = 64
 
     def encoded_by(self, task: Task) -> PoolData:

@@ -75,8 +75,8 @@ class ActiveLearning:
         pretraining: of the encoder on the pool's texts before the first round; None: none.
         early_stopping: of each fit; None: after four validations without gain.
         trainer: options of Lightning's Trainer, stronger than the demo's (`max_steps` 100, a validation each 10 steps,
-            gradients clipped at 1). Each fit has a Trainer of its own with copies of callbacks, profilers and plugins;
-            loggers are used as they are.
+            gradients clipped at 1; one epoch where the model is a `LinearProbe`). Each fit has a Trainer of its own with
+            copies of callbacks, profilers and plugins; loggers are used as they are.
         wandb: where W&B keeps the run; None: offline, in the folder.
     """
 
@@ -102,7 +102,7 @@ class ActiveLearning:
     ) -> None:
         expect("rounds.budget", budget, at_least=0)
         expect("seed", seed, at_least=0)
-        self.data = data if data is not None else PoolDataModule(test_size=500, batch_size=8)
+        self.data = data if data is not None else PoolDataModule(test_size=500)
         self.model = model.fresh() if model is not None else TextClassification(max_length=64)
         self._given = acquisition if acquisition is not None else AcquisitionCallback()
         self.acquisition = copy.deepcopy(self._given)
@@ -111,7 +111,8 @@ class ActiveLearning:
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=4)
-        self.trainer, self.wandb = with_defaults(trainer or {}), wandb or Wandb()
+        self.trainer = with_defaults({**self.model.trainer_defaults, **(trainer or {})})
+        self.wandb = wandb or Wandb()
         self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)
         if self.folder.path.exists() and not self.folder.path.is_dir():
             raise UserError(f"rounds.folder: {folder} is a file, expected a folder, or a name that is free")

@@ -43,6 +43,9 @@ class TaskModule(Optimised):
     offers: ClassVar[frozenset[str]] = frozenset()
     """Names of what `signals` can give on demand."""
 
+    trainer_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Options of a Trainer that suit its fits, where the user gives none to `ActiveLearning`."""
+
     augmentable: ClassVar[frozenset[str]] = frozenset()
     """Names of the parts of `Augmentation` that the module has."""
 

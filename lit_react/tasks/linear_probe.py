@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import datasets
@@ -60,6 +61,8 @@ class LinearProbe(Classifier):
     """
 
     task: FrozenClassificationTask
+
+    trainer_defaults = MappingProxyType({"max_epochs": 1, "precision": "32-true", "gradient_clip_val": None})
 
     def __init__(
         self,

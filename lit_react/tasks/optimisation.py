@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import lightning as L
@@ -18,6 +19,20 @@ from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 
 Schedule = Literal["linear", "cosine", "constant_with_warmup", "plateau"]
+
+SMALL = 50e6
+"""Parameters of a small model: MiniLM has 23 million, BERT-base 110."""
+
+
+def adamw_for_few_labels(parameters: Iterable[Any]) -> torch.optim.Optimizer:
+    """AdamW at 2e-4, and at 2e-5 where the model is not `SMALL`: a fit of few labels is too few steps for less.
+
+    Args:
+        parameters: groups of them, or themselves.
+    """
+    groups = list(parameters)
+    size = sum(p.numel() for group in groups for p in (group["params"] if isinstance(group, dict) else [group]))
+    return torch.optim.AdamW(groups, lr=2e-4 if size <= SMALL else 2e-5, weight_decay=0.01, fused=True)
 
 
 class Optimised(L.LightningModule):

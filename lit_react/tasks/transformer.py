@@ -20,6 +20,7 @@ from lit_react.data.encoding import Batch, sentence_embedding
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.lora import ADAPTERS, LoRA
+from lit_react.tasks.optimisation import adamw_for_few_labels
 from lit_react.tasks.pretrained import load_model, output_names, skeleton
 
 log = logging.getLogger("lit_react")
@@ -33,7 +34,8 @@ class TransformerModule(TaskModule):
 
     Args:
         task: see `TaskModule`.
-        optimizer: builds the optimiser from the parameters, anew in each round.
+        optimizer: builds the optimiser from the parameters, anew in each round; the default is AdamW, at a rate of 2e-4
+            for models of up to 50 million parameters and 2e-5 for others.
         mc_samples: forward passes with dropout, where a strategy asks for a score that needs them (BALD's
             `mutual_information`).
         compile: compile the model with `torch.compile` (worth it on GPUs, with large pools).
@@ -50,7 +52,7 @@ class TransformerModule(TaskModule):
     def __init__(
         self,
         task: EncoderTask,
-        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-5, weight_decay=0.01, fused=True),
+        optimizer: OptimizerCallable = adamw_for_few_labels,
         mc_samples: int = 10,
         compile: bool = False,
         lora: LoRA | None = None,

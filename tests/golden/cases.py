@@ -98,6 +98,11 @@ def tiny_run(place: Place, *words: str) -> list[str]:
     return [*command(place.news, place.bert, place.folder / "run", *words), *names.options(accelerator="cpu")]
 
 
+def fine_tuned(place: Place) -> list[str]:
+    """The like with all weights fitted, at a rate of its own."""
+    return tiny_run(place, *names.ADAMW)
+
+
 def frozen(place: Place, *words: str) -> list[str]:
     """The like with a linear head on frozen embeddings."""
     probe = names.options(pretrained=place.bert, length=16, batch_size=1000)
@@ -161,7 +166,7 @@ def of_task(case: Any, place: Place) -> dict[str, list]:
 
 RUNS: dict[str, Callable[[Place], dict[str, list]]] = {
     "frozen": partial(whole, frozen),
-    "fine-tuned": partial(whole, tiny_run),
+    "fine-tuned": partial(whole, fine_tuned),
     "choosing": partial(whole, choosing),
     "by token": partial(whole, by_token),
     "multi-label": partial(of_task, multi_label),
@@ -170,8 +175,8 @@ RUNS: dict[str, Callable[[Place], dict[str, list]]] = {
 """Runs that are kept."""
 
 AGAIN: dict[str, tuple[str, Callable[[Place], dict[str, list]]]] = {
-    "fine-tuned, its budget raised": ("fine-tuned", partial(raised, tiny_run)),
-    "fine-tuned, interrupted": ("fine-tuned", partial(interrupted, tiny_run)),
+    "fine-tuned, its budget raised": ("fine-tuned", partial(raised, fine_tuned)),
+    "fine-tuned, interrupted": ("fine-tuned", partial(interrupted, fine_tuned)),
     "choosing, interrupted": ("choosing", partial(interrupted, choosing)),
 }
 """Runs that end as one of `RUNS` did."""

@@ -65,6 +65,13 @@ AGENTS: dict[str, dict[str, Any]] = {
 STRATEGY_NAMES, SCORE_NAMES = tuple(STRATEGIES), tuple(n for s in STRATEGIES.values() for n in sorted(signals_read(s)))
 
 
+ADAMW = [
+    *("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "2e-5"),
+    *("--model.optimizer.weight_decay", "0.01", "--model.optimizer.fused", "true"),
+]
+"""The optimiser of the runs that are fine-tuned."""
+
+
 def options(**settings: object) -> list[str]:
     """Words of a command line; `_` stands for the blank of a name in `OPTIONS`."""
     return [str(word) for name, value in settings.items() for word in (OPTIONS[name.replace("_", " ")], value)]
