@@ -75,7 +75,7 @@ class ActiveLearning:
         pretraining: of the encoder on the pool's texts before the first round; None: none.
         early_stopping: of each fit; None: after four validations without gain.
         trainer: options of Lightning's Trainer, stronger than the demo's (`max_steps` 100, a validation each 10 steps,
-            gradients clipped at 1; one epoch where the model is a `LinearProbe`). Each fit has a Trainer of its own with
+            gradients clipped at 1; one epoch for a `LinearProbe`). Each fit has a Trainer of its own with
             copies of callbacks, profilers and plugins; loggers are used as they are.
         wandb: where W&B keeps the run; None: offline, in the folder.
     """
