@@ -1,25 +1,45 @@
-"""The notebooks run on a finished run, and are kept without outputs."""
+"""The notebooks run from top to bottom, and are kept without outputs."""
 
 import json
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pytest
-from tiny import command
 
-from lit_react.cli import main
-
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebooks_run_from_top_to_bottom(path: Path, tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
+def run(name: str) -> dict[str, object]:
+    """What the cells of a notebook define, one after the other."""
     matplotlib.use("Agg")
-    main(command(news_csv, tiny_bert, tmp_path / "run"))
-    monkeypatch.setenv("LIT_REACT_RUN", str(tmp_path / "run"))
     names: dict[str, object] = {}
-    for cell in json.loads(path.read_text())["cells"]:
+    for cell in json.loads((FOLDER / name).read_text())["cells"]:
         if cell["cell_type"] == "code":
             assert not cell["outputs"], "outputs are stripped"
             exec("".join(cell["source"]), names)
-    assert len(names["bought"]) == 18
+    return names
+
+
+def test_every_notebook_is_run() -> None:
+    assert {path.name for path in FOLDER.glob("*.ipynb")} == {"1-a-run.ipynb", "2-own-loop.ipynb"}
+
+
+def test_a_finished_run_is_read(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIT_REACT_RUN", str(finished))
+    assert len(run("1-a-run.ipynb")["bought"]) == 18
+
+
+def test_in_a_loop_of_ones_own_labels_move_and_rewards_arrive(news_csv, tiny_bert, monkeypatch) -> None:
+    monkeypatch.setenv("LIT_REACT_TEXTS", str(news_csv))
+    monkeypatch.setenv("LIT_REACT_ENCODER", tiny_bert)
+    names = run("2-own-loop.ipynb")
+    rounds = pd.DataFrame(names["rounds"])
+    assert rounds["labels"].tolist() == [10, 20, 30, 40]
+    gains = rounds["val accuracy"].diff()[1:]
+    assert rounds["reward"][1:].tolist() == pytest.approx((gains - 1e-4 * 10).tolist())
+    data = names["data"]
+    assert len(data.pool.labels) == 50
+    known = data.fixed.known_labels()["pool"]
+    assert all(known[row] == label for row, label in data.pool.labels.items())
+    assert len(names["asked"]) == 10
