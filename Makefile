@@ -98,7 +98,7 @@ table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (mi
 		--config configs/compare/label_stretching_short.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
 
-table-stretching-parts: $(VENV)/dev  ## 21 ways to stretch labels x 3 data sets x 2 seeds, and the report (three hours)
+table-stretching-parts: $(VENV)/dev  ## 11 ways to stretch labels x 3 data sets x 2 seeds, and the report (two hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
 		--config configs/compare/stretching_parts.yaml
 	$(BIN)/python -m lit_react report runs/stretching_parts --focus stretched --baseline plain
