@@ -78,7 +78,7 @@ class PoolDataModule(FitLoaders):
         local_copy: str | None = None,
         label_names: list[str] | None = None,
         pool_size: int | None = None,
-        validation_size: int | None = 100,
+        validation_size: int | None = 20,
         test_size: int | None = None,
         split_seed: int = 0,
         cost: Cost | None = None,
