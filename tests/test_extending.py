@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from extensions import examples
-from tiny import command
+from tiny import bbc, command
 
 MOST_LINES = {
     "my_strategy.py": 15,
@@ -89,3 +90,33 @@ def test_the_examples_do_what_they_say(outcomes: dict) -> None:
     costs = {row[5] for row in outcomes["my_cost.py"]["ledgers"][0]}
     assert len(costs) > 1
     assert min(costs) > 0.5
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_as_they_stand(wheel: Path, tmp_path: Path) -> None:
+    """With the packaged encoder, on the packaged articles as a file of the user's; minutes."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    table = bbc().pool.to_pandas()
+    names = dict(enumerate(bbc().label_names))
+    table = pd.DataFrame({"body": table["text"], "topic": table["label"].map(names)}).sample(600, random_state=0)
+    table.to_csv(tmp_path / "texts.csv", index=False)
+    told = "\nprint(result.rounds.to_json())\nprint(result.labels().to_json())\nprint(result.stopped)"
+    predicted = "print(result.predict(['Shares fell on Monday.'])[0]['label'])"
+    (tmp_path / "mine.py").write_text(f"{lines}{told}\n{predicted}\n")
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    *_, rounds, labels, stopped, topic = done.stdout.splitlines()
+    assert stopped == "the budget of 100 is spent"
+    assert list(json.loads(rounds)["labels"].values()) == [20, 30, 40, 50, 60, 70, 80]
+    assert len(json.loads(labels)["id"]) == 100
+    assert topic == "business"
+    assert list(json.loads(rounds)["test/accuracy"].values())[-1] > 0.8
+    assert (tmp_path / "runs" / "mine" / "learning_curve.png").exists()
