@@ -127,7 +127,8 @@ def unknown_class(message: str) -> str | None:
     package = module.partition(".")[0]
     kinds = _concrete(getattr(import_module(module), name))
     known = sorted({kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] == package})
-    return f"{told} expected one of {', '.join(known)}, or the dotted path of another"
+    short = re.findall(r"'(\w+)'", "".join(re.findall(r"typing\.Literal\[([^]]*)\]", message)))
+    return f"{told} expected one of {', '.join(dict.fromkeys([*short, *known]))}, or the dotted path of another"
 
 
 def no_option(message: str) -> str | None:

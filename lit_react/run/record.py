@@ -87,7 +87,10 @@ def _options_of(cls: type) -> list[str]:
 
 def _built(optimizer: Callable[..., torch.optim.Optimizer]) -> dict[str, Any]:
     """What a function that builds an optimiser builds: its class and settings."""
-    made = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    try:
+        made = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except ValueError as error:
+        raise UserError(f"model.optimizer: {error}") from error
     plain = {
         name: value for name, value in made.defaults.items() if isinstance(value, bool | int | float | tuple | None)
     }
