@@ -91,14 +91,9 @@ class Augmentation:
         return labels * (1 + (self.variants if self.texts is not None else 0))
 
     def check(self, model: Augmentable, processes: int = 1) -> None:
-        """See that the parts can do it, before anything is bought.
+        """See that the parts can do it before anything is bought; a `UserError` says which cannot.
 
-        Args:
-            model: is to be fitted.
-            processes: that fit it together.
-
-        Raises:
-            UserError: the model has no such part, or a part does not fit the processes.
+        Args are the module that is to be fitted, and how many processes fit it together.
         """
         for part in self._losses:
             if processes > 1 and part.one_process:
@@ -120,13 +115,9 @@ class Augmentation:
         return np.sort(np.random.default_rng([seed, 1]).choice(unlabeled, self.most_unlabeled, replace=False))
 
     def begin(self, bought: Bought, task: Task, seed: int, after: AugmentedFit | None = None) -> AugmentedFit:
-        """Make what one fit has of the parts: vary texts, draw unlabeled rows.
+        """Make what one fit has of the parts: vary texts, draw unlabeled rows, all by the seed of the fit.
 
-        Args:
-            bought: what there is to learn from.
-            task: knows what a variant of a row is, and the class of a label.
-            seed: of the fit; it decides all that is drawn.
-            after: the fit whose trust in generated labels this one takes over, for it has no validation rows.
+        `after` is the fit whose trust in generated labels this one takes over, for it has no validation rows.
         """
         pseudo_labels, parts = None, copy.deepcopy(self._losses)
         if self.labels is not None:

@@ -20,19 +20,12 @@ from lit_react.data.pool import Pool
 
 @dataclass(frozen=True)
 class Bought:
-    """What there is to learn from.
+    """What there is to learn from."""
 
-    Attributes:
-        pool: the encoded rows, and the labels that were bought.
-        texts: the same rows as the task read them.
-        validation: row of the validation split → the label that was bought.
-        num_classes: C; 0 where labels have no classes.
-    """
-
-    pool: Pool
-    texts: datasets.Dataset
-    validation: Mapping[int, Label]
-    num_classes: int
+    pool: Pool  # the encoded rows, and the labels that were bought
+    texts: datasets.Dataset  # the same rows as the task read them
+    validation: Mapping[int, Label]  # row of the validation split → the label that was bought
+    num_classes: int  # C; 0 where labels have no classes
 
     @property
     def labels(self) -> list[Label]:
@@ -42,33 +35,18 @@ class Bought:
 
 @dataclass
 class AugmentedFit:
-    """What one fit has of an `Augmentation`, which makes it; the next fit has one of its own.
+    """What one fit has of an `Augmentation`, which makes it; the next fit has one of its own."""
 
-    Attributes:
-        parts: those with a loss, of this fit alone.
-        pseudo_labels: that among them which generates labels; None: there is none.
-        bought: what there is to learn from.
-        unlabeled: int64 [m], rows of the pool without a bought label that the fit may read.
-        rows: what the fit reads.
-        class_of: the class of a label.
-        seed: decides all that is drawn.
-    """
-
-    parts: Sequence[Part]
-    pseudo_labels: PseudoLabels | None
-    bought: Bought
-    unlabeled: Rows
-    rows: FitRows
-    class_of: Callable[[Label], int]
-    seed: int
+    parts: Sequence[Part]  # those with a loss, of this fit alone
+    pseudo_labels: PseudoLabels | None  # that among them which generates labels; None: there is none
+    bought: Bought  # what there is to learn from
+    unlabeled: Rows  # int64 [m], rows of the pool without a bought label that the fit may read
+    rows: FitRows  # what the fit reads
+    class_of: Callable[[Label], int]  # the class of a label
+    seed: int  # decides all that is drawn
 
     def begin_steps(self, num_features: int, device: torch.device) -> None:
-        """Tell the parts that the model is where it will be fitted.
-
-        Args:
-            num_features: h, what the head reads.
-            device: of the model.
-        """
+        """Tell the parts that the model is on its device; its head reads `num_features` numbers."""
         validation = dict(sorted(self.bought.validation.items()))
         fit = Fit(
             labeled=self.bought.pool.labeled_rows,
@@ -89,12 +67,7 @@ class AugmentedFit:
         return np.asarray([self.class_of(label) for label in labels], dtype=np.int64)
 
     def before_step(self, progress: float, embed: Embed) -> None:
-        """Let the parts look at the model as it is; called before each step.
-
-        Args:
-            progress: the share of the fit's steps that are done.
-            embed: see `Embed`.
-        """
+        """Let the parts look at the model before a step, when the share `progress` of the fit's steps is done."""
         for part in self.parts:
             part.before_step(progress, embed)
 
@@ -109,12 +82,8 @@ class AugmentedFit:
     ) -> Tensor:
         """What the parts add to the cross-entropy of the labeled rows, a float32 scalar.
 
-        Args:
-            view: the pass over the batch: labeled rows, then unlabeled ones; see `FitRows.loader`.
-            batch: with `row` and `labels`.
-            head: see `Step`.
-            gather: see `Step`.
-            progress: see `Step`.
+        The view is the pass over the batch: labeled rows, then unlabeled ones (see `FitRows.loader`); the batch has
+        `row` and `labels`. For `head`, `gather` and `progress` see `Step`.
         """
         labels = batch["labels"]
         labeled, unlabeled = view.cut(len(labels))
@@ -132,11 +101,7 @@ class AugmentedFit:
             part.validated(accuracy)
 
     def report(self, known: Sequence[Label | None]) -> dict[str, float]:
-        """What the parts measured of themselves, and how good generated labels are, see `PseudoLabels.compared`.
-
-        Args:
-            known: labels that came with the data, for each row of the pool, None where unknown.
-        """
+        """What the parts measured of themselves, and how good generated labels are, see `PseudoLabels.compared`."""
         measured: dict[str, float] = {}
         for part in reversed(self.parts):
             measured |= part.report()

@@ -48,10 +48,8 @@ class ComplementaryLabels(Part):
     def of_complements(self, logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The mean of −log(1 − p(¬y | x)) over the rows' complements, a float32 scalar.
 
-        Args:
-            logits: [b, C], C at least 2.
-            labels: int64 [b].
-            generator: draws the complements; of the logits' device.
+        Logits are [b, C] with C at least 2, labels int64 [b]; the generator, of the logits' device, draws the
+        complements.
         """
         others = logits.shape[1] - 1
         count = others if self.complements == "all" else min(self.complements, others)

@@ -33,15 +33,8 @@ class Contrastive(Part):
     def of_pairs(self, features: Tensor, labels: Tensor) -> Tensor:
         """`weight` times the mean over rows i of −1/|P(i)| Σ_{p∈P(i)} log (exp(z_i·z_p/τ) / Σ_{a≠i} exp(z_i·z_a/τ)).
 
-        z are the features at unit length, P(i) the other rows of i's class; rows without any are left out (Khosla et
-        al., equation 2).
-
-        Args:
-            features: [b, h].
-            labels: int64 [b].
-
-        Returns:
-            A float32 scalar; 0 where no two rows are of a class.
+        z are the features [b, h] at unit length, P(i) the other rows of i's class by labels int64 [b] (Khosla et al.,
+        equation 2). Rows without any are left out: the float32 scalar is 0 where no two rows are of a class.
         """
         with torch.autocast(features.device.type, enabled=False):
             points = F.normalize(features.float(), dim=1)

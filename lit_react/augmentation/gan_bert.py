@@ -110,22 +110,15 @@ class GanBert(Part):
 
 
 def discriminator_loss(real_evidence: Tensor, fake_evidence: Tensor) -> Tensor:
-    """−E log(1 − p_fake(real)) − E log p_fake(made), a scalar.
-
-    Args:
-        real_evidence: float32 [n], log Z of real features; p_fake = sigmoid(−log Z).
-        fake_evidence: float32 [m], log Z of made ones.
-    """
+    """−E log(1 − p_fake(real)) − E log p_fake(made), a scalar, of log Z of real and made features, float32 [n], [m]."""
     return F.softplus(-real_evidence).mean() + F.softplus(fake_evidence).mean()
 
 
 def generator_loss(fake_evidence: Tensor, real: Tensor, fakes: Tensor) -> Tensor:
     """−E log(1 − p_fake(made)) + feature matching, a scalar.
 
-    Args:
-        fake_evidence: float32 [m], log Z of made features.
-        real: float32 [n, h], real features, detached.
-        fakes: float32 [m, h], made ones.
+    `fake_evidence` is log Z of the made features, float32 [m]; the features themselves are float32 [n, h] (detached)
+    and [m, h].
     """
     matching = (real.mean(0) - fakes.mean(0)).square().mean()
     return F.softplus(-fake_evidence).mean() + matching

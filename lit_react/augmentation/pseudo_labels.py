@@ -20,12 +20,7 @@ class PseudoLabels(Part):
     """Cross-entropy with generated labels of unlabeled rows.
 
     The loss of a step is `weight` · trust · mean over its unlabeled rows of the row's weight · cross-entropy with the
-    generated target. For trust, see `Trust`.
-
-    Args:
-        source: generates the labels, when the share `trust.start` of the steps is done.
-        weight: of generated labels against bought ones.
-        trust: says when they count, and how much.
+    target that the source has generated when the share `trust.start` of the steps was done. For trust, see `Trust`.
     """
 
     reads_unlabeled: ClassVar[bool] = True
@@ -92,9 +87,8 @@ class PseudoLabels(Part):
     def report(self) -> dict[str, float]:
         """What the source measured of itself, and how the fit used its labels.
 
-        Returns:
-            `generated` (rows with a weight; 0 also where the fit ended before its time to generate), `trust` (at the
-            end of the fit), `generator_validation_accuracy` and `seconds` (of generating).
+        These are `generated` (rows with a weight; 0 also where the fit ended before its time to generate), `trust` (at
+        the end of the fit), `generator_validation_accuracy` and `seconds` (of generating).
         """
         if self.generated is None:
             return {"generated": 0.0, "trust": 0.0}
@@ -106,15 +100,11 @@ class PseudoLabels(Part):
         }
 
     def compared(self, known: Sequence[Label | None], class_of: Callable[[Label], int]) -> dict[str, float]:
-        """How many generated labels are right, where the gold labels of all their rows are known.
+        """How many generated labels are right: `generated_accuracy` of rows with a weight, `generated_accuracy_all` of
+        all.
 
-        Args:
-            known: labels that came with the data, for each row of the pool, None where unknown. They are only counted
-                here, after the fit; nothing learns from them.
-            class_of: the class of a label.
-
-        Returns:
-            `generated_accuracy` of the rows with a weight, and `generated_accuracy_all` whatever the weight.
+        `known` are labels that came with the data, for each row of the pool, None where unknown: then nothing is
+        compared. They are only counted here, after the fit; nothing learns from them.
         """
         found = self.generated
         gold = [known[row] for row in found.rows.tolist()] if found is not None else []

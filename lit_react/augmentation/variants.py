@@ -16,15 +16,9 @@ from lit_react.data.task import Task
 def with_variants(
     rows: FitRows, pool: datasets.Dataset, task: Task, texts: TextAugmentation, *, count: int, seed: int
 ) -> FitRows:
-    """The rows in a table of their own: labeled ones, their variants, unlabeled ones.
+    """The rows in a table of their own: labeled ones, `count` variants of each, which are labeled too, unlabeled ones.
 
-    Args:
-        rows: relative to the pool.
-        pool: its rows as the task read them.
-        task: knows what a variant of a row is.
-        texts: makes variants.
-        count: of each labeled row, 1 or more; they join the labeled rows.
-        seed: decides the variants.
+    The rows are relative to the pool, whose texts are as the task read them; the task knows what a variant of a row is.
     """
     originals, unlabeled = pool.select(rows.labeled), pool.select(rows.unlabeled)
     variants = [task.varied(originals, rows.labels, texts, seed + place) for place in range(count)]

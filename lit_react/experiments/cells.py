@@ -17,21 +17,13 @@ CEILING = "full"
 
 @dataclass(frozen=True)
 class Cell:
-    """A finished run of a grid.
+    """A finished run of a grid."""
 
-    Args:
-        data: name of the data set.
-        strategy: what bought the labels.
-        seed: of the run.
-        version: of lit-react.
-        rounds: as `result.json` has them.
-    """
-
-    data: str
-    strategy: str
-    seed: int
-    version: str
-    rounds: list[dict[str, Any]]
+    data: str  # name of the data set
+    strategy: str  # what bought the labels
+    seed: int  # of the run
+    version: str  # of lit-react
+    rounds: list[dict[str, Any]]  # as `result.json` has them
 
     @property
     def name(self) -> str:
@@ -46,15 +38,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a comparison.
+    """The runs of a comparison."""
 
-    Args:
-        cells: the finished ones, in order of data set, strategy and seed.
-        unfinished: names of those that were begun.
-    """
-
-    cells: list[Cell]
-    unfinished: list[str]
+    cells: list[Cell]  # the finished ones, in order of data set, strategy and seed
+    unfinished: list[str]  # names of those that were begun
 
     @property
     def missing(self) -> list[str]:
@@ -71,11 +58,7 @@ def cell_name(data: str, strategy: str, seed: int) -> str:
 
 
 def load_grid(folder: Path) -> Grid:
-    """Read `folder/<data>/<strategy>/seed_XX/result.json`.
-
-    Raises:
-        UserError: no run is finished, or a result file is damaged.
-    """
+    """Read `folder/<data>/<strategy>/seed_XX/result.json`; a `UserError` where none is finished or one is damaged."""
     cells, unfinished = [], []
     for path in folder.glob("*/*/seed_*"):
         data, strategy, name = path.parts[-3:]

@@ -23,29 +23,18 @@ COLD = 128
 
 @dataclass(frozen=True)
 class Roles:
-    """Which strategies the report speaks of.
+    """Which strategies the report speaks of."""
 
-    Args:
-        focus: the one that is compared with every other.
-        reference: the one that the focus may be equivalent to; None if the grid has none.
-        baseline: the one whose last score sets the target of label efficiency; None if the grid has none.
-        fixed: the fixed rules, of which the best on a data set is the mark there.
-    """
-
-    focus: str
-    reference: str | None
-    baseline: str | None
-    fixed: list[str]
+    focus: str  # the one that is compared with every other
+    reference: str | None  # the one that the focus may be equivalent to; None if the grid has none
+    baseline: str | None  # the one whose last score sets the target of label efficiency; None if the grid has none
+    fixed: list[str]  # the fixed rules, of which the best on a data set is the mark there
 
 
 def choose_roles(
     strategies: list[str], focus: str, reference: str, baseline: str, fixed: list[str] | None = None
 ) -> Roles:
-    """The roles of those strategies that the grid has.
-
-    Raises:
-        UserError: the focus or a fixed rule is not in the grid.
-    """
+    """The roles of those strategies that the grid has; a `UserError` where it has not the focus or a fixed rule."""
     known = ", ".join(strategies)
     if focus not in strategies:
         raise UserError(f"focus: {focus} has no finished run, expected one of {known}")
@@ -64,31 +53,18 @@ def choose_roles(
 
 @dataclass(frozen=True)
 class Difference:
-    """How two strategies differ in area under the curve, in points, over the pairs (data set, seed) of both.
+    """How two strategies differ in area under the curve, in points, over the pairs (data set, seed) of both."""
 
-    Args:
-        first: a strategy.
-        second: another one.
-        pairs: how many.
-        sets: on how many data sets.
-        mean: of first − second.
-        wins: share of the pairs that the first wins.
-        p: of the Wilcoxon signed-rank test.
-        adjusted: p after Holm's adjustment over the family that was asked about.
-        paired: 95 % interval, pairs resampled.
-        clustered: 95 % interval, data sets resampled with all their pairs.
-    """
-
-    first: str
-    second: str
-    pairs: int
-    sets: int
-    mean: float
-    wins: float
-    p: float
-    adjusted: float
-    paired: tuple[float, float]
-    clustered: tuple[float, float]
+    first: str  # a strategy
+    second: str  # another one
+    pairs: int  # how many
+    sets: int  # on how many data sets
+    mean: float  # of first − second
+    wins: float  # share of the pairs that the first wins
+    p: float  # of the Wilcoxon signed-rank test
+    adjusted: float  # p after Holm's adjustment over the family that was asked about
+    paired: tuple[float, float]  # 95 % interval, pairs resampled
+    clustered: tuple[float, float]  # 95 % interval, data sets resampled with all their pairs
 
     @property
     def names(self) -> tuple[str, str]:
@@ -110,25 +86,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the tables and figures read.
+    """What the tables and figures read."""
 
-    Args:
-        points: the frame of `Points`, without the strategy `full`.
-        roles: of the strategies.
-        ceilings: per data set, the mean last score of `full` in points; empty where it did not run.
-        read_off: see `Points`.
-        by_cost: see `Points`.
-        apart: data sets that are left out, as no seed is common to all strategies there.
-        metric: what the score is: the task's metric, by name where all data sets have the same.
-    """
-
-    points: pd.DataFrame
-    roles: Roles
-    ceilings: dict[str, float]
-    read_off: int
-    by_cost: list[str]
-    apart: list[str]
-    metric: str = "accuracy"
+    points: pd.DataFrame  # the frame of `Points`, without the strategy `full`
+    roles: Roles  # of the strategies
+    ceilings: dict[str, float]  # per data set, the mean last score of `full` in points; empty where it did not run
+    read_off: int  # see `Points`
+    by_cost: list[str]  # see `Points`
+    apart: list[str]  # data sets that are left out, as no seed is common to all strategies there
+    metric: str = "accuracy"  # what the score is: the task's metric, by name where all data sets have the same
 
     @cached_property
     def data(self) -> list[str]:
@@ -229,9 +195,7 @@ def compare_grid(
 ) -> Comparison:
     """The comparison of a grid's cells; for the roles, see `choose_roles`.
 
-    Raises:
-        UserError: an unknown focus or fixed rule; no seed is common to the strategies of any data set; or a cell
-            has no test result.
+    A `UserError` says that no seed is common to the strategies of any data set, or that a cell has no test result.
     """
     compared = [cell for cell in cells if cell.strategy != CEILING]
     apart = without_common_seed(compared)

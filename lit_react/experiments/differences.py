@@ -15,13 +15,9 @@ COLOURS = "RdBu"  # red below zero, blue above: told apart by colour-blind peopl
 
 
 def heat_map(values: pd.DataFrame, marks: pd.DataFrame, focus: str, label: str) -> Figure:
-    """Numbers on colours that are white at zero.
+    """Numbers in points on colours that are white at zero, each with its mark behind it; NaN is left empty.
 
-    Args:
-        values: in points; NaN is left empty.
-        marks: of the same shape, a sign that is put behind the number.
-        focus: the row and the column whose name is bold.
-        label: of the colour bar.
+    The names of the focus are bold; `label` is that of the colour bar.
     """
     rows, columns = values.shape
     figure = Figure(figsize=(0.55 * columns + 2.6, max(0.34 * rows + 1.6, 3.2)), layout="constrained")

@@ -73,8 +73,7 @@ def plan(
 ) -> list[Job]:
     """The cells, all of the first seed before those of the second, so that a grid that is cut short is balanced.
 
-    Raises:
-        UserError: there are none; an unknown strategy, or a config that cannot be read.
+    A `UserError` says that there are none, names an unknown strategy, or a config that cannot be read.
     """
     _check_axes(data, strategies, seeds)
     contents: dict[str, Options] = {}

@@ -25,19 +25,12 @@ OF_THE_GRID = ("rounds.budget", "rounds.stopping")
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to be run.
+    """A cell to be run."""
 
-    Args:
-        folder: `<grid>/<data>/<strategy>/seed_XX`.
-        configs: of `fit`, in their order.
-        options: dotted name → value, stronger than the configs.
-        asked: what configs and options ask for together, dotted name → value.
-    """
-
-    folder: Path
-    configs: tuple[str, ...]
-    options: dict[str, Any]
-    asked: dict[str, Any]
+    folder: Path  # `<grid>/<data>/<strategy>/seed_XX`
+    configs: tuple[str, ...]  # of `fit`, in their order
+    options: dict[str, Any]  # dotted name → value, stronger than the configs
+    asked: dict[str, Any]  # what configs and options ask for together, dotted name → value
 
     @property
     def name(self) -> str:
@@ -55,10 +48,9 @@ class Job:
         return ["fit", *words, *(f"--{name}={_word(options[name])}" for name in options)]
 
     def check_record(self) -> None:
-        """Compare what is asked for now with what the cell has results of.
+        """Raise a `UserError` where the cell has results of other options than those asked for now.
 
-        Raises:
-            UserError: something was changed that is not `FREE` (see `record`), or is `OF_THE_GRID`.
+        Only those may differ that are `FREE` and not `OF_THE_GRID`.
         """
         path = self.folder / RECORD
         if not path.exists() or not (self.folder / "result.json").exists():

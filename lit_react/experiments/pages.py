@@ -37,17 +37,11 @@ small { color: #777; } td.best small { font-weight: normal; }
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a report.
+    """A figure of a report."""
 
-    Args:
-        name: of its files, without ending.
-        caption: what it shows.
-        figure: drawn.
-    """
-
-    name: str
-    caption: str
-    figure: Figure
+    name: str  # of its files, without ending
+    caption: str  # what it shows
+    figure: Figure  # drawn
 
     @cached_property
     def png(self) -> bytes:
@@ -79,15 +73,10 @@ Block = str | Table | Picture
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report.
+    """A part of a report."""
 
-    Args:
-        title: its heading.
-        blocks: in the order of reading.
-    """
-
-    title: str
-    blocks: Sequence[Block]
+    title: str  # its heading
+    blocks: Sequence[Block]  # in the order of reading
 
     def tables(self) -> list[Table]:
         """Its tables."""

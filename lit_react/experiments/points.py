@@ -21,18 +21,13 @@ Places = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Points:
-    """The points of all curves.
+    """The points of all curves."""
 
-    Args:
-        frame: test metrics in points, a row per data set, strategy, seed and place; the place is called `labels`. It
-            is the number of labels from the pool, or on the sets `by_cost` what all labels cost, validation included.
-        read_off: cells of the other sets whose label counts are not those of most of the set.
-        by_cost: data sets whose labels do not cost the same: as many of them are not as much money there.
-    """
-
+    # test metrics in points, a row per data set, strategy, seed and place; the place is called `labels`. It is the
+    # number of labels from the pool, or on the sets `by_cost` what all labels cost, validation included
     frame: pd.DataFrame
-    read_off: int
-    by_cost: list[str]
+    read_off: int  # cells of the other sets whose label counts are not those of most of the set
+    by_cost: list[str]  # data sets whose labels do not cost the same: as many of them are not as much money there
 
 
 def tidy_points(cells: list[Cell]) -> Points:
@@ -40,10 +35,7 @@ def tidy_points(cells: list[Cell]) -> Points:
 
     Where labels cost the same, that is at the label counts that most cells of the set have; elsewhere see
     `equal_costs`. A cell with other places is read off linearly between its rounds, and with its first value before
-    them and its last value after them.
-
-    Raises:
-        UserError: a cell has no test result.
+    them and its last value after them. A `UserError` names a cell that has no test result.
     """
     frames, read_off, by_cost = [], 0, []
     for data in sorted({cell.data for cell in cells}):

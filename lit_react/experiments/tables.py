@@ -37,17 +37,11 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in one place of a table.
+    """What stands in one place of a table."""
 
-    Args:
-        text: a number as it is shown, or a name.
-        spread: shown smaller after it, `± 1.2` or an interval.
-        bold: the best of its column.
-    """
-
-    text: str
-    spread: str = ""
-    bold: bool = False
+    text: str  # a number as it is shown, or a name
+    spread: str = ""  # shown smaller after it, `± 1.2` or an interval
+    bold: bool = False  # the best of its column
 
 
 def number(value: float, *, digits: int = 1, spread: float = math.nan, signed: bool = False) -> Entry:
@@ -85,14 +79,7 @@ def entry(value: Entry | str | float) -> Entry:
 def bold_best(
     values: pd.Series, show: Callable[[float], Entry] = number, *, lowest: bool = False, spread: pd.Series | None = None
 ) -> pd.Series:
-    """An entry per value, bold where it looks like the best of two or more.
-
-    Args:
-        values: of one column of a table, NaN where there is none.
-        show: makes an entry of a value.
-        lowest: the lowest is the best.
-        spread: shown behind each value.
-    """
+    """An entry per value of a column, its spread behind it; bold where it looks like the best of two or more."""
     known, entries = values.dropna(), {name: show(value) for name, value in values.items()}
     best = entries[known.idxmin() if lowest else known.idxmax()].text if len(known) > 1 else None
     behind = {name: "" if spread is None else number(values[name], spread=spread[name]).spread for name in entries}
@@ -102,21 +89,14 @@ def bold_best(
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report.
+    """A table of a report."""
 
-    Args:
-        name: of the LaTeX label and the HTML anchor.
-        caption: what it shows, in one sentence.
-        frame: what stands in it, see `entry`; NaN is a dash. The index is the first column, headed by its name.
-        note: how the numbers came about.
-        focus: text of the first column of the row that stands out.
-    """
-
-    name: str
-    caption: str
+    name: str  # of the LaTeX label and the HTML anchor
+    caption: str  # what it shows, in one sentence
+    # what stands in it, see `entry`; NaN is a dash. The index is the first column, headed by its name
     frame: pd.DataFrame
-    note: str = ""
-    focus: str = ""
+    note: str = ""  # how the numbers came about
+    focus: str = ""  # text of the first column of the row that stands out
 
     @property
     def header(self) -> list[str]:
@@ -140,10 +120,7 @@ class Table:
         return "\n\n".join(part for part in (f"**{self.caption}**", table, self.note) if part)
 
     def latex(self) -> str:
-        """A booktabs table: shrunk to the width of the text, or over several pages.
-
-        Needs the packages booktabs, graphicx and longtable.
-        """
+        """A booktabs table: shrunk to the width of the text (graphicx), or over several pages (longtable)."""
 
         def cell(entry: Entry) -> str:
             text = rf"\textbf{{{as_latex(entry.text)}}}" if entry.bold else as_latex(entry.text)

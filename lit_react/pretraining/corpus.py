@@ -46,10 +46,8 @@ class Texts:
     def load(self) -> tuple[datasets.Dataset, datasets.Dataset]:
         """Texts to train on and held-out texts; one column, `text`.
 
-        Each text is trained on once; copies of one that is left out or held out are not trained on.
-
-        Raises:
-            UserError: the source cannot be read, or is too small.
+        Each text is trained on once; copies of one that is left out or held out are not trained on. A `UserError` says
+        that the source cannot be read or is too small.
         """
         for name, least in (("test_size", 0), ("validation_size", 0), ("held_out", 1)):
             expect(f"texts.{name}", getattr(self, name), at_least=least)
@@ -71,13 +69,9 @@ class Texts:
 def hold_out(
     table: datasets.Dataset, rows: Ints, size: int, hidden: Ints = NONE
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Texts to train on, and texts to measure on; no text is among both.
+    """Texts to train on, and the first `size` of the rows, which are in random order, to measure on.
 
-    Args:
-        table: has a column `text`.
-        rows: int64 [n], relative to the table, in random order; the first `size` are held out.
-        size: below n.
-        hidden: int64, other rows whose copies are not trained on.
+    No text of `table`, column `text`, is among both; copies of the `hidden` rows are not trained on either.
     """
     held_out, train = rows[:size], np.sort(rows[size:])
     texts = table.with_format("arrow")[:].column("text")

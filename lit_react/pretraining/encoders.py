@@ -26,11 +26,7 @@ from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, 
 
 
 def check_objectives(pretrained: str, *, next_sentence: bool) -> None:
-    """Whether a pretrained model's type has the heads.
-
-    Raises:
-        UserError: it has not, or cannot be loaded.
-    """
+    """Raise a `UserError` where a pretrained model cannot be loaded, or its type has not the heads."""
     kind = load_config(pretrained).model_type
     if kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise UserError(f"pretrained: {pretrained} is a {kind}, which has no head for masked language modelling")
@@ -45,9 +41,6 @@ def pretrained_encoder(pretrained: str) -> PreTrainedModel:
 
     A type that has both heads keeps both, and with them the pooler that its classifiers read. A new head for masked
     tokens ends in the input embeddings where the type ties them (`tie_word_embeddings`).
-
-    Raises:
-        UserError: it cannot be loaded.
     """
     kind = load_config(pretrained).model_type
     both = kind in MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES
@@ -58,9 +51,7 @@ def pretrained_encoder(pretrained: str) -> PreTrainedModel:
 def head_sees(model: PreTrainedModel, places: Tensor) -> Iterator[None]:
     """Inside, the head is given the chosen places only: over a large vocabulary it costs as much as the encoder.
 
-    Args:
-        model: with a head for masked language modelling.
-        places: bool [b, t]; the encoder's [b, t, h] becomes [1, m, h].
+    The places are bool [b, t]; what the encoder gives, [b, t, h], becomes [1, m, h].
     """
 
     def choose(module: Any, inputs: Any, outputs: Any) -> Any:
@@ -75,15 +66,7 @@ def head_sees(model: PreTrainedModel, places: Tensor) -> Iterator[None]:
 
 
 def pretrained_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
-    """Its tokenizer, which must know words and a mask.
-
-    Args:
-        pretrained: the name.
-        **options: passed to `from_pretrained`; such as `add_prefix_space`.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Its tokenizer, which must know words and a mask; the options are those of `from_pretrained`."""
     tokenizer = load_tokenizer(pretrained, **options)
     if not tokenizer.is_fast:
         raise UserError(f"pretrained: the tokenizer of {pretrained} is a slow one, which does not know words")
@@ -98,11 +81,7 @@ def position_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
 
 
 def bert_config(architecture: dict[str, Any]) -> BertConfig:
-    """The config of a BERT from scratch; `intermediate_size` is 4 times the hidden size unless given.
-
-    Raises:
-        UserError: an option that BertConfig does not have, or sizes that do not fit.
-    """
+    """The config of a BERT from scratch; `intermediate_size` is 4 times the hidden size unless given."""
     unknown = sorted(architecture.keys() - BertConfig().to_dict().keys())
     if unknown:
         raise UserError(f"architecture.{unknown[0]}: BertConfig has no such option")
@@ -124,11 +103,7 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """A WordPiece tokenizer as BERT's: every Chinese character is a word, Latin words are cut into pieces.
 
-    Args:
-        texts: what the vocabulary is learned from.
-        vocab_size: most tokens; all characters that occur are in it, however many they are.
-        lower_case: lower the case and strip accents.
-        max_length: its `model_max_length`.
+    All characters of the texts are in its vocabulary, however many they are. Lower case strips accents, too.
     """
     untrained = BertTokenizer(do_lower_case=lower_case, model_max_length=max_length)
     return untrained.train_new_from_iterator(texts, vocab_size, show_progress=False)

@@ -17,14 +17,8 @@ from lit_react.pretraining.passages import Passages
 class Examples(Dataset[Batch]):
     """Item i is the whole batch of step i, over as many epochs as are asked for; masks and pairs are new in each.
 
-    Args:
-        passages: what is trained or measured on.
-        tokenizer: encodes and pads.
-        masking: how tokens are hidden.
-        max_length: most tokens of an example, special tokens included.
-        next_sentence: give pairs; else each passage is one text.
-        batch_size: passages per batch.
-        seed: decides everything; give held-out examples another one.
+    The seed decides everything; held-out examples want another one. `max_length` counts special tokens. Without
+    `next_sentence` each passage is one text.
     """
 
     def __init__(

@@ -28,11 +28,7 @@ class Hidden(NamedTuple):
 
 
 class MaskedWords:
-    """A masked language model over whole words.
-
-    Args:
-        model: in eval mode.
-        tokenizer: a fast one with a mask.
+    """A masked language model, in eval mode, over whole words; its tokenizer is a fast one with a mask.
 
     Attributes:
         words: the words that are one token each, of letters only; w of them.
@@ -52,11 +48,7 @@ class MaskedWords:
 
     @classmethod
     def load(cls, pretrained: str) -> Self:
-        """Onto this process's GPU where there is one.
-
-        Raises:
-            UserError: it cannot be loaded, or cannot do what is asked of it.
-        """
+        """Onto this process's GPU where there is one; a `UserError` says what the model cannot do."""
         check_objectives(pretrained, next_sentence=False)
         tokenizer = pretrained_tokenizer(pretrained, add_prefix_space=True)
         model, missing = load_as_trained(AutoModelForMaskedLM, pretrained)

@@ -20,19 +20,12 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are masked (Devlin et al. 2019): of those chosen 80 % become the mask, 10 % another token.
+    """How tokens are masked (Devlin et al. 2019): of those chosen 80 % become the mask, 10 % another token."""
 
-    Attributes:
-        share: of the tokens that are chosen, each with this probability.
-        whole_word: all pieces of a word are chosen together; the share of the tokens stays the same on average.
-        mask_id: id of the mask token.
-        ordinary: int64 [v], ids of all tokens that are not special; random tokens are drawn from them.
-    """
-
-    share: float
-    whole_word: bool
-    mask_id: int
-    ordinary: Ints
+    share: float  # of the tokens that are chosen, each with this probability
+    whole_word: bool  # all pieces of a word are chosen together; the share of the tokens stays the same on average
+    mask_id: int  # id of the mask token
+    ordinary: Ints  # int64 [v], ids of all tokens that are not special; random tokens are drawn from them
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, *, share: float, whole_word: bool) -> Self:
@@ -41,16 +34,10 @@ class Masking:
         return cls(share, whole_word, int(tokenizer.mask_token_id), ordinary)
 
     def apply(self, ids: Ints, words: Ints, generator: np.random.Generator) -> tuple[Ints, Ints]:
-        """Hide some tokens of a batch.
+        """Hide some tokens: inputs and labels, int64 [b, t], the latter `IGNORED` where no token was chosen.
 
-        Args:
-            ids: int64 [b, t].
-            words: int64 [b, t], the word of each token; -1 for special tokens and padding, which are never chosen.
-                Neighbours with the same number are one word.
-            generator: makes all choices.
-
-        Returns:
-            Inputs, int64 [b, t]; labels, int64 [b, t]: the true id where a token was chosen, else `IGNORED`.
+        `words` are int64 [b, t]: neighbours with the same number are one word; -1 stands for special tokens and
+        padding, which are never chosen. The generator makes all choices.
         """
         first = np.ones(words.shape, dtype=bool)
         if self.whole_word:

@@ -24,10 +24,7 @@ WEIGHT_DECAY = 0.01
 class Pretraining(Optimised):
     """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
 
-    Args:
-        model: with a head for masked language modelling, and one for pairs if batches have `pair_labels`.
-        options: steps, learning rate and the like.
-        seed: of dropout, together with the step.
+    The seed is that of dropout, together with the step.
 
     Attributes:
         losses: of each step so far, `(mlm, pairs)`; nan for a batch without pairs.
@@ -79,11 +76,7 @@ class Pretraining(Optimised):
         return losses.sum()
 
     def on_train_epoch_end(self) -> None:
-        """Before the checkpoint: one transfer for the losses of a stretch.
-
-        Raises:
-            UserError: a loss is no number any more.
-        """
+        """Take the losses of a stretch, before the checkpoint; a `UserError` where one is no number any more."""
         recent = torch.stack(self._recent).tolist() if self._recent else []
         self.losses += [(mlm, nsp if pairs else math.nan) for mlm, nsp, pairs in recent]
         self._recent = []

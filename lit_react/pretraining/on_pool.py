@@ -44,11 +44,7 @@ class PoolPretraining:
     held_out: int = 50
 
     def check(self, task: Task, pool: datasets.Dataset) -> None:
-        """See that there is an encoder and something to read, before anything is bought.
-
-        Raises:
-            UserError: the task has no pretrained model, its type has not the heads, the pool is too small.
-        """
+        """See, before anything is bought, that the encoder has the heads and enough to read; else a `UserError`."""
         if not isinstance(task, EncoderTask):
             raise UserError(f"pretraining: {type(task).__name__} starts from no pretrained model; leave it null")
         check_objectives(task.pretrained, next_sentence=self.objective.next_sentence)
@@ -59,22 +55,11 @@ class PoolPretraining:
             )
 
     def run(self, folder: Path, task: Task, pool: datasets.Dataset, seed: int) -> EncoderTask:
-        """Pretrain, or go on, or take what is there.
+        """Pretrain on the pool's rows, or go on, or take what is there; gives the task that starts from `folder/model`.
 
-        Of several processes the first one pretrains, the others wait for its model.
-
-        Args:
-            folder: of the pretraining.
-            task: of the rounds.
-            pool: the pool's rows.
-            seed: of the run.
-
-        Returns:
-            the task that starts from `folder/model`.
-
-        Raises:
-            UserError: the folder is of another pretraining, examples are longer than the model's positions, the first
-                process has failed, …
+        Of several processes the first one pretrains, the others wait for its model. A `UserError` says that the folder
+        is of another pretraining, that examples are longer than the model's positions, that the first process has
+        failed, …
         """
         assert isinstance(task, EncoderTask), "see check"
         texts = each_once(task.running_text(pool))

@@ -22,17 +22,12 @@ ATTEMPTS = 32
 
 @dataclass(frozen=True)
 class Pairs:
-    """An epoch's sentence pairs: A is the head of a passage, B the tail of the same passage or of another text's.
+    """An epoch's sentence pairs: A is the head of a passage, B the tail of the same passage or of another text's."""
 
-    Attributes:
-        heads: int64 [n], sentences of A; 0 for a passage of one sentence, which is all tail.
-        partners: int64 [n], the passage whose tail is B, relative to the passages; its own where B is the next.
-        labels: int64 [n], `NEXT`, `RANDOM`, or `IGNORED` for a passage of one sentence: it has no pair and serves
-            masked language modelling alone.
-    """
-
-    heads: Ints
-    partners: Ints
+    heads: Ints  # int64 [n], sentences of A; 0 for a passage of one sentence, which is all tail
+    partners: Ints  # int64 [n], the passage whose tail is B, relative to the passages; its own where B is the next
+    # int64 [n], `NEXT`, `RANDOM`, or `IGNORED` for a passage of one sentence: it has no pair and serves masked language
+    # modelling alone
     labels: Ints
 
     @classmethod
@@ -40,13 +35,8 @@ class Pairs:
         """Split each passage between two sentences; half of them get another tail, of another text and about as long.
 
         Whole tails of passages that have a head are exchanged, and the length is alike, so that neither a cut sentence
-        nor the length nor the way that texts begin tells which pairs are true. A pair stays true where no other tail is
-        found (a corpus of one text).
-
-        Args:
-            passages: all of them, n.
-            room: most tokens of A and B together.
-            generator: makes all choices.
+        nor the length nor the way that texts begin tells which pairs are true. A and B have `room` tokens together at
+        most. A pair stays true where no other tail is found (a corpus of one text).
         """
         rows = np.arange(len(passages))
         pairs = np.flatnonzero(passages.counts > 1)

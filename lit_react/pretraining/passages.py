@@ -58,14 +58,10 @@ class Passages:
 def passages(
     table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, room: int, longest: int, cache: Path
 ) -> Passages:
-    """Tokenise each text whole and cut it between sentences; a second call reads the file of the first.
+    """Tokenise each text whole and cut it between sentences; a second call reads the file of the first in `cache`.
 
-    Args:
-        table: the texts, column `text`.
-        tokenizer: a fast one (it gives offsets and words).
-        room: most tokens of a passage.
-        longest: most tokens of a sentence; a longer one is cut between words, and its pieces count as sentences.
-        cache: folder of the Arrow files; one is named after a hash of all that decides it.
+    A passage has `room` tokens at most. A sentence of more than `longest` is cut between words, and its pieces count as
+    sentences. The tokenizer is a fast one: it gives offsets and words.
     """
     digest = text_digest(table, "passages 2", tokenizer_digest(tokenizer), str(room), str(longest))
     number = datasets.Value("int64")
@@ -101,11 +97,8 @@ def _cut(
 def sentence_ends(sentences: Ints, words: Ints, longest: int) -> list[int]:
     """Places after the last token of each sentence, none further than `longest` from the one before.
 
-    Args:
-        sentences: int64 [t], the sentence of each token.
-        words: int64 [t], the word of each token; a long sentence is cut into even pieces, before the first token of a
-            word if that can be.
-        longest: most tokens of a sentence.
+    Sentences and words are int64 [t], those of each token. A long sentence is cut into even pieces, before the first
+    token of a word if that can be.
     """
     changes = [*(np.flatnonzero(np.diff(sentences)) + 1).tolist(), len(sentences)] if len(sentences) else []
     ends, start = [], 0

@@ -111,18 +111,9 @@ def learn(
 ) -> None:
     """Train an encoder on texts, or go on from the folder's checkpoint; writes `model/`, its card and `loss.png`.
 
-    Args:
-        folder: of the pretraining.
-        texts: to train on and to measure on, column `text`.
-        encoder: the tokenizer and the model, with the heads that the objective needs.
-        objective: what is learned.
-        training: how it is learned.
-        seed: of batches, masks and dropout.
-        begun: what decides the result beside the texts; a folder is of one such making.
-        logger: gets the curves.
-
-    Raises:
-        UserError: the folder was begun otherwise, examples are longer than the model's positions, …
+    The texts are those to train on and those to measure on, column `text`; the encoder has the heads that the objective
+    needs. The seed is that of batches, masks and dropout. `begun` is what decides the result beside the texts: a
+    `UserError` says that the folder is of another making, or that examples are longer than the model's positions.
     """
     (train, held_out), (tokenizer, model) = texts, encoder
     limit = position_limit(model, tokenizer)
@@ -163,11 +154,7 @@ def _examples(
     seed: tuple[int, int],
     name: str,
 ) -> Examples:
-    """Batches of texts, which errors call by this name.
-
-    Raises:
-        UserError: there is no text, or none of two sentences where pairs are asked for.
-    """
+    """Batches of texts, which errors call by this name; a `UserError` where there is no text, or no pair."""
     pairs = objective.next_sentence
     room = objective.max_length - tokenizer.num_special_tokens_to_add(pair=pairs)
     found = passages(texts, tokenizer, room=room, longest=room // 2 if pairs else room, cache=cache_folder())

@@ -31,11 +31,8 @@ def before_and_after(before: Measured, after: Measured, title: str) -> Table:
 def loss_curves(losses: list[tuple[float, float]], validations: list[Measured], path: Path, title: str) -> None:
     """Losses over steps, training thin and held-out bold; of masked tokens, below it of pairs; a PNG file.
 
-    Args:
-        losses: of each step, masked tokens and pairs (nan: it had none).
-        validations: `step`, `mlm_loss` and, with pairs, `pair_loss`.
-        path: of the picture.
-        title: above it.
+    There is a loss of masked tokens and one of pairs (nan: it had none) for each step; `mlm_loss` and, with pairs,
+    `pair_loss` for each `step` with a validation.
     """
     held_out = pd.DataFrame(validations).set_index("step").filter(like="_loss")
     training = pd.DataFrame(losses, columns=["mlm_loss", "pair_loss"]).rename_axis("step").reset_index()

@@ -28,13 +28,8 @@ def checkpoint(folder: Path) -> Path:
 class Stretches(Sampler[int]):
     """The numbers of all steps, a stretch of them per Lightning "epoch": it ends with a validation and a checkpoint.
 
-    Each stretch begins at the step that the training has come to, which Lightning's count of epochs does not tell
-    after a resume.
-
-    Args:
-        steps: of the whole run.
-        length: of a stretch; the last one may be shorter.
-        done: gives the number of steps done so far.
+    Each stretch begins at the step that the training has come to, which Lightning's count of epochs does not tell after
+    a resume; `done` does. The last one may be shorter than `length`.
     """
 
     def __init__(self, steps: int, length: int, done: Callable[[], int]) -> None:
@@ -52,9 +47,6 @@ class SaveLast(Checkpoint):
 
     Lightning's own ModelCheckpoint brings its file from the folder for temporary files: where that is another file
     system, a kill may leave a part of it.
-
-    Args:
-        path: of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,18 +60,10 @@ class SaveLast(Checkpoint):
 
 
 def run(folder: Path, module: Pretraining, train: Examples, held_out: Examples, logger: Logger | None) -> None:
-    """Measure, train, measure; or go on from the checkpoint.
+    """Measure, train on batches by step, measure; or go on from the checkpoint.
 
-    Args:
-        folder: of the pretraining.
-        module: what is trained.
-        train: batches by step.
-        held_out: to measure on, one pass, always with the same masks and pairs.
-        logger: W&B's, if there is one.
-
-    Raises:
-        UserError: the machine has not the accelerator or the precision.
-        KeyboardInterrupt: which Lightning keeps to itself.
+    Each measuring is one pass over `held_out`, with the same masks and pairs. A `UserError` says that the machine has
+    not the accelerator or the precision; a KeyboardInterrupt, which Lightning keeps to itself, is raised.
     """
     options, saved = module.training_options, checkpoint(folder)
     trainer = _trainer(folder, options, logger)

@@ -35,12 +35,8 @@ class Job:
 def collect(folder: Path, names: Sequence[str], plan: Episodes, proposals: Batches, seed: int) -> Iterator[Path]:
     """Simulate the episodes that `folder` has not yet; yields the path of each, in the order of finishing.
 
-    Args:
-        folder: with `sources/`, as `embedded_sources` wrote them; the files go to `episodes/`.
-        names: of the sources.
-        plan: see `Episodes`.
-        proposals: which options are compared.
-        seed: of all episodes.
+    The folder has `sources/`, as `embedded_sources` wrote them; the files go to `episodes/`. Batches of `proposals` are
+    compared; the seed is that of all episodes.
     """
     jobs = [Job(seed, name, index) for index in range(plan.per_source) for name in names]
     done = {job for job in jobs if job.path(folder).exists()}

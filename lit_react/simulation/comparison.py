@@ -35,20 +35,15 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """States of one episode, and what each option brought there.
+    """States of one episode, and what each option brought there."""
 
-    Attributes:
-        states: float32 [t, S].
-        options: float32 [t, a, k, F], sample features of each option.
-        rewards: float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points;
-            the default rule buys in all of them but the first.
-        taken: int64 [t], the option with which the episode went on; −1 where that was the best by what it brought,
-            which no run could have chosen.
-    """
-
-    states: Tensor
-    options: Tensor
+    states: Tensor  # float32 [t, S]
+    options: Tensor  # float32 [t, a, k, F], sample features of each option
+    # float32 [t, a, H], gain of the task's value in each of the H rounds after taking the option, in points; the
+    # default rule buys in all of them but the first
     rewards: Tensor
+    # int64 [t], the option with which the episode went on; −1 where that was the best by what it brought, which no run
+    # could have chosen
     taken: Tensor
 
 
@@ -57,13 +52,8 @@ def compare(task: Task, proposals: Batches, generator: np.random.Generator, plan
 
     Every option of a state starts from the same head, pool and test set, so what differs between them is what they
     bought. From a compared state the episode goes on with the default rule's batch, the best or a random one, a third
-    each: states that a run of the trained policy meets, and others.
-
-    Args:
-        task: what is annotated.
-        proposals: which options there are.
-        generator: draws initial labels, ties and the way on.
-        plan: rounds, share of compared states, horizon.
+    each: states that a run of the trained policy meets, and others. The generator draws initial labels, ties and the
+    way on.
     """
     k = task.query_size
     if len(task.pool) < task.initial_size + (plan.rounds + plan.horizon + 1) * k:

@@ -83,12 +83,7 @@ class Annotation:
         return remembered.predictions, remembered.confidences
 
     def features(self, rounds: int, generator: np.random.Generator) -> FeatureMap:
-        """Features relative to this state.
-
-        Args:
-            rounds: purchases that the budget pays for, all in all.
-            generator: draws the anchors.
-        """
+        """Features relative to this state, of a run of `rounds` purchases; the generator draws the anchors."""
         spent = min((len(self.history.values) - 1) / rounds, 1.0)
         return FeatureMap(self.signals, self.history, np.ones(len(self.task.pool)), spent, generator)
 

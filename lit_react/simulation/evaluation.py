@@ -42,15 +42,10 @@ class Evaluation:
 
 @dataclass
 class SimulatedRun:
-    """A run's course.
+    """A run's course."""
 
-    Attributes:
-        accuracies: on the test set, before the first purchase and after each.
-        chosen: name of the proposal that was taken each time.
-    """
-
-    accuracies: list[float] = field(default_factory=list)
-    chosen: list[str] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)  # on the test set, before the first purchase and after each
+    chosen: list[str] = field(default_factory=list)  # name of the proposal that was taken each time
 
     @property
     def aulc(self) -> float:
@@ -68,14 +63,9 @@ def standard_task(name: str, parts: Parts, seed: int, pool_size: int = 2000) -> 
 
 
 def simulate_run(task: Task, proposals: Proposals, agent: Agent, *, rounds: int, seed: int) -> SimulatedRun:
-    """One run: the learner's steps, each fit a head's, each answer at once.
+    """One run: the learner's steps, each fit a head's, each answer at once; the agent learns on.
 
-    Args:
-        task: what is annotated.
-        proposals: what can be chosen.
-        agent: who chooses, and learns on.
-        rounds: purchases.
-        seed: of initial labels, ties and draws; runs of one seed start from the same labels.
+    The seed is that of initial labels, ties and draws; runs of one seed start from the same labels.
     """
     generator, run = np.random.default_rng([seed, 1]), SimulatedRun()
     learner = Learner(proposals, agent, GainReward(), [QueryLimits(task.query_size, None)])
@@ -99,14 +89,7 @@ def simulate_run(task: Task, proposals: Proposals, agent: Agent, *, rounds: int,
 
 
 def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, proposals: Batches) -> Iterator[Path]:
-    """Run the policy `without_NAME` and the default rule alone on each set; yields files as they are there.
-
-    Args:
-        folder: of the simulation, with `sources/` and `without_NAME/`.
-        names: of the sets.
-        plan: see `Evaluation`.
-        proposals: what there is to choose.
-    """
+    """Run the policy `without_NAME` and the default rule alone on each set; yields files as they are there."""
     jobs = [(name, seed) for seed in range(plan.seeds) for name in names]
     done = {job for job in jobs if _is_done(_result(folder, job), plan)}
     yield from (_result(folder, job) for job in jobs if job in done)

@@ -16,15 +16,10 @@ Float32s = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embedded texts with their gold labels.
+    """Embedded texts with their gold labels."""
 
-    Attributes:
-        embeddings: float32 [n, d], unit length.
-        labels: int64 [n], class ids in 0 … C-1.
-    """
-
-    embeddings: Float32s
-    labels: Rows
+    embeddings: Float32s  # float32 [n, d], unit length
+    labels: Rows  # int64 [n], class ids in 0 … C-1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,25 +31,15 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Task:
-    """A pool to annotate and a test set to judge by.
+    """A pool to annotate and a test set to judge by."""
 
-    Attributes:
-        pool: what may be labeled.
-        test: what the reward is measured on.
-        num_classes: C.
-        initial_size: labels at the start.
-        query_size: labels per round.
-        l2: strength of the head's penalty.
-        sources: names of the sets that it was made of.
-    """
-
-    pool: Embedded
-    test: Embedded
-    num_classes: int
-    initial_size: int = 20
-    query_size: int = 20
-    l2: float = 0.05
-    sources: tuple[str, ...] = ()
+    pool: Embedded  # what may be labeled
+    test: Embedded  # what the reward is measured on
+    num_classes: int  # C
+    initial_size: int = 20  # labels at the start
+    query_size: int = 20  # labels per round
+    l2: float = 0.05  # strength of the head's penalty
+    sources: tuple[str, ...] = ()  # names of the sets that it was made of
 
     @cached_property
     def similarities(self) -> Float32s:
@@ -63,16 +48,11 @@ class Task:
 
 
 def draw_task(sources: dict[str, tuple[Embedded, Embedded]], name: str, generator: np.random.Generator) -> Task:
-    """A random task (domain randomisation), mostly of one source.
+    """A random task (domain randomisation), mostly of the source `name`, from pool and test part of each source.
 
     Its labels are, at random: the source's own; those of a random subset of its classes; its own, classes thinned at
     random; those of up to three sources side by side; or clusters of its embeddings, merged at random, some of them
     wrong (many-class sets are few, and without them many classes fail). Pool, start, query and head vary as well.
-
-    Args:
-        sources: pool and test part of each source, by name.
-        name: of the main source.
-        generator: draws everything.
     """
     makers = {"labels": _labels, "subset": _subset, "imbalanced": _imbalanced, "union": _union, "clusters": _clusters}
     share = np.array([0.35, 0.15, 0.1, 0.15, 0.25])

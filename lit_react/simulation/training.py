@@ -45,33 +45,20 @@ class Training:
 
 @dataclass(frozen=True)
 class Lessons:
-    """Comparisons of many episodes, padded to the largest batch; of those beyond `MOST_SAMPLES`, some samples.
+    """Comparisons of many episodes, padded to the largest batch; of those beyond `MOST_SAMPLES`, some samples."""
 
-    Attributes:
-        states: float32 [n, S].
-        options: float32 [n, a, k, F].
-        mask: bool [n, a, k].
-        returns: float32 [n, a], Σ γ^h r_h of each option, in points.
-        scales: float32 [n], how far returns of one state lie apart in the mean over the episode's source: a
-            difference of that size counts the same on every set.
-        episodes: int64 [n].
-    """
-
-    states: Tensor
-    options: Tensor
-    mask: Tensor
-    returns: Tensor
+    states: Tensor  # float32 [n, S]
+    options: Tensor  # float32 [n, a, k, F]
+    mask: Tensor  # bool [n, a, k]
+    returns: Tensor  # float32 [n, a], Σ γ^h r_h of each option, in points
+    # float32 [n], how far returns of one state lie apart in the mean over the episode's source: a difference of that
+    # size counts the same on every set
     scales: Tensor
-    episodes: Tensor
+    episodes: Tensor  # int64 [n]
 
 
 def lessons(episodes: Sequence[tuple[str, Comparisons]], gamma: float) -> Lessons:
-    """Join episodes, each given with its main source.
-
-    Args:
-        episodes: one or more.
-        gamma: discount γ.
-    """
+    """Join episodes, one or more, each given with its main source; returns are discounted by γ."""
     width = min(max(found.options.shape[2] for _, found in episodes), MOST_SAMPLES)
     options, masks = [], []
     for _, found in episodes:
@@ -105,16 +92,8 @@ def train(
     """Learn differences between the options of a state, and loosely their mean.
 
     Each member of the ensemble sees a bootstrap of the episodes (Poisson weights): states of one episode are no
-    independent witnesses.
-
-    Args:
-        data: see `lessons`.
-        plan: see `Training`.
-        seed: of weights, bootstraps and order.
-        tell: is called with each epoch and its mean loss.
-
-    Returns:
-        the network; same data and seed on the same machine, same bits.
+    independent witnesses. Weights, bootstraps and order follow from the seed: same data and seed on the same machine,
+    same bits. `tell` is called with each epoch and its mean loss.
     """
     generator = torch.Generator().manual_seed(seed)
     network = QNetwork(
@@ -145,13 +124,8 @@ def train(
 def expected_gain(episodes: Sequence[tuple[str, Comparisons]], default: int, ridge: float = 1.0) -> Tensor:
     """What the default rule's batch brings in the next round, linear in the state features: the guard's yardstick.
 
-    Args:
-        episodes: one or more.
-        default: index of the default rule's option.
-        ridge: penalty on the weights.
-
-    Returns:
-        float32 [S + 1], weights and intercept, in points.
+    `default` is the index of the default rule's option, `ridge` the penalty on the weights. Gives float32 [S + 1],
+    weights and intercept, in points.
     """
     states = torch.cat([found.states for _, found in episodes]).double()
     gains = torch.cat([found.rewards[:, default, 0] for _, found in episodes]).double()

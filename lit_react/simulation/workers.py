@@ -23,19 +23,12 @@ Plan = TypeVar("Plan")
 
 @dataclass(frozen=True)
 class Workplace(Generic[Plan]):
-    """What a process keeps between jobs.
+    """What a process keeps between jobs."""
 
-    Attributes:
-        folder: of the simulation.
-        sources: pool and test part of each set, by name.
-        plan: options of the jobs.
-        proposals: which batches there are to choose from.
-    """
-
-    folder: Path
-    sources: dict[str, Parts]
-    plan: Plan
-    proposals: Batches
+    folder: Path  # of the simulation
+    sources: dict[str, Parts]  # pool and test part of each set, by name
+    plan: Plan  # options of the jobs
+    proposals: Batches  # which batches there are to choose from
 
     @classmethod
     def open(cls, folder: Path, names: Sequence[str], plan: Plan, proposals: Batches) -> Workplace[Plan]:
@@ -54,11 +47,8 @@ def in_processes(
 ) -> Iterator[Job]:
     """Do the jobs in processes of their own; yields each when it is done.
 
-    Args:
-        work: a function of a module, called with a job and the process's workplace.
-        jobs: what to do.
-        workplace: arguments of `Workplace.open`, which is called once in each process.
-        workers: processes; None: one per core.
+    `work` is a function of a module; `workplace` are the arguments of `Workplace.open`, which is called once in each
+    process. There is a process per core unless `workers` says otherwise.
     """
     if not jobs:
         return

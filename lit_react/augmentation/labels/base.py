@@ -13,19 +13,12 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LabeledPool:
-    """What a generator knows. All rows are int64 and relative to the embeddings.
+    """What a generator knows. All rows are int64 and relative to the embeddings."""
 
-    Attributes:
-        embeddings: float32 [n, d], of every row, unit length.
-        rows: int64 [l], the labeled rows, ascending.
-        classes: int64 [l], their classes.
-        num_classes: C.
-    """
-
-    embeddings: NDArray[np.float32]
-    rows: Rows
-    classes: Rows
-    num_classes: int
+    embeddings: NDArray[np.float32]  # float32 [n, d], of every row, unit length
+    rows: Rows  # int64 [l], the labeled rows, ascending
+    classes: Rows  # int64 [l], their classes
+    num_classes: int  # C
 
     @property
     def rows_to_label(self) -> Rows:
@@ -40,31 +33,19 @@ class LabeledPool:
 
 @dataclass(frozen=True)
 class GeneratedLabels:
-    """Labels that nobody was paid for, of rows that have no other.
+    """Labels that nobody was paid for, of rows that have no other."""
 
-    Attributes:
-        rows: int64 [m], unlabeled rows of the pool, ascending.
-        targets: float32 [m, C], a distribution over the classes for each.
-        weights: float32 [m], how much each counts beside the others; 0: not at all.
-        report: what the generator measured of itself, by name.
-    """
-
-    rows: Rows
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    report: dict[str, float] = field(default_factory=dict)
+    rows: Rows  # int64 [m], unlabeled rows of the pool, ascending
+    targets: NDArray[np.float32]  # float32 [m, C], a distribution over the classes for each
+    weights: NDArray[np.float32]  # float32 [m], how much each counts beside the others; 0: not at all
+    report: dict[str, float] = field(default_factory=dict)  # what the generator measured of itself, by name
 
 
 class LabelGenerator(ABC):
     """Puts labels on rows that have none, once in a fit, see `PseudoLabels`; your own has one method, `label`."""
 
     def generate(self, pool: LabeledPool, seed: int) -> GeneratedLabels:
-        """Labels for `pool.rows_to_label`, a function of its arguments alone.
-
-        Args:
-            pool: embeddings and bought labels.
-            seed: of all that is drawn.
-        """
+        """Labels for `pool.rows_to_label`, a function of its arguments alone."""
         rows = pool.rows_to_label
         if len(rows):
             return self.label(pool, rows, seed)
@@ -72,10 +53,4 @@ class LabelGenerator(ABC):
 
     @abstractmethod
     def label(self, pool: LabeledPool, rows: Rows, seed: int) -> GeneratedLabels:
-        """Label some rows.
-
-        Args:
-            pool: embeddings and bought labels, of two classes at least.
-            rows: int64 [m], `pool.rows_to_label`, one at least.
-            seed: of all that is drawn.
-        """
+        """Label the rows `pool.rows_to_label`, int64 [m], one at least; labels of two classes or more were bought."""

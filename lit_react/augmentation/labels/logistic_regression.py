@@ -14,13 +14,8 @@ from lit_react.core.logistic_regression import LinearClassifier
 def logistic_regression(inputs: NDArray[np.float32], classes: NDArray[np.int64], l2: float) -> LinearClassifier:
     """Fit scikit-learn's `LogisticRegression(C=1/l2)`, exactly where `fit_logistic_regression` is fast.
 
-    Args:
-        inputs: float32 [n, d].
-        classes: int64 [n]; each of 0 … K-1 occurs, and K is 2 or more.
-        l2: the strength of the penalty.
-
-    Returns:
-        weight float32 [d, K] and bias [K], of a softmax also where K is 2.
+    Inputs are float32 [n, d], classes int64 [n], in which each of 0 … K-1 occurs. Gives weight float32 [d, K] and bias
+    [K], of a softmax also where K is 2.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes")  # many classes and few labels are no mistake

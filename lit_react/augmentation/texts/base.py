@@ -12,15 +12,10 @@ import numpy as np
 
 
 class Varied(NamedTuple):
-    """A variant of a row.
+    """A variant of a row."""
 
-    Attributes:
-        words: its words.
-        sources: for each of them the place of the original word that it stands for, so that tags stay aligned.
-    """
-
-    words: list[str]
-    sources: list[int]
+    words: list[str]  # its words
+    sources: list[int]  # for each of them the place of the original word that it stands for, so that tags stay aligned
 
 
 class TextAugmentation(ABC):
@@ -28,14 +23,10 @@ class TextAugmentation(ABC):
 
     @abstractmethod
     def vary(self, words: Sequence[Sequence[str]], kept: Sequence[Sequence[bool]], seed: int) -> list[Varied]:
-        """One variant of each row; it is a function of the row's words, its `kept` and the seed alone.
+        """One variant of each row: a function of the row's words, its `kept` and the seed alone.
 
-        A variant may equal its row. It is empty only where the row is.
-
-        Args:
-            words: of each row.
-            kept: for each word whether it stays: it is in the variant as it is, in the same order as others that stay.
-            seed: of all that is drawn.
+        `kept` says of each word whether it stays: it is in the variant as it is, in the same order as others that stay.
+        A variant may equal its row; it is empty only where the row is.
         """
 
     def check(self) -> None:  # noqa: B027 what has no options to check does nothing

@@ -36,12 +36,9 @@ class Rearrangement(TextAugmentation):
 
     @abstractmethod
     def rearrange(self, length: int, free: Places, generator: np.random.Generator) -> Places:
-        """The places of a row's words in the order of the variant, int64 [m].
+        """The places of a row's words in the order of the variant, int64 [m], as the generator chooses.
 
-        Args:
-            length: number of words.
-            free: int64 [f], places of those that need not stay, ascending.
-            generator: makes all choices.
+        The row has `length` words; `free`, int64 [f] and ascending, are the places of those that need not stay.
         """
 
 

@@ -30,17 +30,11 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class TrainedGAN:
-    """The players after both stages, with what is needed to use them.
+    """The players after both stages, with what is needed to use them."""
 
-    Attributes:
-        training: the players, and the bought rows around which features are made.
-        classes: int64 [K], the pool's ids of the players' classes.
-        seed: of the noise that labels are averaged over.
-    """
-
-    training: Training
-    classes: NDArray[np.int64]
-    seed: int
+    training: Training  # the players, and the bought rows around which features are made
+    classes: NDArray[np.int64]  # int64 [K], the pool's ids of the players' classes
+    seed: int  # of the noise that labels are averaged over
 
     def labels(self, features: NDArray[np.float32], samples: int) -> Tensor:
         """Mean of G_l(h, z) over `samples` values of z, the same for all rows: float32 [n, K] for features [n, d]."""

@@ -41,17 +41,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Bought:
-    """The labeled rows, their classes numbered from 0 in the order in which they occur.
+    """The labeled rows, their classes numbered from 0 in the order in which they occur."""
 
-    Attributes:
-        features: float32 [l, d].
-        classes: int64 [l], below K.
-        num_classes: K, at least 2.
-    """
-
-    features: Tensor
-    classes: Tensor
-    num_classes: int
+    features: Tensor  # float32 [l, d]
+    classes: Tensor  # int64 [l], below K
+    num_classes: int  # K, at least 2
 
     @property
     def targets(self) -> Tensor:
