@@ -41,11 +41,7 @@ class Books(Protocol):
 
 
 class OwnLoop:
-    """The books of a loop of one's own: no budget, and the data module answers at once by its own gold labels.
-
-    Args:
-        data: the data module of the fit.
-    """
+    """The books of a loop of one's own: no budget, and the data module answers at once by its own gold labels."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -61,24 +57,17 @@ class OwnLoop:
 
 @dataclass
 class RoundReport:
-    """What the callback tells of one round.
+    """What the callback tells of one round."""
 
-    Attributes:
-        metrics: validation metrics of the best weights.
-        reward: of the previous purchase; None in the first round.
-        q: numbers of the agent, and the `proposal` taken. Of `DoubleDQN`: `td_loss`, `q_mean`, `q_taken`,
-            `temperature` (α), `guard_closed`, `proposals`.
-        query: one dictionary per row asked for: row, cost, policy, Q-value and signals.
-        stop: why nothing was asked for, or None.
-        seconds: per phase, `score` and `select`.
-    """
-
-    metrics: dict[str, float]
-    reward: float | None = None
+    metrics: dict[str, float]  # validation metrics of the best weights
+    reward: float | None = None  # of the previous purchase; None in the first round
+    # numbers of the agent, and the `proposal` taken. Of `DoubleDQN`: `td_loss`, `q_mean`, `q_taken`, `temperature` (α),
+    # `guard_closed`, `proposals`
     q: dict[str, Any] = field(default_factory=dict)
+    # one dictionary per row asked for: row, cost, policy, Q-value and signals
     query: list[dict[str, Any]] = field(default_factory=list)
-    stop: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    stop: str | None = None  # why nothing was asked for, or None
+    seconds: dict[str, float] = field(default_factory=dict)  # per phase, `score` and `select`
 
 
 class AcquisitionCallback(L.Callback):
@@ -129,13 +118,9 @@ class AcquisitionCallback(L.Callback):
     def begin(self, books: Books | None = None, stopping: StoppingRule | None = None, seed: int = 0) -> None:
         """Begin a run, before any state is loaded; the constructor has begun one of a loop of one's own.
 
-        Args:
-            books: who keeps the books; None: `OwnLoop`.
-            stopping: reasons to stop before the budget is spent; None: there are none.
-            seed: of all that is drawn.
-
-        Raises:
-            UserError: the agent cannot choose among the proposals.
+        Without books there are those of `OwnLoop`, without a stopping rule no reason to stop before the budget is
+        spent. The seed is that of all that is drawn. A `UserError` says that the agent cannot choose among the
+        proposals.
         """
         self.books, self.seed, self.report = books, seed, RoundReport({})
         if stopping is not None:
@@ -143,11 +128,7 @@ class AcquisitionCallback(L.Callback):
         self.agent.begin(self.proposals, seed)
 
     def check(self, module: TaskModule) -> None:
-        """See that the task gives what the strategies read, before anything is bought.
-
-        Raises:
-            UserError: a strategy reads a signal that the task does not offer, or V(s) would be a loss.
-        """
+        """See, before anything is bought, that the task offers what the strategies read, and V(s) is no loss."""
         if (self.metric or "").endswith("loss"):
             raise UserError(f"acquisition.metric: {self.metric} is to fall, expected a metric that is to grow")
         missing = self.proposals.reads() - module.offers
@@ -216,11 +197,7 @@ class AcquisitionCallback(L.Callback):
         return {"format": FORMAT} | self.learner.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            UserError: another version wrote it.
-        """
+        """The inverse of `state_dict`; a `UserError` where another version wrote it."""
         if state_dict.get("format") != FORMAT:
             raise UserError(
                 "state.pt: written by another version of lit-react; go on with that one, or move state.pt away to "

@@ -60,16 +60,12 @@ NEIGHBOURS = 20
 
 @dataclass
 class History:
-    """What features need of earlier rounds; part of the run's saved state.
+    """What features need of earlier rounds; part of the run's saved state."""
 
-    Attributes:
-        values: the metric of each round so far.
-        predictions: int32 [pool], predicted class of each pool row in the last round; −1 before the first.
-        confidences: float32 [pool], probability of that class; 0 before the first.
-    """
-
-    values: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)  # the metric of each round so far
+    # int32 [pool], predicted class of each pool row in the last round; −1 before the first
     predictions: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    # float32 [pool], probability of that class; 0 before the first
     confidences: Vector = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def remember(self, signals: PoolSignals, pool_size: int) -> None:

@@ -20,16 +20,12 @@ Costs = NDArray[np.float64]
 class QueryLimits:
     """How much a query may hold; both limits hold where both are given.
 
-    Attributes:
-        size: samples; None: as many as `cost` pays for.
-        cost: cost units; None: what `size` samples cost.
-
     Raises:
         UserError: neither is given, or one that allows nothing.
     """
 
-    size: int | None
-    cost: float | None
+    size: int | None  # samples; None: as many as `cost` pays for
+    cost: float | None  # cost units; None: what `size` samples cost
 
     def __post_init__(self) -> None:
         if self.size is None and self.cost is None:
@@ -40,20 +36,16 @@ class QueryLimits:
             expect("acquisition.query_cost", self.cost, above=0)
 
     def cost_limit(self, costs: Costs, left: float) -> float:
-        """What the next query may cost, in cost units; it pays for one row at least.
+        """What the next query may cost, in cost units, of what is left of the budget; it pays for one row at least.
 
-        Args:
-            costs: float64 [n], of the unlabeled rows; the lowest is not above `left`.
-            left: what is left of the budget.
+        The costs, float64 [n], are those of the unlabeled rows; the lowest is not above `left`.
         """
         return left if self.cost is None else min(left, max(self.cost, float(costs.min())))
 
     def most_samples(self, costs: Costs, limit: float) -> int:
         """How many samples a rule is asked for: enough for the limit, even if it proposes the cheapest first.
 
-        Args:
-            costs: float64 [n], of the unlabeled rows that the limit pays for.
-            limit: see `cost_limit`.
+        The costs, float64 [n], are those of the unlabeled rows that the limit pays for.
         """
         enough = len(costs)
         if self.cost is not None:
@@ -69,15 +61,9 @@ class Selection(ABC):
 
     @abstractmethod
     def __call__(self, rows: Rows, costs: Costs, limit: float) -> Rows:
-        """Choose.
+        """Choose some of the rows, int64 [k], unique and best first; gives them in their order.
 
-        Args:
-            rows: int64 [k], pool rows, unique, best first.
-            costs: float64 [pool], annotation cost of each pool row, above 0.
-            limit: what the chosen rows may cost together, in cost units.
-
-        Returns:
-            int64 [at most k], some of `rows`, in their order.
+        Together they cost `limit` at most; the costs, float64 [pool], are those of each pool row, above 0.
         """
 
 
@@ -103,19 +89,11 @@ class ByValuePerCost(Selection):
 
 
 def knapsack(values: NDArray[np.float64], costs: Costs, limit: float) -> Rows:
-    """A set of much value that costs no more than a limit, in O(n log n).
+    """A set of much value that costs no more than a limit, in O(n log n): positions, int64 and ascending.
 
     Greedy by value per cost, leaving out what does not fit (Dantzig 1957); where one item that fits is worth more than
-    all of that, this item first and then greedily what still fits. The set is worth at least half of what the best
-    one is (Martello and Toth 1990, section 2.4).
-
-    Args:
-        values: float64 [n], 0 or more.
-        costs: float64 [n], above 0.
-        limit: of the sum of costs.
-
-    Returns:
-        int64 [at most n], positions, ascending.
+    all of that, this item first and then greedily what still fits. The set is worth at least half of what the best one
+    is (Martello and Toth 1990, section 2.4). Values are float64 [n], 0 or more, costs float64 [n], above 0.
     """
     order = np.argsort(-values / costs, kind="stable")
     taken = order[_first_fit(costs[order], limit)]

@@ -26,38 +26,23 @@ from lit_react.core.errors import UserError
 
 @dataclass(frozen=True)
 class Money:
-    """What a query may cost, and what was paid so far, in cost units.
+    """What a query may cost, and what was paid so far, in cost units."""
 
-    Attributes:
-        budget: for all labels of the run.
-        left: for the next query.
-        paid: for all labels so far.
-        spent: share of what the first labels left over that is spent, in [0, 1].
-        asked: the next query, where an earlier attempt at this round has asked for it already.
-    """
-
-    budget: float = math.inf
-    left: float = math.inf
-    paid: float = 0.0
-    spent: float = 0.0
-    asked: Sequence[Query] = ()
+    budget: float = math.inf  # for all labels of the run
+    left: float = math.inf  # for the next query
+    paid: float = 0.0  # for all labels so far
+    spent: float = 0.0  # share of what the first labels left over that is spent, in [0, 1]
+    asked: Sequence[Query] = ()  # the next query, where an earlier attempt at this round has asked for it already
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a round came to.
+    """What a round came to."""
 
-    Attributes:
-        reward: of the last purchase; None in the first round.
-        stop: why nothing is asked for, or None.
-        queries: what is asked for, in the order of asking.
-        numbers: of the agent, for reports and charts.
-    """
-
-    reward: float | None
-    stop: str | None = None
-    queries: list[Query] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
+    reward: float | None  # of the last purchase; None in the first round
+    stop: str | None = None  # why nothing is asked for, or None
+    queries: list[Query] = field(default_factory=list)  # what is asked for, in the order of asking
+    numbers: dict[str, Any] = field(default_factory=dict)  # of the agent, for reports and charts
 
 
 class Learner:
@@ -70,10 +55,6 @@ class Learner:
         limits: how much a query may hold: the first, the second, …, the last for all that follow.
         selection: which of the proposed rows are bought where not all can be paid.
         stopping: reasons to stop before the budget is spent.
-
-    Attributes:
-        history: of the rounds so far.
-        purchase: the one whose reward is not known yet; None before the first.
     """
 
     def __init__(
@@ -106,16 +87,10 @@ class Learner:
         generator: np.random.Generator,
         anchors: Rows | None = None,
     ) -> Step:
-        """One round.
+        """One round, whose fit has reached V(s) = `value` on the validation rows.
 
-        Args:
-            value: V(s), the validation metric of the fit.
-            score: one pass over the pool; called once at most, and not where an earlier reason ends the run.
-            unlabeled: int64 [n], rows of the pool, ascending.
-            costs: float64 [pool], annotation cost of each row of the pool.
-            money: see `Money`.
-            generator: of this round.
-            anchors: see `FeatureMap`; None: drawn when they are needed.
+        `score` makes one pass over the pool; it is called once at most, and not where an earlier reason ends the run.
+        Unlabeled rows of the pool are int64 [n] and ascending, costs float64 [pool]. For `anchors` see `FeatureMap`.
         """
         self.history.values.append(value)
         reward = self._reward_of_last_purchase(float(costs.mean()))

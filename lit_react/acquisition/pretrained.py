@@ -23,18 +23,13 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True)
 class PretrainedPolicy:
-    """What simulation taught.
+    """What simulation taught."""
 
-    Attributes:
-        q_network: its values are in points (hundredths of the metric).
-        expected_gain: float32 [S + 1], linear in the state features (and 1): the reward in points that the default rule
-            brings on average. The guard's yardstick, independent of the network.
-        card: JSON: command, version, sources, features, options, seed, measured results.
-    """
-
-    q_network: QNetwork
+    q_network: QNetwork  # its values are in points (hundredths of the metric)
+    # float32 [S + 1], linear in the state features (and 1): the reward in points that the default rule brings on
+    # average. The guard's yardstick, independent of the network
     expected_gain: torch.Tensor
-    card: dict[str, Any]
+    card: dict[str, Any]  # JSON: command, version, sources, features, options, seed, measured results
 
     def save(self, folder: Path) -> None:
         """Write `policy.safetensors`, then `policy.json`."""
@@ -45,11 +40,7 @@ class PretrainedPolicy:
 
     @classmethod
     def load(cls, folder: Path) -> PretrainedPolicy:
-        """Read a policy's folder.
-
-        Raises:
-            UserError: it is none, is damaged, or knows other features.
-        """
+        """Read a policy's folder; a `UserError` where it is none, is damaged, or knows other features."""
         try:
             card = dict(json.loads((folder / "policy.json").read_text()))
             for kind, here in (("state_features", STATE_FEATURES), ("sample_features", SAMPLE_FEATURES)):

@@ -51,15 +51,10 @@ class QNetwork(nn.Module):
         self.scale.copy_(torch.where(spread < 1e-3, torch.inf, spread))
 
     def forward(self, state: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
-        """Values of batches.
+        """Values of batches, float32 [members, b, a]; 0 for a batch without samples.
 
-        Args:
-            state: float32 [b, S].
-            samples: float32 [b, a, k, F], features of k samples in each of a batches.
-            mask: bool [b, a, k], False where a batch has fewer samples.
-
-        Returns:
-            float32 [members, b, a]; 0 for a batch without samples.
+        The state is float32 [b, S], samples are float32 [b, a, k, F], features of k samples in each of a batches; the
+        mask, bool [b, a, k], is False where a batch has fewer.
         """
         b, a, k, _ = samples.shape
         x = torch.cat([state[:, None, None].expand(b, a, k, -1), samples], dim=-1).flatten(0, 2)

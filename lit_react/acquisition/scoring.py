@@ -17,14 +17,9 @@ FIELDS = ("probabilities", "embeddings", "head_inputs")
 def score_pool(
     trainer: L.Trainer, module: TaskModule, pool: Pool, batch_size: int, needs: frozenset[str]
 ) -> PoolSignals:
-    """Signals of all unlabeled and all labeled rows, from one pass.
+    """Signals of all unlabeled and all labeled rows, from one pass; for trainer and module see `collect_signals`.
 
-    Args:
-        trainer: as in `collect_signals`.
-        module: as in `collect_signals`.
-        pool: the pool.
-        batch_size: rows per forward pass and process.
-        needs: extra signals, see `TaskModule.signals`.
+    `batch_size` is that of each process, `needs` are extra signals, see `TaskModule.signals`.
     """
     loader = pool.scoring_loader(batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
     found = collect_signals(trainer, module, loader, np.arange(len(pool)), needs)

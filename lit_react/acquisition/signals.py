@@ -102,11 +102,7 @@ class PoolSignals:
         return self.probabilities.max(axis=1)
 
     def select(self, keep: NDArray[np.bool_]) -> PoolSignals:
-        """The same signals for some of the unlabeled rows.
-
-        Args:
-            keep: bool [n].
-        """
+        """The same signals for those of the unlabeled rows that bool [n] says."""
         if keep.all():
             return self
         return replace(

@@ -100,8 +100,7 @@ class PseudoLabels(Part):
         }
 
     def compared(self, known: Sequence[Label | None], class_of: Callable[[Label], int]) -> dict[str, float]:
-        """How many generated labels are right: `generated_accuracy` of rows with a weight, `generated_accuracy_all` of
-        all.
+        """`generated_accuracy` of the rows with a weight, and `generated_accuracy_all` whatever the weight.
 
         `known` are labels that came with the data, for each row of the pool, None where unknown: then nothing is
         compared. They are only counted here, after the fit; nothing learns from them.

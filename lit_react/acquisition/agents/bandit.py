@@ -26,9 +26,6 @@ class Bandit(Agent):
         return self.arms
 
     def arms_of(self, purchase: Purchase) -> list[int] | None:
-        """Of each row the arm that bought it.
-
-        None of a query of another agent, which the options named before a first fit was mended.
-        """
+        """Of each row the arm that bought it; None of a query of another agent, before options were changed."""
         known = set(purchase.names) <= set(self.arms)
         return [self.arms.index(name) for name in purchase.names] if known else None

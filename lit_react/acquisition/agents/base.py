@@ -89,25 +89,15 @@ class Decision:
 
 @dataclass
 class Purchase:
-    """What was bought: as decided, or as the ledger has it where a round is run again.
+    """What was bought: as decided, or as the ledger has it where a round is run again."""
 
-    Attributes:
-        rows: int64 [m], rows relative to the pool, in the order of asking.
-        names: m names, of the proposal that each row is from.
-        state: float32 [S], where it was bought.
-        samples: float32 [m, F], features of the rows.
-        cost: in cost units.
-        expected_value: of the metric, see `Outcome`.
-        left_default: whether some of it is no proposal of the default rule.
-    """
-
-    rows: Rows
-    names: list[str]
-    state: Tensor
-    samples: Tensor
-    cost: float
-    expected_value: float
-    left_default: bool
+    rows: Rows  # int64 [m], rows relative to the pool, in the order of asking
+    names: list[str]  # m names, of the proposal that each row is from
+    state: Tensor  # float32 [S], where it was bought
+    samples: Tensor  # float32 [m, F], features of the rows
+    cost: float  # in cost units
+    expected_value: float  # of the metric, see `Outcome`
+    left_default: bool  # whether some of it is no proposal of the default rule
 
     def state_dict(self) -> dict[str, Any]:
         """As tensors and plain numbers."""
@@ -126,15 +116,7 @@ class Agent(ABC):
     """
 
     def begin(self, proposals: Proposals, seed: int) -> None:  # noqa: B027
-        """Begin a run, before any state is loaded.
-
-        Args:
-            proposals: what it will choose among.
-            seed: of the run.
-
-        Raises:
-            UserError: it cannot choose among those.
-        """
+        """Begin a run, before any state is loaded; a `UserError` says that it cannot choose among such proposals."""
 
     def asks(self, signals: PoolSignals) -> Sequence[str] | None:
         """Names of the rules that it needs proposals of, in the order in which they are asked; None: of all."""
@@ -145,12 +127,9 @@ class Agent(ABC):
         """Choose what to buy; `situation.take(index)` buys a proposal."""
 
     def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:  # noqa: B027
-        """Take notice of what a purchase brought.
+        """Take notice of what the last purchase brought: R(s, a), in units of the metric.
 
-        Args:
-            purchase: the last one.
-            reward: R(s, a), in units of the metric.
-            after: where it led, with its labels; None where the run ends.
+        `after` is where it led, with its labels; None where the run ends.
         """
 
     def learn(self) -> dict[str, float]:

@@ -18,34 +18,21 @@ from lit_react.acquisition.strategies.naming import Rule
 
 @dataclass(frozen=True)
 class Proposal:
-    """Rows that could be bought together.
+    """Rows that could be bought together."""
 
-    Attributes:
-        name: of the rule that proposes them.
-        rows: int64 [k], rows relative to the pool, unlabeled, best first.
-        by_default: whether the default rule proposes them.
-    """
-
-    name: str
-    rows: Rows
-    by_default: bool
+    name: str  # of the rule that proposes them
+    rows: Rows  # int64 [k], rows relative to the pool, unlabeled, best first
+    by_default: bool  # whether the default rule proposes them
 
 
 @dataclass(frozen=True)
 class Options:
-    """The proposals of a state as a network reads them.
+    """The proposals of a state as a network reads them."""
 
-    Attributes:
-        features: float32 [a, k, F], sample features of each proposal, zeros where it has fewer than k samples.
-        mask: bool [a, k].
-        default: bool [a], which are the default rule's; as many as `takes` or more.
-        takes: how many proposals a decision takes: one batch, or k single samples.
-    """
-
-    features: Tensor
-    mask: Tensor
-    default: Tensor
-    takes: int
+    features: Tensor  # float32 [a, k, F], sample features of each proposal, zeros where it has fewer than k samples
+    mask: Tensor  # bool [a, k]
+    default: Tensor  # bool [a], which are the default rule's; as many as `takes` or more
+    takes: int  # how many proposals a decision takes: one batch, or k single samples
 
 
 class Proposals(ABC):
@@ -81,11 +68,8 @@ class Proposals(ABC):
     ) -> list[Proposal]:
         """What could be bought, in the order of `names`.
 
-        Args:
-            signals: of the affordable unlabeled rows.
-            k: samples per query, at most len(signals); where a limit of cost binds, so many as cheap samples might be.
-            generator: the round's.
-            asked: names of the rules that are asked, in the order of asking; None: all.
+        Signals are those of the affordable unlabeled rows; k is at most len(signals), and where a limit of cost binds,
+        so many as cheap samples might be. `asked` are names of rules in the order of asking; None: all are asked.
         """
 
     def describe(self, rows: Rows, features: FeatureMap) -> NDArray[np.float32]:

@@ -84,11 +84,7 @@ class Batches(Proposals):
 
 
 def _checked(name: str, strategy: Strategy, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
-    """A strategy's rows.
-
-    Raises:
-        UserError: they are not what a strategy returns; then it is one of the user's own.
-    """
+    """A strategy's rows; a `UserError` where they are not what a strategy returns: then it is the user's own."""
     rows = np.asarray(strategy(signals, k, generator))
     expected = min(k, len(signals))
     if rows.shape != (expected,) or len(np.unique(rows)) < expected or not np.isin(rows, signals.rows).all():

@@ -13,20 +13,12 @@ from lit_react.acquisition.strategies.protocol import reads_if_offered
 def badge(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 100_000) -> Rows:
     """Diverse and uncertain by hallucinated gradients (Ash et al. 2020, algorithm 1).
 
-    The last layer's gradient for the predicted label is the outer product g = a ⊗ h, with a = p − onehot(argmax p)
-    and h the layer's input, so ⟨g_i, g_j⟩ = ⟨a_i, a_j⟩⟨h_i, h_j⟩ and a pick costs O(N (C + h)) in time and memory
-    where the outer products would cost O(N C h). As in the authors' code the first pick has the largest gradient
-    (lowest position of equal ones) and each further one is drawn with a probability proportional to its squared
-    distance from the nearest pick; where all are zero, the rest is drawn uniformly.
-
-    Args:
-        signals: h is `head_inputs`, or `embeddings` where that is None.
-        k: Size of the batch.
-        generator: Draws the picks.
-        max_candidates: Larger pools are first thinned uniformly to this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the draws.
+    The last layer's gradient for the predicted label is the outer product g = a ⊗ h, with a = p − onehot(argmax p) and
+    h the layer's input (`head_inputs`, or `embeddings` where that is None), so ⟨g_i, g_j⟩ = ⟨a_i, a_j⟩⟨h_i, h_j⟩ and a
+    pick costs O(N (C + h)) in time and memory where the outer products would cost O(N C h). As in the authors' code the
+    first pick has the largest gradient (lowest position of equal ones) and each further one is drawn with a probability
+    proportional to its squared distance from the nearest pick; where all are zero, the rest is drawn uniformly. Rows
+    come in the order of the draws.
     """
     k = min(k, len(signals))
     positions = sample(len(signals), max(k, max_candidates), generator)

@@ -19,13 +19,8 @@ SEEDING_POINTS_PER_CLUSTER = 5
 def cluster(points: Float32s, clusters: int, generator: np.random.Generator) -> tuple[Rows, Float32s]:
     """k-means by Lloyd's algorithm from k-means++ seeds among a sample of the points (all points: ten times slower).
 
-    Args:
-        points: float32 [n, d].
-        clusters: Number of clusters, at most n; some stay empty where fewer points are distinct.
-        generator: Seeds scikit-learn.
-
-    Returns:
-        int64 [n] cluster of each point, float32 [clusters, d] centres.
+    Gives int64 [n], the cluster of each of the points, float32 [n, d], and float32 [clusters, d], their centres. There
+    are at most n clusters; some stay empty where fewer points are distinct.
     """
 
     def seeds(points: Float32s, clusters: int, random_state: np.random.RandomState) -> Float32s:
@@ -44,17 +39,8 @@ def cluster(points: Float32s, clusters: int, generator: np.random.Generator) -> 
 def k_means(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 20_000) -> Rows:
     """The row nearest to the centre of each of k clusters of the unlabeled rows (Zhdanov 2019, without weights).
 
-    Costs Lloyd's O(N k d) per iteration.
-
-    Args:
-        signals: Only the embeddings of the unlabeled rows are read.
-        k: Size of the batch and number of clusters.
-        generator: Seeds the clustering.
-        max_candidates: Larger pools are first thinned uniformly to this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, largest cluster first. Where duplicates leave clusters empty,
-        the others give their next nearest rows in turn.
+    Costs Lloyd's O(N k d) per iteration. The largest cluster comes first; where duplicates leave clusters empty, the
+    others give their next nearest rows in turn.
     """
     k = min(k, len(signals))
     if k == 0:
@@ -79,21 +65,11 @@ def typiclust(
 ) -> Rows:
     """The most typical row of each cluster that holds no label yet (TypiClust; Hacohen, Dekel and Weinshall 2022).
 
-    Labeled and unlabeled rows together form l + k clusters, visited in the order: fewest labels, then largest.
-    Typicality (equation 4) is the inverse mean distance to the nearest neighbours, here inside the cluster as in
-    the authors' code. Costs O(N (l + k) d) per iteration of Lloyd's and O(Σ |cluster|² d) for the typicality.
-
-    Args:
-        signals: Embeddings of labeled and unlabeled rows are read.
-        k: Size of the batch.
-        generator: Seeds the clustering.
-        neighbors: Number of neighbours that typicality looks at; all others where the cluster is smaller.
-        max_clusters: Cap on the number of clusters.
-        min_cluster_size: Smaller clusters are visited after all others (the authors drop them).
-        max_candidates: Larger pools are first thinned uniformly to this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the visits.
+    Labeled and unlabeled rows together form l + k clusters, `max_clusters` at most, visited in the order: fewest
+    labels, then largest; those below `min_cluster_size` after all others (the authors drop them). Typicality (equation
+    4) is the inverse mean distance to the nearest `neighbors`, here inside the cluster as in the authors' code. Costs
+    O(N (l + k) d) per iteration of Lloyd's and O(Σ |cluster|² d) for the typicality. Rows come in the order of the
+    visits.
     """
     k = min(k, len(signals))
     if k == 0:
@@ -126,19 +102,10 @@ def _typicality(points: Float32s, labels: Rows, neighbors: int) -> NDArray[np.fl
 def cluster_margin(signals: PoolSignals, k: int, generator: np.random.Generator, *, multiple: int = 10) -> Rows:
     """Small margins, spread over clusters (Cluster-Margin; Citovsky et al. 2021, algorithm 2).
 
-    The `multiple`·k rows with the smallest margins form k clusters, which are visited round-robin from the smallest
-    to the largest. The paper cuts an average-linkage tree of the whole pool and draws a member at random; we cluster
-    the filtered rows by k-means and take the member with the smallest margin. O(n log n) for the filter and O(k² d)
-    per iteration of Lloyd's, whatever the pool's size.
-
-    Args:
-        signals: Probabilities and embeddings of the unlabeled rows are read.
-        k: Size of the batch.
-        generator: Breaks ties of the filter, seeds the clustering.
-        multiple: How many times k rows pass the filter.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the visits.
+    The `multiple`·k rows with the smallest margins form k clusters, which are visited round-robin from the smallest to
+    the largest. The paper cuts an average-linkage tree of the whole pool and draws a member at random; we cluster the
+    filtered rows by k-means and take the member with the smallest margin. O(n log n) for the filter and O(k² d) per
+    iteration of Lloyd's, whatever the pool's size. Rows come in the order of the visits.
     """
     k = min(k, len(signals))
     if k == 0:

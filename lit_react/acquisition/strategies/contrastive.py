@@ -13,17 +13,9 @@ from lit_react.acquisition.strategies.ranking import highest
 def cal(signals: PoolSignals, k: int, generator: np.random.Generator, *, neighbors: int = 10) -> Rows:
     """Rows whose labeled neighbours are predicted differently (CAL; Margatina et al. 2021, algorithm 1).
 
-    The score is the mean of KL(p(y|x_l) ‖ p(y|x)) over the nearest labeled x_l. It is linear in log p(y|x), so it
-    takes one matrix product and one gather: O(n l d) time, exact at any pool size.
-
-    Args:
-        signals: Without labeled rows the scores are equal and the picks random.
-        k: Size of the batch.
-        generator: Breaks ties.
-        neighbors: Number of labeled neighbours by inner product of embeddings; all where fewer are labeled.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, highest score first.
+    The score is the mean of KL(p(y|x_l) ‖ p(y|x)) over the nearest labeled x_l by inner product. It is linear in log
+    p(y|x), so it takes one matrix product and one gather: O(n l d) time, exact at any pool size. Without labeled rows
+    the picks are random.
     """
     labeled = signals.labeled_probabilities
     count = min(neighbors, len(labeled))

@@ -11,17 +11,8 @@ from lit_react.acquisition.strategies.geometry import chunks, load, sample, squa
 def k_center(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 100_000) -> Rows:
     """Repeatedly the row farthest from everything labeled or picked (Sener and Savarese 2018, algorithm 1).
 
-    Distances to the nearest centre are kept and updated with each pick: O(N (l + k) d). Of equally far rows the
-    lowest goes first.
-
-    Args:
-        signals: The labeled rows are the first centres; without any, the first pick is drawn uniformly.
-        k: Size of the batch.
-        generator: Draws the sample, and the first pick where nothing is labeled.
-        max_candidates: Larger pools are first thinned uniformly to this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the picks.
+    Distances to the nearest centre are kept and updated with each pick: O(N (l + k) d). Of equally far rows the lowest
+    goes first; without labeled rows the first pick is drawn uniformly. Rows come in the order of the picks.
     """
     k = min(k, len(signals))
     positions = sample(len(signals), max(k, max_candidates), generator)

@@ -21,20 +21,9 @@ def density_weighted_margin(
 ) -> Rows:
     """Highest (1 − margin) · densityᵉ: information density (Settles and Craven 2008, equation 13).
 
-    The density is the mean similarity max(cos, 0) to the nearest unlabeled rows where the paper averages over the
-    whole pool. O(candidates · anchors · d).
-
-    Args:
-        signals: Probabilities and embeddings of the unlabeled rows are read.
-        k: Size of the batch.
-        generator: Breaks ties, draws the anchors.
-        exponent: Weight e of the density; 0 is margin sampling.
-        neighbors: Number of neighbours.
-        max_candidates: Only that many rows with the smallest margins are scored.
-        max_anchors: Neighbours are looked up in a uniform sample of this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, highest score first.
+    The density is the mean similarity max(cos, 0) to the nearest `neighbors` among `max_anchors` unlabeled rows, where
+    the paper averages over the whole pool; the exponent e = 0 is margin sampling. Only the `max_candidates` rows with
+    the smallest margins are scored: O(candidates · anchors · d).
     """
     candidates = highest(-signals.margin, max(k, max_candidates), generator)
     anchors = sample(len(signals), max_anchors, generator)

@@ -28,28 +28,20 @@ def facility_location(
     """Uncertainty-weighted facility location, the default.
 
     Maximises Σ_i w_i · max_{j labeled or picked} s(i, j) greedily (within 1 − 1/e of the best; Nemhauser, Wolsey and
-    Fisher 1978; on text with uncertainty: Wei, Iyer and Bilmes 2015), with s = max(cos, 0)^power and the weight
-    w_i = (rank of −margin_i / n)^exponent in (0, 1]: ranks, since the scale of probabilities is not to be trusted.
+    Fisher 1978; on text with uncertainty: Wei, Iyer and Bilmes 2015), with s = max(cos, 0)^power and the weight w_i =
+    (rank of −margin_i / n)^exponent in (0, 1]: ranks, since the scale of probabilities is not to be trusted; the
+    exponent 0 weighs all rows alike.
 
-    Gains only shrink as the batch grows, so a pick recomputes those that may still be the highest (Minoux 1978):
-    O(N² d) once and a part of it per pick. Of equal gains the lowest position goes first; when nothing is left to gain,
-    the rest goes by weight.
+    Gains only shrink as the batch grows, so a pick recomputes those that may still be the highest (Minoux 1978): O(N²
+    d) once and a part of it per pick. Of equal gains the lowest position goes first; when nothing is left to gain, the
+    rest goes by weight.
 
-    With `thrift=1` each pick has the highest gain per cost (Leskovec et al. 2007, the cost-benefit part of CELF).
+    Each pick has the highest gain per cost^thrift; with `thrift=1` that is the cost-benefit part of CELF (Leskovec et
+    al. 2007), with 0 costs are left to the selection.
 
-    Args:
-        signals: Probabilities and embeddings, also those of the labeled rows, are read; costs where `thrift` is not 0.
-        k: Size of the batch.
-        generator: Draws the sample; breaks the ties of the rest.
-        power: Exponent of the similarity.
-        exponent: Exponent of the uncertainty's rank; 0 weighs all rows alike.
-        thrift: Exponent of the cost that a row's gain is divided by; 0 leaves costs to the selection.
-        max_candidates: Larger pools are thinned to this size by priority sampling (Duffield, Lund and Thorup 2007) of
-            w_i · (1 − similarity to the nearest labeled row), the most that row i can add. The sum over the sample is
-            an unbiased estimate of the sum over the pool.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the picks.
+    Pools beyond `max_candidates` are thinned by priority sampling (Duffield, Lund and Thorup 2007) of w_i · (1 −
+    similarity to the nearest labeled row), the most that row i can add: the sum over the sample is an unbiased estimate
+    of that over the pool.
     """
     k = min(k, len(signals))
     if k == 0:
@@ -120,20 +112,17 @@ def _lazy_greedy(
     kept: Float32s | None,
     prices: Float32s | None = None,
 ) -> Rows:
-    """Greedy positions in `points`, until k or until nothing is left to gain.
+    """Greedy positions in `points`, int64, until k or until nothing is left to gain.
 
     Args:
         points: float32 [n, d], which may be picked and are to be covered.
         weights: float32 [n], of each point as one of the sample, for all the pool that it stands for.
         own_weights: float32 [n], of each point alone: by covering itself it covers no more than that.
         covered: float32 [n], similarity to the nearest labeled row.
-        k: Most picks.
-        power: Exponent of the similarity.
+        k: most picks.
+        power: exponent of the similarity.
         kept: float32 [n, n], the similarities of all pairs; None where they take too much memory.
         prices: float32 [n], what the gain of each point is divided by; None: 1.
-
-    Returns:
-        int64 [at most k].
     """
     to_itself = np.einsum("ij,ij->i", points, points) ** power
     overweight = weights - own_weights

@@ -47,16 +47,11 @@ def squared_distances(points: Float32s, others: Float32s) -> Float32s:
 
 
 def nearest(points: Floats, others: Float32s, count: int, *, own: Rows | None = None) -> tuple[Float32s, Rows]:
-    """The `count` most similar of `others` for each point, by inner product; O(n m d).
+    """The `count` most similar of `others`, float32 [m, d], for each point by inner product; O(n m d).
 
-    Args:
-        points: float16 or float32 [n, d], may be a memory map.
-        others: float32 [m, d].
-        count: Number of neighbours, at most m (m - 1 with `own`).
-        own: int64 [n], where `others` holds the point itself, which is no neighbour; -1 where it does not.
-
-    Returns:
-        float32 [n, count] similarities and int64 [n, count] positions in `others`, in no special order.
+    Gives float32 [n, count] similarities and int64 [n, count] positions in `others`, in no special order. Points are
+    float16 or float32 [n, d], maybe a memory map. `own`, int64 [n], says where `others` holds the point itself, which
+    is no neighbour; -1 where it does not.
     """
     similarities = np.empty((len(points), count), dtype=np.float32)
     positions = np.empty((len(points), count), dtype=np.int64)

@@ -19,26 +19,17 @@ SETTING = re.compile(r"(?P<name>[\w.]+)(?:\((?P<options>.*)\))?")
 
 @dataclass(frozen=True)
 class Rule:
-    """A strategy, or a mixture of several that take turns, under the name that purchases are recorded with.
+    """A strategy, or a mixture of several that take turns, under the name that purchases are recorded with."""
 
-    Attributes:
-        name: as the user wrote it, or that of the function.
-        parts: name → strategy, in the order of the turns; one for a rule that is no mixture.
-    """
-
-    name: str
-    parts: Mapping[str, Strategy]
+    name: str  # as the user wrote it, or that of the function
+    parts: Mapping[str, Strategy]  # name → strategy, in the order of the turns; one for a rule that is no mixture
 
     @classmethod
     def of(cls, given: str | Strategy, option: str) -> Rule:
-        """The rule that the user means.
+        """The rule of `margin`, `facility_location(exponent=1)`, `margin+badge`, `my_file.my_rule`, or a function.
 
-        Args:
-            given: `margin`, `facility_location(exponent=1)`, `margin+badge`, `my_file.my_rule`, or a function.
-            option: that it was given as, for the message.
-
-        Raises:
-            UserError: there is no such strategy, it has no such option, its file fails, or it is something else.
+        A `UserError` in the name of the option says that there is no such strategy, that it has no such option, that
+        its file fails, or that it is something else.
         """
         try:
             if isinstance(given, str):
@@ -55,13 +46,9 @@ class Rule:
 
 
 def find_strategy(text: str) -> Strategy:
-    """The strategy of a name or a dotted path, with options where the name has some.
+    """The strategy of a name or a dotted path, with options where it has some: `my_file.my_rule(weight=0.5)`.
 
-    Args:
-        text: `margin`, `facility_location(exponent=1, power=2)`, `my_file.my_rule(weight=0.5)`.
-
-    Raises:
-        ValueError: no strategy has that name or option, or the file that is named fails.
+    A ValueError says that no strategy has that name or option, or that the file fails.
     """
     match = SETTING.fullmatch(text.strip())
     name = match["name"] if match else ""

@@ -21,20 +21,11 @@ def prob_cover(
     """Greedy maximum coverage by balls of one radius (ProbCover; Yehuda et al. 2022, algorithm 1).
 
     Balls around labeled rows cover first; each pick is the row whose ball holds most rows not yet covered (lowest
-    position of equal ones). A row leaves the counts once, when it becomes covered: O(N² d) in all, and no N × N
-    graph is kept. When everything is covered the rest is drawn uniformly.
+    position of equal ones). A row leaves the counts once, when it becomes covered: O(N² d) in all, and no N × N graph
+    is kept. When everything is covered the rest is drawn uniformly.
 
-    Args:
-        signals: Embeddings of labeled and unlabeled rows, and the number of classes, are read.
-        k: Size of the batch.
-        generator: Draws the sample and the rest; seeds the clustering that sets the radius.
-        purity: The radius is the largest at which this share of balls stays in one of C k-means clusters (the
-            paper's section 4.2), found on at most 2,000 rows.
-        radius: Euclidean distance; given, nothing is searched.
-        max_candidates: Larger pools are first thinned uniformly to this size.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the picks.
+    Unless a Euclidean radius is given, it is the largest at which the share `purity` of the balls stays in one of C
+    k-means clusters (the paper's section 4.2), found on at most 2,000 rows. Rows come in the order of the picks.
     """
     k = min(k, len(signals))
     if k == 0:
@@ -73,17 +64,8 @@ def pure_radius(
     """Largest radius at which a share `purity` of the balls hold points of one k-means cluster only.
 
     A ball is pure below the distance from its centre to the nearest point of another cluster, so the radius lies just
-    below a quantile of those distances.
-
-    Args:
-        points: float32 [n, d], unit length.
-        classes: Number of clusters, raised to 2 and lowered to the number of points.
-        generator: Draws the sample, seeds the clustering.
-        purity: Share of pure balls.
-        max_points: More points than that are thinned uniformly.
-
-    Returns:
-        The radius; 0 where all points coincide.
+    below a quantile of those distances; 0 where all points coincide. The points are float32 [n, d], of unit length;
+    `classes` is the number of clusters, two or more.
     """
     points = points[sample(len(points), max_points, generator)]
     labels, _ = cluster(points, min(max(classes, 2), len(points)), generator)

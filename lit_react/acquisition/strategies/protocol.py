@@ -20,15 +20,9 @@ class Strategy(Protocol):
     """
 
     def __call__(self, signals: PoolSignals, k: int, generator: np.random.Generator) -> Rows:
-        """Propose a batch.
+        """Propose a batch from what one pass over the pool told; the generator is the only source of randomness.
 
-        Args:
-            signals: What one pass over the pool told.
-            k: Size of the batch.
-            generator: The only source of randomness.
-
-        Returns:
-            int64 [min(k, n)], unlabeled rows relative to the pool, unique, best first.
+        Returns int64 [min(k, n)], unlabeled rows relative to the pool, unique, best first.
         """
         ...
 
@@ -36,18 +30,13 @@ class Strategy(Protocol):
 def reads(*names: str) -> Callable[[F], F]:
     """Decorate a strategy that reads these signals: a task that does not offer them is refused.
 
-    Args:
-        names: `head_inputs`, or names of `PoolSignals.scores`; they become the attribute `reads`.
+    The names are `head_inputs` or those of `PoolSignals.scores`; they become the attribute `reads`.
     """
     return _with_attribute("reads", names)
 
 
 def reads_if_offered(*names: str) -> Callable[[F], F]:
-    """Decorate a strategy that reads these signals where the task offers them, and does without elsewhere.
-
-    Args:
-        names: as in `reads`; they become the attribute `reads_if_offered`.
-    """
+    """Decorate a strategy that reads these signals where the task offers them, and does without elsewhere."""
     return _with_attribute("reads_if_offered", names)
 
 

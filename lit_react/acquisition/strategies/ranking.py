@@ -11,16 +11,7 @@ from lit_react.acquisition.signals import Rows
 
 
 def highest(scores: NDArray[np.floating], k: int, generator: np.random.Generator) -> Rows:
-    """Positions of the `k` highest of n scores, best first, equal scores in random order; O(n log n).
-
-    Args:
-        scores: float [n].
-        k: How many; all where k > n.
-        generator: Breaks the ties.
-
-    Returns:
-        int64 [min(k, n)], positions in `scores`.
-    """
+    """Positions of the `k` highest of n scores, best first, equal scores in random order; O(n log n)."""
     shuffled = generator.permutation(len(scores))
     order = np.argsort(-scores[shuffled], kind="stable")
     return shuffled[order[:k]]
@@ -29,14 +20,8 @@ def highest(scores: NDArray[np.floating], k: int, generator: np.random.Generator
 def round_robin(groups: Rows, scores: NDArray[np.floating], order: Iterable[int], k: int) -> Rows:
     """Visit the groups in `order`, again and again, and take the best remaining member of each; O(n log n).
 
-    Args:
-        groups: int [n], the group of each position.
-        scores: float [n]; in a group the highest goes first, of equal ones the lowest position.
-        order: Each group's id once, in the order of the visits. Groups without members are passed over.
-        k: How many; all where k > n.
-
-    Returns:
-        int64 [min(k, n)], positions.
+    The groups of the positions are int [n]; in a group the highest of the scores, float [n], goes first, of equal ones
+    the lowest position. Groups without members are passed over. Returns int64 [min(k, n)], positions.
     """
     turn = np.empty(int(groups.max(initial=-1)) + 1, dtype=np.int64)
     for place, group in enumerate(g for g in order if g < len(turn)):

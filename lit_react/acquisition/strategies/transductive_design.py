@@ -17,19 +17,9 @@ def transductive_design(
     The posterior variance of ridge regression on the labeled rows, x' Σ x with Σ = (Σ_l x_l x_l' + penalty · I)⁻¹, is
     summed over the unlabeled rows with the weights of `facility_location`; each pick is the one that lowers the sum
     most (Yu, Bi and Tresp 2006, sequential design). Where facility location asks which rows are near, this asks which
-    directions are known.
+    directions are known; the larger the penalty, the more a pick shares with what is near it.
 
-    O(n d²) once and O(n d) per pick, at any size of the pool.
-
-    Args:
-        signals: Probabilities and embeddings, also those of the labeled rows, are read.
-        k: Size of the batch.
-        generator: Not drawn from: there are no ties but those of equal rows, of which the first goes first.
-        penalty: Of the ridge; the larger, the more a pick shares with what is near it.
-        exponent: Exponent of the uncertainty's rank; 0 weighs all rows alike.
-
-    Returns:
-        int64 [min(k, n)], rows relative to the pool, in the order of the picks.
+    O(n d²) once and O(n d) per pick, at any size of the pool. Nothing is drawn: of equal rows the first goes first.
     """
     n, k = len(signals), min(k, len(signals))
     if k == 0:
