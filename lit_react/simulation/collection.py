@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -15,8 +16,9 @@ from safetensors.torch import save as serialised
 from lit_react.acquisition.proposals import Batches
 from lit_react.core.files import write_atomically
 from lit_react.simulation.comparison import Comparisons, Episodes, compare
+from lit_react.simulation.sources import load_sources
 from lit_react.simulation.tasks import draw_task
-from lit_react.simulation.workers import Workplace, in_processes
+from lit_react.simulation.workers import make_files
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,8 @@ def collect(folder: Path, names: Sequence[str], plan: Episodes, proposals: Batch
     compared; the seed is that of all episodes.
     """
     jobs = [Job(seed, name, index) for index in range(plan.per_source) for name in names]
-    done = {job for job in jobs if job.path(folder).exists()}
-    yield from (job.path(folder) for job in jobs if job in done)
-    open_jobs = [job for job in jobs if job not in done]
-    for job in in_processes(_simulate, open_jobs, (folder, names, plan, proposals), plan.workers):
-        yield job.path(folder)
+    make = partial(_simulate, folder, tuple(names), plan, proposals)
+    return make_files(make, {job: job.path(folder) for job in jobs}, Path.exists, plan.workers)
 
 
 def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
@@ -56,9 +55,9 @@ def load_comparisons(path: Path) -> tuple[tuple[str, ...], Comparisons | None]:
         return sources, Comparisons(**{name: file.get_tensor(name) for name in keys})
 
 
-def _simulate(job: Job, workplace: Workplace[Episodes]) -> None:
+def _simulate(folder: Path, names: tuple[str, ...], plan: Episodes, proposals: Batches, job: Job) -> None:
     generator = np.random.default_rng([job.seed, crc32(job.source.encode()), job.index])
-    task = draw_task(workplace.sources, job.source, generator)
-    found = compare(task, workplace.proposals, generator, workplace.plan)
+    task = draw_task(load_sources(names, folder / "sources"), job.source, generator)
+    found = compare(task, proposals, generator, plan)
     tensors = {"nothing": torch.zeros(0)} if found is None else {k: v.contiguous() for k, v in vars(found).items()}
-    write_atomically(job.path(workplace.folder), serialised(tensors, {"sources": ",".join(task.sources)}))
+    write_atomically(job.path(folder), serialised(tensors, {"sources": ",".join(task.sources)}))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lit_react.acquisition.agents import Agent, DoubleDQN
 from lit_react.acquisition.features import draw_anchors
@@ -18,8 +19,12 @@ from lit_react.acquisition.proposals import Batches, Proposals
 from lit_react.acquisition.rewards import GainReward
 from lit_react.core.files import write_json
 from lit_react.simulation.environment import begin
+from lit_react.simulation.sources import load_sources
 from lit_react.simulation.tasks import Parts, Task
-from lit_react.simulation.workers import Workplace, in_processes
+from lit_react.simulation.workers import make_files
+
+WHICH = ("policy", "default_rule")
+"""Who runs on each set."""
 
 
 @dataclass(frozen=True)
@@ -91,28 +96,22 @@ def simulate_run(task: Task, proposals: Proposals, agent: Agent, *, rounds: int,
 def evaluate(folder: Path, names: Sequence[str], plan: Evaluation, proposals: Batches) -> Iterator[Path]:
     """Run the policy `without_NAME` and the default rule alone on each set; yields files as they are there."""
     jobs = [(name, seed) for seed in range(plan.seeds) for name in names]
-    done = {job for job in jobs if _is_done(_result(folder, job), plan)}
-    yield from (_result(folder, job) for job in jobs if job in done)
-    open_jobs = [job for job in jobs if job not in done]
-    for job in in_processes(_measure, open_jobs, (folder, names, plan, proposals), plan.workers):
-        yield _result(folder, job)
+    make = partial(_measure, folder, tuple(names), plan, proposals)
+    return make_files(make, {job: _result(folder, job) for job in jobs}, partial(_is_done, plan), plan.workers)
 
 
-def load_results(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, SimulatedRun]]:
-    """Runs of `policy` and `default_rule` by set and seed."""
-    found = {}
-    for path in paths:
-        content = json.loads(path.read_text())
-        runs = {which: SimulatedRun(**content[which]) for which in ("policy", "default_rule")}
-        found[content["set"], content["seed"]] = runs
-    return found
+def load_results(paths: Sequence[Path]) -> pd.DataFrame:
+    """A row per set and seed: `set`, and the AULC in points of `policy` and `default_rule`."""
+    contents = [json.loads(path.read_text()) for path in paths]
+    areas = [{which: 100 * SimulatedRun(**content[which]).aulc for which in WHICH} for content in contents]
+    return pd.DataFrame(areas).assign(set=[content["set"] for content in contents])
 
 
 def _result(folder: Path, job: tuple[str, int]) -> Path:
     return folder / f"without_{job[0]}" / f"seed_{job[1]:02d}.json"
 
 
-def _is_done(path: Path, plan: Evaluation) -> bool:
+def _is_done(plan: Evaluation, path: Path) -> bool:
     """Whether the runs are there, as long and as cautious as they shall be."""
     if not path.exists():
         return False
@@ -120,12 +119,11 @@ def _is_done(path: Path, plan: Evaluation) -> bool:
     return len(content["default_rule"]["chosen"]) == plan.rounds and content["doubt"] == plan.doubt
 
 
-def _measure(job: tuple[str, int], workplace: Workplace[Evaluation]) -> None:
+def _measure(folder: Path, names: tuple[str, ...], plan: Evaluation, proposals: Batches, job: tuple[str, int]) -> None:
     name, seed = job
-    task = standard_task(name, workplace.sources[name], seed)
-    content: dict[str, object] = {"set": name, "seed": seed, "doubt": workplace.plan.doubt}
-    alone = Batches([workplace.proposals.default_rule])
-    for which, proposals in (("policy", workplace.proposals), ("default_rule", alone)):
-        agent = DoubleDQN(str(workplace.folder / f"without_{name}"), doubt=workplace.plan.doubt)
-        content[which] = vars(simulate_run(task, proposals, agent, rounds=workplace.plan.rounds, seed=seed))
-    write_json(_result(workplace.folder, job), content)
+    task = standard_task(name, load_sources(names, folder / "sources")[name], seed)
+    content: dict[str, object] = {"set": name, "seed": seed, "doubt": plan.doubt}
+    for which, chosen in zip(WHICH, (proposals, Batches([proposals.default_rule])), strict=True):
+        agent = DoubleDQN(str(folder / f"without_{name}"), doubt=plan.doubt)
+        content[which] = vars(simulate_run(task, chosen, agent, rounds=plan.rounds, seed=seed))
+    write_json(_result(folder, job), content)

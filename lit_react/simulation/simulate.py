@@ -8,10 +8,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from lightning.pytorch.loggers import Logger
 from rich import box
 from rich.console import Console
@@ -22,13 +24,14 @@ from lit_react.acquisition.features import SAMPLE_FEATURES, STATE_FEATURES
 from lit_react.acquisition.pretrained import PretrainedPolicy
 from lit_react.acquisition.proposals import DEFAULT_STRATEGIES, Batches
 from lit_react.core.errors import UserError
+from lit_react.core.files import write_json
 from lit_react.core.same_work import check_same_making
 from lit_react.core.statistics import bootstrap_interval, wilcoxon
 from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.simulation.collection import collect, load_comparisons
 from lit_react.simulation.comparison import Comparisons, Episodes
-from lit_react.simulation.evaluation import Evaluation, SimulatedRun, evaluate, load_results
+from lit_react.simulation.evaluation import WHICH, Evaluation, evaluate, load_results
 from lit_react.simulation.sources import Encoder, LabeledSet, embedded_sources
 from lit_react.simulation.training import Training, expected_gain, lessons, train
 
@@ -90,7 +93,7 @@ def simulate(
         hidden = _hidden(name, sources) if name else set()
         used = [(origin[0], comparisons) for origin, comparisons in found if not hidden & set(origin)]
         target = folder / (f"without_{name}" if name else "policy")
-        _train_policy(target, used, training, seed, card, _teller(logger, target.name))
+        _train_policy(target, used, training, seed, card, partial(_tell, logger, target.name))
     done = _run(evaluate(folder, names, evaluation, proposals), len(names) * evaluation.seeds, "runs on unseen sets")
     measured = _summary(load_results(sorted(done)))
     _finish(folder / "policy", {"measured": measured, "evaluation": asdict(evaluation)})
@@ -99,14 +102,10 @@ def simulate(
         logger.experiment.finish()
 
 
-def _teller(logger: Logger | None, key: str) -> Tell:
-    """Sends an epoch's loss to W&B, where that is on."""
-
-    def tell(epoch: int, loss: float) -> None:
-        if logger is not None:
-            logger.log_metrics({f"{key}/loss": loss, f"{key}/epoch": epoch})
-
-    return tell
+def _tell(logger: Logger | None, key: str, epoch: int, loss: float) -> None:
+    """Send an epoch's loss to W&B, where that is on."""
+    if logger is not None:
+        logger.log_metrics({f"{key}/loss": loss, f"{key}/epoch": epoch})
 
 
 def _run(steps: Iterable[Any], total: int, what: str) -> list[Any]:
@@ -154,21 +153,20 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "policy.json").read_text())
 
 
-def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[str, dict[str, float]]:
+def _summary(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
     """AULC in points of policy and default rule by set, and over all runs."""
-    pairs = {job: (100 * runs["policy"].aulc, 100 * runs["default_rule"].aulc) for job, runs in results.items()}
     summary = {}
-    for name in [*dict.fromkeys(name for name, _ in results), "all"]:
-        chosen = np.array([pair for (of, _), pair in pairs.items() if name in (of, "all")])
-        differences = chosen[:, 0] - chosen[:, 1]
-        low, high = bootstrap_interval(differences, np.random.default_rng(0))
+    for name in [*runs["set"].unique(), "all"]:
+        chosen = runs if name == "all" else runs[runs["set"] == name]
+        policy, default_rule = (chosen[which].to_numpy() for which in WHICH)
+        low, high = bootstrap_interval(policy - default_rule, np.random.default_rng(0))
         summary[name] = {
-            "policy": float(chosen[:, 0].mean()),
-            "default_rule": float(chosen[:, 1].mean()),
-            "difference": float(differences.mean()),
+            "policy": float(policy.mean()),
+            "default_rule": float(default_rule.mean()),
+            "difference": float((policy - default_rule).mean()),
             "low": low,
             "high": high,
-            "p": wilcoxon(differences),
+            "p": wilcoxon(policy - default_rule),
             "runs": len(chosen),
         }
     return summary
@@ -176,9 +174,7 @@ def _summary(results: dict[tuple[str, int], dict[str, SimulatedRun]]) -> dict[st
 
 def _finish(folder: Path, results: dict[str, Any]) -> None:
     """The results go into the card and onto the screen."""
-    card = _read_card(folder)
-    policy = PretrainedPolicy.load(folder)
-    PretrainedPolicy(policy.q_network, policy.expected_gain, card | results).save(folder)
+    write_json(folder / "policy.json", _read_card(folder) | results)
     title = "AULC (points) on sets that the policy was not trained on, simulated"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("set", "runs", "default rule", "policy", "difference", "95 % interval", "p"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,9 @@ def embedded_sources(sources: dict[str, LabeledSet], encoder: Encoder, folder: P
         yield name
 
 
-def load_sources(names: list[str], folder: Path) -> dict[str, Parts]:
-    """Pool and test part of each set by name, as `embedded_sources` wrote them."""
+@cache
+def load_sources(names: tuple[str, ...], folder: Path) -> dict[str, Parts]:
+    """Pool and test part of each set by name, as `embedded_sources` wrote them; read once in a process."""
     found = {}
     for name in names:
         tensors = {key: tensor.numpy() for key, tensor in load_file(folder / f"{name}.safetensors").items()}

@@ -1,62 +1,37 @@
-"""A process per core, a thread per process."""
+"""Files that are made by a process per core, a thread per process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
-import torch
-
-from lit_react.acquisition.proposals import Batches
 from lit_react.core.workers import begin_worker
-from lit_react.simulation.sources import load_sources
-from lit_react.simulation.tasks import Parts
 
 Job = TypeVar("Job")
-Plan = TypeVar("Plan")
 
 
-@dataclass(frozen=True)
-class Workplace(Generic[Plan]):
-    """What a process keeps between jobs."""
+def make_files(
+    make: Callable[[Job], None], files: Mapping[Job, Path], done: Callable[[Path], bool], workers: int | None
+) -> Iterator[Path]:
+    """Make the files that are not done yet; yields each path when its file is there.
 
-    folder: Path  # of the simulation
-    sources: dict[str, Parts]  # pool and test part of each set, by name
-    plan: Plan  # options of the jobs
-    proposals: Batches  # which batches there are to choose from
-
-    @classmethod
-    def open(cls, folder: Path, names: Sequence[str], plan: Plan, proposals: Batches) -> Workplace[Plan]:
-        """Read the sources from the folder."""
-        return cls(folder, load_sources(list(names), folder / "sources"), plan, proposals)
-
-
-_workplace: Workplace[Any]
-
-
-def in_processes(
-    work: Callable[[Job, Workplace[Plan]], None],
-    jobs: Sequence[Job],
-    workplace: tuple[Path, Sequence[str], Plan, Batches],
-    workers: int | None,
-) -> Iterator[Job]:
-    """Do the jobs in processes of their own; yields each when it is done.
-
-    `work` is a function of a module; `workplace` are the arguments of `Workplace.open`, which is called once in each
-    process. There is a process per core unless `workers` says otherwise.
+    `make` writes the file of a job, in a process of its own: it is pickled. There are as many processes as `workers`
+    says; None: one per core.
     """
-    if not jobs:
+    missing = {job: path for job, path in files.items() if not done(path)}
+    yield from (path for job, path in files.items() if job not in missing)
+    if not missing:
         return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # read when a process starts
-    count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=workplace) as pool:
-        futures = {pool.submit(_do, work, job): job for job in jobs}
+    count = min(workers or len(os.sched_getaffinity(0)), len(missing))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=begin_worker, initargs=(1,)) as pool:
+        futures = {pool.submit(make, job): path for job, path in missing.items()}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -65,14 +40,3 @@ def in_processes(
             for process in list((pool._processes or {}).values()):
                 process.kill()
             raise
-
-
-def _begin(*workplace: Any) -> None:
-    global _workplace
-    begin_worker(1)
-    torch.set_num_threads(1)
-    _workplace = Workplace.open(*workplace)
-
-
-def _do(work: Callable[[Job, Workplace[Any]], None], job: Job) -> None:
-    work(job, _workplace)

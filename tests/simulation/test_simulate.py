@@ -25,7 +25,6 @@ from lit_react.simulation.evaluation import Evaluation, _is_done
 from lit_react.simulation.simulate import _check_relatives, _hidden
 from lit_react.simulation.sources import LabeledSet, load_sources
 from lit_react.simulation.training import Training, lessons, train
-from lit_react.simulation.workers import Workplace
 
 SETS = ["five", "four", "two"]
 TRAINING = {"members": 2, "hidden": 8, "epochs": 2}
@@ -100,7 +99,7 @@ def test_the_card_says_where_the_policy_comes_from_and_what_was_measured(finishe
 
 
 def test_the_embedded_sets_are_the_texts_with_their_labels(finished: Path) -> None:
-    for name, (pool, test) in load_sources(SETS, finished / "sources").items():
+    for name, (pool, test) in load_sources(tuple(SETS), finished / "sources").items():
         assert (len(pool), len(test)) == (180, 60)
         assert np.allclose(np.linalg.norm(pool.embeddings, axis=1), 1, atol=1e-3)
         assert len(set(pool.labels)) == {"five": 5, "four": 4, "two": 2}[name]
@@ -222,19 +221,19 @@ def test_a_policy_is_trained_anew_when_there_are_more_episodes_and_its_old_resul
 
 def test_runs_shorter_than_wanted_are_not_taken_for_the_wanted_ones(finished: Path) -> None:
     path = finished / "without_two" / "seed_00.json"
-    assert _is_done(path, Evaluation(rounds=2))
-    assert not _is_done(path, Evaluation(rounds=3))
-    assert not _is_done(path.with_name("seed_01.json"), Evaluation(rounds=2))
+    assert _is_done(Evaluation(rounds=2), path)
+    assert not _is_done(Evaluation(rounds=3), path)
+    assert not _is_done(Evaluation(rounds=2), path.with_name("seed_01.json"))
 
 
 def test_the_order_in_which_episodes_are_finished_does_not_matter(finished: Path, tmp_path) -> None:
     """An episode follows from its seed, its source and its number alone: made alone, it is the same file."""
     (tmp_path / "sources").symlink_to(finished / "sources")
     plan = Episodes(per_source=5, rounds=2, horizon=1)
-    workplace = Workplace.open(tmp_path, SETS, plan, Batches(("facility_location", "margin")))
+    proposals = Batches(("facility_location", "margin"))
     for name, index in (("two", 4), ("five", 0)):
         job = collection.Job(SEED, name, index)
-        collection._simulate(job, workplace)
+        collection._simulate(tmp_path, tuple(SETS), plan, proposals, job)
         assert job.path(tmp_path).read_bytes() == job.path(finished).read_bytes()
 
 
