@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
+import datasets
 import numpy as np
 
 from lit_react.augmentation.augmented_fit import AugmentedFit, Bought
@@ -16,9 +18,9 @@ from lit_react.augmentation.part import Part, Rows
 from lit_react.augmentation.pseudo_labels import PseudoLabels
 from lit_react.augmentation.texts import TextAugmentation
 from lit_react.augmentation.trust import Trust
-from lit_react.augmentation.variants import with_variants
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.task import Task
 
@@ -135,5 +137,23 @@ class Augmentation:
         )
         read = rows
         if self.texts is not None:
-            read = with_variants(rows, bought.texts, task, self.texts, count=self.variants, seed=seed)
+            read = self._with_variants(rows, bought.texts, task, self.texts, seed)
         return AugmentedFit(parts, pseudo_labels, bought, rows.unlabeled, read, task.class_of, seed)
+
+    def _with_variants(
+        self, rows: FitRows, pool: datasets.Dataset, task: Task, texts: TextAugmentation, seed: int
+    ) -> FitRows:
+        """The rows in a table of their own: labeled ones, their variants, which are labeled too, unlabeled ones.
+
+        Rows are relative to the pool, whose texts are as the task read them; the task knows what a variant of a row is.
+        """
+        originals, unlabeled = pool.select(rows.labeled), pool.select(rows.unlabeled)
+        variants = [task.varied(originals, rows.labels, texts, seed + place) for place in range(self.variants)]
+        labels = [*rows.labels, *(label for _, part in variants for label in part)]
+        made = [table for table, _ in variants]
+        columns = made[0].column_names
+        whole = datasets.concatenate_datasets([part.select_columns(columns) for part in [originals, *made, unlabeled]])
+        labeled, rest = np.split(np.arange(len(whole), dtype=np.int64), [len(labels)])
+        with kept_by_nobody():
+            table = task.encode(whole)
+        return replace(rows, table=table, labeled=labeled, labels=labels, unlabeled=rest)

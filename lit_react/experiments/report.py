@@ -23,14 +23,7 @@ from lit_react.experiments.pairs import (
     penalty_table,
     sets_table,
 )
-from lit_react.experiments.standings import (
-    BELOW,
-    REGIMES,
-    aulc_table,
-    calibration_table,
-    protocol_table,
-    summary_table,
-)
+from lit_react.experiments.standings import BELOW, REGIMES, aulc_table, calibration_table, protocol_table, summary_table
 
 NAMED = 20
 """Missing runs that are listed by name."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lit_react.augmentation.texts.base import TextAugmentation, Varied, row_generator
+from lit_react.augmentation.texts import TextAugmentation, Varied, row_generator
 from lit_react.core.bounds import expect
 from lit_react.data.batching import length_sorted_batches
 from lit_react.pretraining.masked_words import MaskedWords, parts_of
@@ -39,12 +39,7 @@ class Infilling(TextAugmentation):
     """
 
     def __init__(
-        self,
-        pretrained: str,
-        share: float = 0.15,
-        temperature: float = 1.0,
-        top_k: int = 20,
-        batch_size: int = 64,
+        self, pretrained: str, share: float = 0.15, temperature: float = 1.0, top_k: int = 20, batch_size: int = 64
     ) -> None:
         expect("augmentation.texts.share", share, above=0, at_most=1)
         expect("augmentation.texts.temperature", temperature, above=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,16 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.data.encoding import text_digest, tokenised, tokenizer_digest
-from lit_react.pretraining.sentences import sentence_starts
 
 Ints = NDArray[np.int64]
+SENTENCE_END = re.compile(
+    r"""(?: [.!?…]+ ["'”’»)\]]* (?=\s)          # Latin script: a mark, closing quotes, then a space
+          | [!?]+ (?=[\u3400-\u9fff])           # typed with a Latin keyboard between Chinese characters
+          | [。!?;…]+ [”’」』)》]*            # Chinese marks need no space
+          | \n )                                # a line never goes on in the next sentence
+        \s*""",
+    re.VERBOSE,
+)
 
 
 class Passages:
@@ -92,6 +100,17 @@ def _cut(
             found["characters"].append(stops[np.array(inner) - 1])
             found["tokens"].append([end - start for end in inner])
     return found
+
+
+def sentence_starts(text: str) -> Ints:
+    """Character offsets at which sentences begin, int64 [s], the first is 0.
+
+    Abbreviations ("Mr. Smith") end a sentence too: such pieces are still consecutive, which is all that next-sentence
+    prediction asks. A list of sentences is given as lines: every newline ends a sentence, so unwrap texts that were
+    wrapped at a fixed width.
+    """
+    ends = (match.end() for match in SENTENCE_END.finditer(text))
+    return np.array([0, *(end for end in ends if end < len(text))], dtype=np.int64)
 
 
 def sentence_ends(sentences: Ints, words: Ints, longest: int) -> list[int]:

@@ -12,8 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from lit_react.augmentation.labels.base import LabeledPool
-from lit_react.augmentation.labels.label_gan import LabelGAN
-from lit_react.augmentation.labels.label_gan.generator import judge_pairs
+from lit_react.augmentation.labels.label_gan.generator import LabelGAN, judge_pairs
 from lit_react.augmentation.labels.label_gan.losses import (
     discriminator_loss,
     generator_loss,

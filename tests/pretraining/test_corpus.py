@@ -15,8 +15,7 @@ from transformers import AutoTokenizer, RobertaTokenizer
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.pretraining.corpus import Texts
-from lit_react.pretraining.passages import Passages, joined, passages, sentence_ends
-from lit_react.pretraining.sentences import sentence_starts
+from lit_react.pretraining.passages import Passages, joined, passages, sentence_ends, sentence_starts
 from lit_react.tasks import QuestionAnswering, TextClassification
 
 

@@ -54,12 +54,7 @@ def prob_cover(
 
 
 def pure_radius(
-    points: Float32s,
-    classes: int,
-    generator: np.random.Generator,
-    *,
-    purity: float = 0.95,
-    max_points: int = 2000,
+    points: Float32s, classes: int, generator: np.random.Generator, *, purity: float = 0.95, max_points: int = 2000
 ) -> float:
     """Largest radius at which a share `purity` of the balls hold points of one k-means cluster only.
 

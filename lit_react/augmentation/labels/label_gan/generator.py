@@ -20,7 +20,7 @@ from lit_react.augmentation.labels.label_gan.training import (
     complement,
     distinct_in_order,
 )
-from lit_react.augmentation.labels.logistic_regression import logistic_regression
+from lit_react.augmentation.labels.self_training import logistic_regression
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 

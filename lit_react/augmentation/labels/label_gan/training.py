@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from lit_react.augmentation.labels.label_gan.losses import (
-    Form,
-    discriminator_loss,
-    generator_loss,
-    prior_gap,
-)
+from lit_react.augmentation.labels.label_gan.losses import Form, discriminator_loss, generator_loss, prior_gap
 from lit_react.augmentation.labels.label_gan.networks import Discriminator, FeatureNetwork, LabelNetwork, Views
-from lit_react.augmentation.labels.logistic_regression import logistic_regression
+from lit_react.augmentation.labels.self_training import logistic_regression
 
 
 @dataclass(frozen=True)
