@@ -113,18 +113,11 @@ def draw_anchors(n: int, generator: np.random.Generator, most: int = 1000) -> Ro
 
 
 class FeatureMap:
-    """Features relative to one state: signals, history and costs.
+    """Features relative to one state: signals, the history up to this round, costs float64 [pool] and the share spent.
 
     Densities and ranks are taken among *anchors*, a uniform sample of the unlabeled rows (see `draw_anchors`), so that
-    the cost does not grow with the pool.
-
-    Args:
-        signals: of this round.
-        history: of the rounds before, with this round's metric as the last of `values`.
-        costs: float64 [pool], annotation cost per pool row.
-        spent: share of the budget for acquired labels that is spent, in [0, 1].
-        generator: draws the anchors where they are not given.
-        anchors: int64 [a], positions of unlabeled rows, ascending; None: they are drawn.
+    the cost does not grow with the pool: int64 [a], their positions, ascending. Where they are not given the generator
+    draws them.
     """
 
     def __init__(

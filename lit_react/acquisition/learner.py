@@ -48,13 +48,8 @@ class Step:
 class Learner:
     """Lives across the rounds of a run: values each purchase, teaches the agent, and has it choose the next one.
 
-    Args:
-        proposals: what can be bought.
-        agent: who chooses.
-        reward: what a purchase was worth.
-        limits: how much a query may hold: the first, the second, …, the last for all that follow.
-        selection: which of the proposed rows are bought where not all can be paid.
-        stopping: reasons to stop before the budget is spent.
+    `limits` say how much a query may hold: the first, the second, …, the last for all that follow; `selection` which of
+    the proposed rows are bought where not all can be paid.
     """
 
     def __init__(

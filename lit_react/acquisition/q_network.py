@@ -14,14 +14,9 @@ LARGEST = 4.0
 class QNetwork(nn.Module):
     """An ensemble of MLPs over state and sample features (value decomposition: Q(s, B) = mean over x in B).
 
-    The last layer starts at zero: an untrained network values all batches alike, and says so.
-
-    Args:
-        state_dim: number of state features.
-        sample_dim: number of sample features.
-        members: size of the ensemble; their disagreement is the network's doubt.
-        hidden: width of the two hidden layers.
-        generator: draws the initial weights.
+    The last layer starts at zero: an untrained network values all batches alike, and says so. The disagreement of its
+    members is the network's doubt. They have two hidden layers of the width `hidden`; the generator draws their
+    weights.
     """
 
     mean: Tensor

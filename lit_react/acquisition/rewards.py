@@ -8,22 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one purchase once the model was fitted with it.
+    """What is known of one purchase once the model was fitted with it."""
 
-    Attributes:
-        value_before: V(s), the validation metric before the purchase.
-        value_after: V(s'), the validation metric of the next fit.
-        cost: Σ c_i of the purchase, in cost units.
-        expected_value: the estimate of Σ π(s'|s) V(s') before the purchase: V(s) plus the mean gain of the policy's
-            purchases so far.
-        mean_cost: of a row of the pool, in cost units.
-    """
-
-    value_before: float
-    value_after: float
-    cost: float
+    value_before: float  # V(s), the validation metric before the purchase
+    value_after: float  # V(s'), the validation metric of the next fit
+    cost: float  # Σ c_i of the purchase, in cost units
+    # the estimate of Σ π(s'|s) V(s') before the purchase: V(s) plus the mean gain of the policy's purchases so far
     expected_value: float
-    mean_cost: float = 1.0
+    mean_cost: float = 1.0  # of a row of the pool, in cost units
 
 
 class Reward(ABC):

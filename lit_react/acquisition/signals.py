@@ -22,32 +22,23 @@ class PoolSignals:
 
     Arrays of the unlabeled part share their first axis with `rows`; a *position* indexes that axis, a *row*
     names a row of the pool. Strategies work on positions inside and return rows.
-
-    Attributes:
-        rows: int64 [n], the unlabeled pool rows, ascending.
-        probabilities: float32 [n, C], class probabilities (softmax in float32).
-        embeddings: float16 or float32 [n, d], masked-mean sentence embeddings, unit length; may be a memory map.
-        labeled_rows: int64 [l], the labeled pool rows, ascending.
-        labels: int64 [l], their class ids in 0 … C-1.
-        labeled_probabilities: float32 [l, C].
-        labeled_embeddings: float16 or float32 [l, d], unit length.
-        head_inputs: float32 or float16 [n, h], inputs of the last linear layer (BADGE); None where nobody asked.
-        costs: float64 [n], annotation cost of each unlabeled row; None where all cost the same.
-        scores: float32 [n] by name: those that a strategy ranks by, higher is more uncertain, such as BALD's
-            `mutual_information` I(y; ω | x) in nats from Monte-Carlo dropout; and `margin`, `entropy` and
-            `max_probability` where the probabilities of the classes, which then only sum a row up, do not tell them (a
-            sentence of many tags, an answer's span).
     """
 
-    rows: Rows
-    probabilities: NDArray[np.float32]
-    embeddings: Floats
-    labeled_rows: Rows
-    labels: Rows
-    labeled_probabilities: NDArray[np.float32]
-    labeled_embeddings: Floats
+    rows: Rows  # int64 [n], the unlabeled pool rows, ascending
+    probabilities: NDArray[np.float32]  # float32 [n, C], class probabilities (softmax in float32)
+    embeddings: Floats  # float16 or float32 [n, d], masked-mean sentence embeddings, unit length; may be a memory map
+    labeled_rows: Rows  # int64 [l], the labeled pool rows, ascending
+    labels: Rows  # int64 [l], their class ids in 0 … C-1
+    labeled_probabilities: NDArray[np.float32]  # float32 [l, C]
+    labeled_embeddings: Floats  # float16 or float32 [l, d], unit length
+    # float32 or float16 [n, h], inputs of the last linear layer (BADGE); None where nobody asked
     head_inputs: Floats | None = None
+    # float64 [n], annotation cost of each unlabeled row; None where all cost the same
     costs: NDArray[np.float64] | None = None
+    # float32 [n] by name: those that a strategy ranks by, higher is more uncertain, such as BALD's `mutual_information`
+    # I(y; ω | x) in nats from Monte-Carlo dropout; and `margin`, `entropy` and `max_probability` where the
+    # probabilities of the classes, which then only sum a row up, do not tell them (a sentence of many tags, an answer's
+    # span)
     scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -11,19 +11,13 @@ from lit_react.core.bounds import expect
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run has come to after a fit.
+    """What a run has come to after a fit."""
 
-    Attributes:
-        values: the validation metric of each round, this one last.
-        labels: labeled rows of the pool.
-        cost: of all labels so far, in cost units.
-        uncertainty: mean normalised entropy of the unlabeled rows, in [0, 1]; to call it takes a pass over the pool,
-            which a query needs anyway.
-    """
-
-    values: Sequence[float]
-    labels: int
-    cost: float
+    values: Sequence[float]  # the validation metric of each round, this one last
+    labels: int  # labeled rows of the pool
+    cost: float  # of all labels so far, in cost units
+    # mean normalised entropy of the unlabeled rows, in [0, 1]; to call it takes a pass over the pool, which a query
+    # needs anyway
     uncertainty: Callable[[], float]
 
 

@@ -115,10 +115,6 @@ def discriminator_loss(real_evidence: Tensor, fake_evidence: Tensor) -> Tensor:
 
 
 def generator_loss(fake_evidence: Tensor, real: Tensor, fakes: Tensor) -> Tensor:
-    """−E log(1 − p_fake(made)) + feature matching, a scalar.
-
-    `fake_evidence` is log Z of the made features, float32 [m]; the features themselves are float32 [n, h] (detached)
-    and [m, h].
-    """
+    """−E log(1 − p_fake(made)) + feature matching, a scalar; evidence is log Z, features float32 [n, h] and [m, h]."""
     matching = (real.mean(0) - fakes.mean(0)).square().mean()
     return F.softplus(-fake_evidence).mean() + matching

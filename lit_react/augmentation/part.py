@@ -21,43 +21,27 @@ it is in the middle of its fit. All processes ask for the same rows, and each ge
 
 @dataclass(frozen=True)
 class Fit:
-    """What a part knows of the fit that begins; the model is on its device.
+    """What a part knows of the fit that begins; the model is on its device."""
 
-    Attributes:
-        labeled: int64 [l], the rows of the pool whose labels were bought, ascending.
-        classes: int64 [l], their classes.
-        unlabeled: int64 [m], the rows of the pool without a bought label that this fit may read, ascending; none where
-            no part reads any.
-        validation: int64 [v], the rows of the validation split whose labels were bought, ascending.
-        validation_classes: int64 [v], their classes.
-        num_classes: C.
-        num_features: h, the width of what the head reads.
-        device: that of the model.
-        seed: decides all that is drawn.
-    """
-
-    labeled: Rows
-    classes: Rows
+    labeled: Rows  # int64 [l], the rows of the pool whose labels were bought, ascending
+    classes: Rows  # int64 [l], their classes
+    # int64 [m], the rows of the pool without a bought label that this fit may read, ascending; none where no part reads
+    # any
     unlabeled: Rows
-    validation: Rows
-    validation_classes: Rows
-    num_classes: int
-    num_features: int
-    device: torch.device
-    seed: int
+    validation: Rows  # int64 [v], the rows of the validation split whose labels were bought, ascending
+    validation_classes: Rows  # int64 [v], their classes
+    num_classes: int  # C
+    num_features: int  # h, the width of what the head reads
+    device: torch.device  # that of the model
+    seed: int  # decides all that is drawn
 
 
 @dataclass(frozen=True)
 class View:
-    """One forward pass of the task's model over some rows.
+    """One forward pass of the task's model over some rows."""
 
-    Attributes:
-        features: [b, h], what the last linear layer reads, with gradients; in the precision of the forward pass.
-        logits: float32 [b, C].
-    """
-
-    features: Tensor
-    logits: Tensor
+    features: Tensor  # [b, h], what the last linear layer reads, with gradients; in the precision of the forward pass
+    logits: Tensor  # float32 [b, C]
 
     def cut(self, size: int) -> tuple[View, View]:
         """The view of the first `size` rows, and that of the rest."""
@@ -66,25 +50,15 @@ class View:
 
 @dataclass(frozen=True)
 class Step:
-    """What a training step has at hand.
+    """What a training step has at hand."""
 
-    Attributes:
-        labeled: the pass over the labeled rows of the batch; variants of texts are among them.
-        labels: int64 [b], their classes.
-        unlabeled: the pass over the unlabeled rows of the batch, [u]; None where it has none.
-        places: int64 [u], where these rows are in `Fit.unlabeled`.
-        head: the last linear layer, features [m, h] → logits float32 [m, C].
-        gather: rows of this process [b, …] → those of all processes, with gradients into each.
-        progress: the share of the fit's steps that are done, in [0, 1].
-    """
-
-    labeled: View
-    labels: Tensor
-    unlabeled: View | None
-    places: Tensor
-    head: Callable[[Tensor], Tensor]
-    gather: Callable[[Tensor], Tensor]
-    progress: float
+    labeled: View  # the pass over the labeled rows of the batch; variants of texts are among them
+    labels: Tensor  # int64 [b], their classes
+    unlabeled: View | None  # the pass over the unlabeled rows of the batch, [u]; None where it has none
+    places: Tensor  # int64 [u], where these rows are in `Fit.unlabeled`
+    head: Callable[[Tensor], Tensor]  # the last linear layer, features [m, h] → logits float32 [m, C]
+    gather: Callable[[Tensor], Tensor]  # rows of this process [b, …] → those of all processes, with gradients into each
+    progress: float  # the share of the fit's steps that are done, in [0, 1]
 
 
 class Part(ABC):

@@ -29,13 +29,10 @@ SENTENCE_END = re.compile(
 class Passages:
     """Passages of texts; each is a run of consecutive sentences of one text.
 
-    Args:
-        table: a column `text`.
-        cut: a row per passage: `text` (relative to the table), `start` (its first character), and of its sentences the
-            places after them: `characters` (within the text), `tokens` (within the passage).
+    The table has a column `text`; `cut` is what `passages` makes of it.
 
     Attributes:
-        texts: int64 [n], the text of each passage.
+        texts: int64 [n], the text of each passage, relative to the table.
         counts: int64 [n], sentences.
         lengths: int64 [n], tokens without the special ones.
     """
@@ -88,6 +85,11 @@ def passages(
 def _cut(
     texts: list[str], indices: list[int], tokenizer: PreTrainedTokenizerBase, room: int, longest: int
 ) -> dict[str, list[Any]]:
+    """Rows of passages as `Passages` keeps them.
+
+    `text` is relative to the table, `start` its first character; of the places after its sentences `characters` are
+    within the text, `tokens` within the passage.
+    """
     found: dict[str, list[Any]] = {"text": [], "start": [], "characters": [], "tokens": []}
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     for row, (index, text) in enumerate(zip(indices, texts, strict=True)):

@@ -19,16 +19,14 @@ VALIDATION_SIZE = 100
 class Annotation:
     """A state of a simulated run: what is labeled, and the head that was fitted on it.
 
+    It begins with the labeled rows, int64 [l] relative to the pool and in any order, and the state before the last
+    purchase; None at the start.
+
     Attributes:
         accuracy: on the test set, less the rows that stand for the validation split; on all of a set that has no more.
         value: mean of the accuracy on all test rows and of the mean probability of the true class, in [0, 1]; it moves
             with each label, accuracy in steps.
         history: what a run would know: its metric is measured on `VALIDATION_SIZE` rows only.
-
-    Args:
-        task: what is annotated.
-        labeled: int64 [l], rows relative to the pool, in any order.
-        before: the state before the last purchase; None at the start.
     """
 
     head: LinearClassifier

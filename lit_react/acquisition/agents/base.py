@@ -20,31 +20,18 @@ from lit_react.acquisition.signals import PoolSignals, Rows
 
 @dataclass
 class Situation:
-    """What an agent knows when it decides.
+    """What an agent knows when it decides."""
 
-    Attributes:
-        proposals: what can be bought, with names and rows; each can be paid for.
-        signals: of all unlabeled rows, and of the labeled ones.
-        affordable: the same of those unlabeled rows that the query can pay for, which the proposals are from.
-        k: samples of the query, where costs do not end it earlier.
-        spent: share of what the first labels left over that is spent, in [0, 1].
-        generator: the round's; the only source of randomness beside a generator of the agent's own.
-        history: the metric of all rounds, this one last.
-        costs: float64 [pool], annotation cost of each row of the pool.
-        offered_by: made the proposals.
-        anchors: see `FeatureMap`.
-    """
-
-    proposals: list[Proposal]
-    signals: PoolSignals
-    affordable: PoolSignals
-    k: int
-    spent: float
-    generator: np.random.Generator
-    history: History
-    costs: NDArray[np.float64]
-    offered_by: Proposals
-    anchors: Rows | None = None
+    proposals: list[Proposal]  # what can be bought, with names and rows; each can be paid for
+    signals: PoolSignals  # of all unlabeled rows, and of the labeled ones
+    affordable: PoolSignals  # the same of those unlabeled rows that the query can pay for, which the proposals are from
+    k: int  # samples of the query, where costs do not end it earlier
+    spent: float  # share of what the first labels left over that is spent, in [0, 1]
+    generator: np.random.Generator  # the round's; the only source of randomness beside a generator of the agent's own
+    history: History  # the metric of all rounds, this one last
+    costs: NDArray[np.float64]  # float64 [pool], annotation cost of each row of the pool
+    offered_by: Proposals  # made the proposals
+    anchors: Rows | None = None  # see `FeatureMap`
 
     @cached_property
     def features(self) -> FeatureMap:
@@ -72,19 +59,14 @@ class Situation:
 
 @dataclass
 class Decision:
-    """What an agent chose; `Situation.take` makes one.
+    """What an agent chose; `Situation.take` makes one."""
 
-    Attributes:
-        rows: int64 [m], rows relative to the pool, best first; of those that cannot be paid together some are left out.
-        names: m names, of the proposal that each row is from.
-        values: what the agent expects of each row's proposal, in units of the metric; None where it expects nothing.
-        numbers: what it tells of the round, for reports and charts.
-    """
-
+    # int64 [m], rows relative to the pool, best first; of those that cannot be paid together some are left out
     rows: Rows
-    names: list[str]
+    names: list[str]  # m names, of the proposal that each row is from
+    # what the agent expects of each row's proposal, in units of the metric; None where it expects nothing
     values: list[float] | None = None
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)  # what it tells of the round, for reports and charts
 
 
 @dataclass

@@ -12,14 +12,9 @@ class Guard:
 
     Each reward is taken relative to what the default rule brings on average in such a state; then early rounds, in
     which every label helps, and late ones can be compared; an offset of the reward cancels, too. The guard closes when
-    the mean of the rounds that left the default rule lies more than `doubt` standard errors below that of the others;
-    and for want of others to compare with, it asks for two. With a few noisy rewards that sees gross failure only;
-    small errors are the ensemble's matter.
-
-    Args:
-        doubt: standard errors.
-        least: rounds that left the default rule before it may close.
-        recent: so many of the latest rounds of each kind are looked at.
+    the mean of the `recent` rounds that left the default rule, `least` at least, lies more than `doubt` standard errors
+    below that of the others; and for want of others to compare with, it asks for two. With a few noisy rewards that
+    sees gross failure only; small errors are the ensemble's matter.
     """
 
     def __init__(self, doubt: float = 2.0, least: int = 3, recent: int = 10) -> None:

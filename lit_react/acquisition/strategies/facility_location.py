@@ -114,15 +114,10 @@ def _lazy_greedy(
 ) -> Rows:
     """Greedy positions in `points`, int64, until k or until nothing is left to gain.
 
-    Args:
-        points: float32 [n, d], which may be picked and are to be covered.
-        weights: float32 [n], of each point as one of the sample, for all the pool that it stands for.
-        own_weights: float32 [n], of each point alone: by covering itself it covers no more than that.
-        covered: float32 [n], similarity to the nearest labeled row.
-        k: most picks.
-        power: exponent of the similarity.
-        kept: float32 [n, n], the similarities of all pairs; None where they take too much memory.
-        prices: float32 [n], what the gain of each point is divided by; None: 1.
+    Points are float32 [n, d]: they may be picked and are to be covered, as far as `covered`, the similarity to the
+    nearest labeled row, is not there. Each has a weight as one of the sample, for all the pool that it stands for, and
+    its own: by covering itself it covers no more than that. `kept` are the similarities of all pairs, float32 [n, n];
+    None where they take too much memory. The gain of each point is divided by its price.
     """
     to_itself = np.einsum("ij,ij->i", points, points) ** power
     overweight = weights - own_weights
