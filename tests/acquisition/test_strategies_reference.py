@@ -7,14 +7,12 @@ import pytest
 
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import STRATEGIES, geometry, signals_read
-from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
-from lit_react.acquisition.strategies.contrastive import cal
-from lit_react.acquisition.strategies.coreset import k_center
-from lit_react.acquisition.strategies.density import density_weighted_margin
+from lit_react.acquisition.strategies.distance import badge, k_center
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover, pure_radius
 from lit_react.acquisition.strategies.transductive_design import transductive_design
+from lit_react.acquisition.strategies.uncertainty import cal, density_weighted_margin
 
 SEEDS = range(5)
 

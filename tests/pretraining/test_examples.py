@@ -7,9 +7,8 @@ import torch
 from tiny import bbc
 from transformers import AutoTokenizer
 
-from lit_react.pretraining.examples import Examples
+from lit_react.pretraining.examples import NEXT, RANDOM, Examples, Pairs
 from lit_react.pretraining.masking import IGNORED, Masking
-from lit_react.pretraining.pairs import NEXT, RANDOM, Pairs
 from lit_react.pretraining.passages import Passages, passages
 from lit_react.pretraining.training import Stretches
 

@@ -24,8 +24,7 @@ from transformers import (
 
 from lit_react.augmentation.texts import Several, WordDropout, WordSwap
 from lit_react.core.errors import UserError
-from lit_react.pretraining.infilling import Infilling
-from lit_react.pretraining.masked_words import MaskedWords, parts_of
+from lit_react.pretraining.infilling import Infilling, MaskedWords, parts_of
 
 ENGLISH = ["the", "cat", "dog", "sat", "ran", "on", "mat", "under", "tree", "big", "##s", "##ing", "7"]
 HAN = list("我你他喜欢看电影书猫狗的了很好")

@@ -3,8 +3,7 @@
 from lit_react.acquisition.agents.albl import ALBL
 from lit_react.acquisition.agents.base import Agent, Decision, Purchase, Situation
 from lit_react.acquisition.agents.double_dqn import DoubleDQN
-from lit_react.acquisition.agents.one_rule import OneRule
-from lit_react.acquisition.agents.schedule import Schedule
+from lit_react.acquisition.agents.fixed import OneRule, Schedule
 from lit_react.acquisition.agents.tailor import TAILOR
 
 __all__ = ["ALBL", "TAILOR", "Agent", "Decision", "DoubleDQN", "OneRule", "Purchase", "Schedule", "Situation"]

@@ -13,16 +13,21 @@ their `max_candidates` gives (at any size where they have none). Larger pools ar
 and memory stay bounded.
 """
 
-from lit_react.acquisition.strategies.badge import badge
 from lit_react.acquisition.strategies.clustering import cluster_margin, k_means, typiclust
-from lit_react.acquisition.strategies.contrastive import cal
-from lit_react.acquisition.strategies.coreset import k_center
-from lit_react.acquisition.strategies.density import density_weighted_margin
+from lit_react.acquisition.strategies.distance import badge, k_center
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy, reads, reads_if_offered, signals_read
 from lit_react.acquisition.strategies.transductive_design import transductive_design
-from lit_react.acquisition.strategies.uncertainty import by_score, entropy, least_confidence, margin, random
+from lit_react.acquisition.strategies.uncertainty import (
+    by_score,
+    cal,
+    density_weighted_margin,
+    entropy,
+    least_confidence,
+    margin,
+    random,
+)
 
 STRATEGIES: dict[str, Strategy] = {
     "random": random,

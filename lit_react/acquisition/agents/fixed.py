@@ -1,4 +1,4 @@
-"""Representative rows first, uncertain ones later: a schedule that is set beforehand."""
+"""Agents that are set beforehand: one fixed rule, the baselines; and a schedule of two."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from lit_react.acquisition.agents.base import Agent, Decision, Situation
 from lit_react.acquisition.proposals import Proposals
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.core.errors import UserError
+
+
+class OneRule(Agent):
+    """Always takes the default rule's proposal, and asks no other rule."""
+
+    def begin(self, proposals: Proposals, seed: int) -> None:
+        """Keep the rule's name."""
+        self.rule = proposals.default_rule
+
+    def asks(self, signals: PoolSignals) -> Sequence[str]:
+        """The default rule."""
+        return [self.rule]
+
+    def decide(self, situation: Situation) -> Decision:
+        """The rule's picks: one batch, or its k single samples."""
+        return situation.take(*[i for i, proposal in enumerate(situation.proposals) if proposal.by_default])
 
 
 class Schedule(Agent):
