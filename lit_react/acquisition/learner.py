@@ -169,21 +169,17 @@ class Learner:
         return [Query("pool", row, float(costs[row]), *chosen[row]) for row in rows[:k]]
 
     def _purchase(self, queries: Sequence[Query], situation: Situation) -> Purchase:
-        rows = np.asarray([query.row for query in queries], dtype=np.int64)
+        """What is bought; the metric reaches its present value and the mean gain of the purchases so far anyway."""
+        rows, values = np.asarray([query.row for query in queries], dtype=np.int64), self.history.values
         return Purchase(
             rows,
             [query.policy for query in queries],
             situation.state,
             torch.from_numpy(self.proposals.describe(rows, situation.features)),
             cost=sum(query.cost for query in queries),
-            expected_value=self._expected_value(),
+            expected_value=values[-1] + (float(np.mean(np.diff(values))) if len(values) > 1 else 0.0),
             left_default=any(query.policy != self.proposals.default_rule for query in queries),
         )
-
-    def _expected_value(self) -> float:
-        """What the metric reaches anyway: its present value and the mean gain of the purchases so far."""
-        values = self.history.values
-        return values[-1] + (float(np.mean(np.diff(values))) if len(values) > 1 else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round needs, as tensors and plain numbers."""

@@ -85,7 +85,9 @@ class GanBert(Part):
         real_evidence = torch.cat([view.logits for view in passes]).float().logsumexp(1)
         fake_evidence = step.head(fakes.detach().to(real.dtype)).float().logsumexp(1)
         self._improve(fakes, real.detach().float(), step)
-        self._measure(real_evidence.detach(), fake_evidence.detach())
+        taken = [evidence.detach().sigmoid().mean() for evidence in (real_evidence, fake_evidence)]
+        self._taken_for_real += torch.stack(taken)
+        self._steps += 1
         return self.weight * discriminator_loss(real_evidence, fake_evidence)
 
     def _improve(self, fakes: Tensor, real: Tensor, step: Step) -> None:
@@ -96,10 +98,6 @@ class GanBert(Part):
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             parameter.grad = gradient
         self._optimizer.step()
-
-    def _measure(self, real_evidence: Tensor, fake_evidence: Tensor) -> None:
-        self._taken_for_real += torch.stack([real_evidence.sigmoid().mean(), fake_evidence.sigmoid().mean()])
-        self._steps += 1
 
     def report(self) -> dict[str, float]:
         """`d_real` and `d_fake`: mean 1 − p_fake of real and of made features, over the fit's steps."""

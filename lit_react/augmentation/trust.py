@@ -42,8 +42,6 @@ class Trust:
         self._progress = 0.0
         self._is_generated = self._is_final = False
 
-    # ---- what happens in a fit ------------------------------------------------------------------------------
-
     def move(self, progress: float) -> None:
         """So large a share of the fit's steps is done."""
         self._progress = progress
@@ -63,8 +61,6 @@ class Trust:
         taken = copy.copy(self)
         taken._progress, taken._is_generated, taken._is_final = 0.0, False, True
         return taken
-
-    # ---- what follows ---------------------------------------------------------------------------------------
 
     @property
     def is_lost(self) -> bool:

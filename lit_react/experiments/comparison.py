@@ -66,11 +66,6 @@ class Difference:
     paired: tuple[float, float]  # 95 % interval, pairs resampled
     clustered: tuple[float, float]  # 95 % interval, data sets resampled with all their pairs
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """Both strategies."""
-        return self.first, self.second
-
     def reversed(self) -> Difference:
         """The same, seen from the second strategy."""
         return replace(

@@ -80,8 +80,10 @@ def plan(
     jobs = []
     for seed, strategy, data_name in product(seeds, strategies, data):  # neighbours embed different texts
         cell = {"data": data_name, "strategy": strategy, "seed": str(seed)}
-        special = strategies[strategy] if strategies[strategy] is not None else _fixed(strategy)
-        given = dotted(options) | dotted(data[data_name] or {}) | dotted(special or {})
+        special = strategies[strategy]
+        if special is None:  # the fixed rule of that name, alone
+            special = {"acquisition.proposals.strategies": [Rule.of(strategy, "strategies").name]}
+        given = dotted(options) | dotted(data[data_name] or {}) | dotted(special)
         own = {"seed_everything": seed, **{name: _filled(value, cell) for name, value in given.items()}}
         paths = tuple(_filled(path, cell) for path in configs)
         contents |= {path: dotted(_read_config(path)) for path in paths if path not in contents}
@@ -113,11 +115,6 @@ def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]
                 raise UserError(f"{axis}: {name!r} is no name for a folder, expected one without slashes")
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError(f"seeds: expected different numbers from 0 on, got {seeds}")
-
-
-def _fixed(strategy: str) -> Options:
-    """The fixed rule of that name, alone."""
-    return {"acquisition.proposals.strategies": [Rule.of(strategy, "strategies").name]}
 
 
 def _filled(value: Any, cell: dict[str, str]) -> Any:

@@ -45,7 +45,8 @@ class Job:
             options["wandb.mode"] = "disabled"
         if self.asked.get("trainer.devices", "auto") == "auto":
             options["trainer.devices"] = 1
-        return ["fit", *words, *(f"--{name}={_word(options[name])}" for name in options)]
+        given = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
+        return ["fit", *words, *(f"--{name}={value}" for name, value in given.items())]
 
     def check_record(self) -> None:
         """Raise a `UserError` where the cell has results of other options than those asked for now.
@@ -110,7 +111,3 @@ def _named_as_now(record: dict[str, Any]) -> dict[str, Any]:
     """A record by today's names: in the archives of docs/results a fixed rule is a policy of its own."""
     policy, rule = (record.pop(f"acquisition.policy{part}", None) for part in ("", ".strategy"))
     return record | ({"acquisition.proposals.strategies": [rule]} if policy == "Fixed" else {})
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -28,7 +28,8 @@ INTERVALS = (
 def focus_differences(comparison: Comparison, differences: list[Difference]) -> list[Difference]:
     """Focus − other for every other strategy, Holm's adjustment over these only."""
     focus = comparison.roles.focus
-    return adjust([pair if pair.first == focus else pair.reversed() for pair in differences if focus in pair.names])
+    against = [pair for pair in differences if focus in (pair.first, pair.second)]
+    return adjust([pair if pair.first == focus else pair.reversed() for pair in against])
 
 
 def _rows(pairs: list[Difference]) -> pd.DataFrame:

@@ -35,12 +35,9 @@ def over_sets(comparison: Comparison, means: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, index=comparison.strategies, dtype=float)
 
 
-def of_strategies(
-    comparison: Comparison, columns: dict[str, pd.Series], first: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """The frame of a table with a row per strategy, in the order of `strategies`, below other rows."""
-    frame = pd.DataFrame(columns, dtype=object).reindex(comparison.strategies)
-    return (frame if first is None else pd.concat([first, frame])).rename_axis("strategy")
+def of_strategies(comparison: Comparison, columns: dict[str, pd.Series]) -> pd.DataFrame:
+    """The frame of a table with a row per strategy, in the order of `strategies`."""
+    return pd.DataFrame(columns, dtype=object).reindex(comparison.strategies).rename_axis("strategy")
 
 
 def summary_table(comparison: Comparison) -> Table:

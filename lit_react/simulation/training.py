@@ -71,18 +71,15 @@ def lessons(episodes: Sequence[tuple[str, Comparisons]], gamma: float) -> Lesson
     spread: dict[str, list[float]] = {}
     for (source, _), values in zip(episodes, returns, strict=True):
         spread.setdefault(source, []).extend((values - values.mean(1, keepdim=True)).square().mean(1).tolist())
+    lengths = torch.tensor([len(found.states) for _, found in episodes])
+    scales = torch.tensor([max(float(np.mean(spread[source])) ** 0.5, 0.1) for source, _ in episodes])
     return Lessons(
         torch.cat([found.states for _, found in episodes]),
         torch.cat(options),
         torch.cat(masks),
         torch.cat(returns),
-        torch.cat(
-            [
-                torch.full((len(found.states),), max(float(np.mean(spread[source])) ** 0.5, 0.1))
-                for source, found in episodes
-            ]
-        ),
-        torch.cat([torch.full((len(found.states),), index) for index, (_, found) in enumerate(episodes)]),
+        scales.repeat_interleave(lengths),
+        torch.arange(len(episodes)).repeat_interleave(lengths),
     )
 
 

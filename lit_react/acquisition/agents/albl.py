@@ -61,8 +61,6 @@ class ALBL(Bandit):
         self.advice: list[Rows] = []
         self.unlabeled = 0
 
-    # ---- acting ---------------------------------------------------------------------------------------------
-
     def probabilities(self) -> NDArray[np.float64]:
         """float64 [K], of drawing each arm; at least `p_min`."""
         weights = np.exp(self.log_weights - self.log_weights.max())
@@ -73,8 +71,6 @@ class ALBL(Bandit):
         self.advice = [proposal.rows for proposal in situation.proposals]
         self.unlabeled = len(situation.affordable)
         return situation.take(int(situation.generator.choice(len(self.arms), p=self.probabilities())))
-
-    # ---- learning -------------------------------------------------------------------------------------------
 
     def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
         """Credit the arm that bought with the accuracy that its labels led to; the round's reward is not looked at."""
@@ -107,8 +103,6 @@ class ALBL(Bandit):
         estimate = np.where(np.arange(k) == arm, reward / p, 0.0)
         bonus = np.sqrt(np.log(k / self.delta) / (k * self.horizon)) / p
         self.log_weights = self.log_weights + self.p_min / 2 * (estimate + bonus)
-
-    # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, what was queried with which chance, and what the arms advised last."""

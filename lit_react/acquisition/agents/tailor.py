@@ -42,8 +42,6 @@ class TAILOR(Bandit):
         super().begin(proposals, seed)
         self.found: NDArray[np.float64] | None = None
 
-    # ---- acting ---------------------------------------------------------------------------------------------
-
     def decide(self, situation: Situation) -> Decision:
         """K single rows, each the next one of the arm that is drawn for it, while that arm has one."""
         batches = [iter(proposal.rows.tolist()) for proposal in situation.proposals]
@@ -60,8 +58,6 @@ class TAILOR(Bandit):
         values = [generator.dirichlet(a + 1, size=k) @ worth for a in self._counts(signals.num_classes)]
         return np.argmax(values, axis=0)
 
-    # ---- learning -------------------------------------------------------------------------------------------
-
     def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
         """Count the classes that each arm found with the last purchase; older finds fade."""
         arms = self.arms_of(purchase)
@@ -76,8 +72,6 @@ class TAILOR(Bandit):
     def _counts(self, num_classes: int) -> NDArray[np.float64]:
         """float64 [arms, C], faded counts a of the classes that each arm found; 1 before the first labels."""
         return np.ones((len(self.arms), num_classes)) if self.found is None else self.found
-
-    # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """The counts."""

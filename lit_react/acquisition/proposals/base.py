@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lit_react.acquisition.features import FeatureMap
 from lit_react.acquisition.signals import PoolSignals, Rows
@@ -79,9 +80,6 @@ class Proposals(ABC):
     def options(self, proposals: Sequence[Proposal], features: FeatureMap, k: int) -> Options:
         """Proposals as a network reads them."""
         described = [torch.from_numpy(self.describe(proposal.rows, features)) for proposal in proposals]
-        width = max(len(d) for d in described)
-        padded = torch.zeros(len(described), width, described[0].shape[1])
-        mask = torch.zeros(len(described), width, dtype=torch.bool)
-        for index, d in enumerate(described):
-            padded[index, : len(d)], mask[index, : len(d)] = d, True
-        return Options(padded, mask, torch.tensor([proposal.by_default for proposal in proposals]), takes=1)
+        mask = pad_sequence([torch.ones(len(rows), dtype=torch.bool) for rows in described], batch_first=True)
+        default = torch.tensor([proposal.by_default for proposal in proposals])
+        return Options(pad_sequence(described, batch_first=True), mask, default, takes=1)

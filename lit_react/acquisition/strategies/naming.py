@@ -35,7 +35,6 @@ class Rule:
             if isinstance(given, str):
                 return cls(given, {part.strip(): find_strategy(part) for part in given.split("+")})
             name = _name_of(given)
-            name = _name_of(given)
             return cls(name, {name: _checked(given, name)})
         except ValueError as error:
             raise UserError(f"{option}: {error}") from error
