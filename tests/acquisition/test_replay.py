@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import torch
 
@@ -24,7 +25,7 @@ def transition(number, k=2, options=(3, 2), takes=1):
 
 
 def drawn(buffer, size=200, seed=0):
-    return buffer.sample(size, torch.Generator().manual_seed(seed))
+    return SimpleNamespace(**buffer.sample(size, torch.Generator().manual_seed(seed)))
 
 
 def test_transitions_of_any_shape_are_padded_and_masked():

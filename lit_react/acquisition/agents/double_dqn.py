@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,43 +23,29 @@ from lit_react.acquisition.q_network import QNetwork
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 POINTS = 100.0
 """The network learns in points: hundredths of the metric."""
 
 
-def _one_thread(function: Callable[P, T]) -> Callable[P, T]:
-    """Run on one thread: for networks this small, waking the others costs more than they do."""
-
-    @wraps(function)
-    def on_one_thread(*args: P.args, **kwargs: P.kwargs) -> T:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            torch.set_num_threads(threads)
-
-    return on_one_thread
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: for networks this small, waking the others costs more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn among options.
+    """What was drawn among options."""
 
-    Attributes:
-        taken: indices of the options, in the order drawn.
-        q: float32 [a], ensemble mean of Q(s, a), in points.
-        probabilities: float32 [a], π(a|s); 0 for options that the evidence does not admit.
-        alpha: inverse temperature it was drawn with.
-    """
-
-    taken: list[int]
-    q: Tensor
-    probabilities: Tensor
-    alpha: float
+    taken: list[int]  # indices of the options, in the order drawn
+    q: Tensor  # float32 [a], ensemble mean of Q(s, a), in points
+    probabilities: Tensor  # float32 [a], π(a|s); 0 for options that the evidence does not admit
+    alpha: float  # inverse temperature it was drawn with
 
 
 class DoubleDQN(Agent):
@@ -160,12 +146,7 @@ class DoubleDQN(Agent):
         """Store the transition."""
         next_state, next_options = (purchase.state, None) if after is None else (after.state, after.options)
         self.record(
-            purchase.state,
-            purchase.samples,
-            reward,
-            next_state,
-            next_options,
-            left_default=purchase.left_default,
+            purchase.state, purchase.samples, reward, next_state, next_options, left_default=purchase.left_default
         )
 
     # ---- acting ---------------------------------------------------------------------------------------------
@@ -175,14 +156,11 @@ class DoubleDQN(Agent):
         return self.alpha_start + (self.alpha_end - self.alpha_start) * min(max(spent, 0.0), 1.0)
 
     @torch.no_grad()
-    @_one_thread
+    @_one_thread()
     def draw(self, state: Tensor, options: Options, *, spent: float) -> Draw:
         """Draw `options.takes` options without replacement from `softmax(α Q)` over the admitted ones.
 
-        Args:
-            state: float32 [S].
-            options: what could be bought.
-            spent: share of the budget for acquired labels that is spent.
+        The state is float32 [S]; `spent` is the share of the budget for acquired labels that is spent.
         """
         q = self.q_network(state[None], options.features[None], options.mask[None])[:, 0]
         admitted = self._admitted(q[:, None], options.default[None])[0]
@@ -196,9 +174,7 @@ class DoubleDQN(Agent):
     def _admitted(self, q: Tensor, default: Tensor) -> Tensor:
         """The options that may be taken, bool [b, a]: the default rule's, and those that are better beyond doubt.
 
-        Args:
-            q: float32 [members, b, a].
-            default: bool [b, a].
+        Values are float32 [members, b, a]; `default`, bool [b, a], says which options are the default rule's.
         """
         if len(self.replay_buffer) < self.deviation_starts or self.guard.closed:
             return default
@@ -220,18 +196,12 @@ class DoubleDQN(Agent):
     ) -> None:
         """Store what a purchase brought; `next_options` None where the run ends.
 
-        Args:
-            state: float32 [S], where it was made.
-            action: float32 [k, F], what was bought.
-            reward: R(s, a), in units of the metric.
-            next_state: float32 [S], where it led.
-            next_options: what can be bought there.
-            left_default: whether something else than the default rule's option was bought.
+        States are float32 [S]; the action, float32 [k, F], is what was bought; the reward is in units of the metric.
         """
         expected = float(self.expected_gain[:-1] @ state + self.expected_gain[-1])
         self.guard.record(reward * POINTS, expected, left_default=left_default)
-        none = Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
-        options = next_options or none
+        nothing = Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
+        options = next_options or nothing
         self.replay_buffer.add(
             Transition(
                 state=state,
@@ -247,7 +217,7 @@ class DoubleDQN(Agent):
             )
         )
 
-    @_one_thread
+    @_one_thread()
     def learn(self) -> dict[str, float]:
         """`updates_per_round` steps towards the double-DQN target; the mean TD loss; nothing without any.
 
@@ -261,16 +231,16 @@ class DoubleDQN(Agent):
         for _ in range(self.updates_per_round):
             batch = self.replay_buffer.sample(self.batch_size, self.generator)
             with torch.no_grad():
-                choosing = self.q_network(batch.next_state, batch.next_options, batch.next_mask)
-                valuing = self.target_network(batch.next_state, batch.next_options, batch.next_mask)
-                allowed = batch.next_mask.any(-1) & self._admitted(choosing, batch.next_default)
+                choosing = self.q_network(batch["next_state"], batch["next_options"], batch["next_mask"])
+                valuing = self.target_network(batch["next_state"], batch["next_options"], batch["next_mask"])
+                allowed = batch["next_mask"].any(-1) & self._admitted(choosing, batch["next_default"])
                 ranks = torch.where(allowed, choosing, -torch.inf).argsort(-1, descending=True).argsort(-1)
-                taken = (ranks < batch.next_takes[:, None]) & allowed
+                taken = (ranks < batch["next_takes"][:, None]) & allowed
                 next_value = (valuing * taken).sum(-1) / taken.sum(-1).clamp(min=1)
-                td_target = batch.reward + batch.discount * next_value
-            old_value = self.q_network(batch.state, batch.action[:, None], batch.action_mask[:, None])[..., 0]
+                td_target = batch["reward"] + batch["discount"] * next_value
+            old_value = self.q_network(batch["state"], batch["action"][:, None], batch["action_mask"][:, None])[..., 0]
             errors = F.smooth_l1_loss(old_value, td_target, reduction="none")
-            weights = batch.members.T.float()
+            weights = batch["members"].T.float()
             loss = (errors * weights).sum() / weights.sum().clamp(min=1)
             self.optimizer.zero_grad()
             loss.backward()
@@ -283,10 +253,7 @@ class DoubleDQN(Agent):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, replay buffer, guard and generator, as tensors and plain numbers.
-
-        A copy: learning on does not change it.
-        """
+        """Networks, optimiser, replay buffer, guard and generator; a copy, which learning on does not change."""
         return {
             "expected_gain": self.expected_gain,
             "q_network": copy.deepcopy(self.q_network.state_dict()),
@@ -298,11 +265,7 @@ class DoubleDQN(Agent):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            UserError: it is of a network of another size, so the run was begun with another pretrained policy.
-        """
+        """The inverse of `state_dict`; a `UserError` where it is of a network of another size."""
         if state["q_network"]["weights.0"].shape != self.q_network.weights[0].shape:
             raise UserError(
                 "acquisition.agent: the run was begun with a network of another size; restore `pretrained`, `members` "
