@@ -18,11 +18,7 @@ Costs = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class QueryLimits:
-    """How much a query may hold; both limits hold where both are given.
-
-    Raises:
-        UserError: neither is given, or one that allows nothing.
-    """
+    """How much a query may hold; both limits hold where both are given, and one must be."""
 
     size: int | None  # samples; None: as many as `cost` pays for
     cost: float | None  # cost units; None: what `size` samples cost

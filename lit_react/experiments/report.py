@@ -9,9 +9,15 @@ from rich.console import Console
 from lit_react.core.files import write_atomically
 from lit_react.experiments.cells import CEILING, Grid, load_grid
 from lit_react.experiments.comparison import Comparison, Difference, compare_grid
-from lit_react.experiments.curves import gain_curves, gains, learning_curves
-from lit_react.experiments.differences import focus_intervals, pairs_heat_map, sets_heat_map
 from lit_react.experiments.efficiency import efficiency_table
+from lit_react.experiments.figures import (
+    focus_intervals,
+    gain_curves,
+    gains,
+    learning_curves,
+    pairs_heat_map,
+    sets_heat_map,
+)
 from lit_react.experiments.label_counts import count_differences_table, counts_table, label_counts
 from lit_react.experiments.pages import Block, Picture, Section, as_html, as_latex, as_markdown
 from lit_react.experiments.pairs import (
@@ -46,9 +52,6 @@ def report(
         baseline: the strategy whose last score sets the target of label efficiency where `full` did not run.
         fixed: the fixed rules, of which the best on a data set is the mark there; by default those named like one of
             the package, but for the reference.
-
-    Raises:
-        UserError: no run is finished, or the focus or a fixed rule has no finished run.
     """
     grid = load_grid(folder)
     comparison = compare_grid(grid.cells, focus, reference, baseline, fixed)

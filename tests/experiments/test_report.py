@@ -13,7 +13,7 @@ from grids import FLAT, FOUR, read, write_cell, write_flat, write_grid
 from matplotlib.figure import Figure
 
 from lit_react.experiments.cells import load_grid
-from lit_react.experiments.curves import spread_out
+from lit_react.experiments.figures import spread_out
 from lit_react.experiments.pages import Picture, Section, as_html
 from lit_react.experiments.report import make_sections, report
 from lit_react.experiments.tables import Entry, Table, as_latex, interval, number, probability

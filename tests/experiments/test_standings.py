@@ -10,8 +10,8 @@ from grids import FLAT, FOUR, LABELS, bold, read, write_cell, write_flat, write_
 from lit_react.core.errors import UserError
 from lit_react.experiments.cells import load_grid
 from lit_react.experiments.comparison import choose_roles
-from lit_react.experiments.curves import gains, learning_curves
 from lit_react.experiments.efficiency import efficiency_table, labels_needed, targets
+from lit_react.experiments.figures import gains, learning_curves
 from lit_react.experiments.label_counts import label_counts
 from lit_react.experiments.pairs import equivalence, focus_differences, lost_sets, penalty_table, sets_table
 from lit_react.experiments.report import make_sections, remarks, report

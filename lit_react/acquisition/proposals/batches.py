@@ -38,9 +38,6 @@ class Batches(Proposals):
         strategies: names (`margin`), settings (`facility_location(exponent=1)`), mixtures whose parts take turns
             (`margin+badge`), dotted paths of your own (`my_file.my_rule`), or functions.
         default_rule: name of the rule to start from; None: the first of `strategies`.
-
-    Raises:
-        UserError: a strategy is not there or is none, two have one name, or the default rule is not among them.
     """
 
     def __init__(
