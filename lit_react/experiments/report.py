@@ -7,28 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from lit_react.core.files import write_atomically
+from lit_react.experiments import figures, pairs
 from lit_react.experiments.cells import CEILING, Grid, load_grid
 from lit_react.experiments.comparison import Comparison, Difference, compare_grid
 from lit_react.experiments.efficiency import efficiency_table
-from lit_react.experiments.figures import (
-    focus_intervals,
-    gain_curves,
-    gains,
-    learning_curves,
-    pairs_heat_map,
-    sets_heat_map,
-)
 from lit_react.experiments.label_counts import count_differences_table, counts_table, label_counts
 from lit_react.experiments.pages import Block, Picture, Section, as_html, as_latex, as_markdown
-from lit_react.experiments.pairs import (
-    equivalence,
-    focus_differences,
-    focus_table,
-    lost_sets,
-    pairs_table,
-    penalty_table,
-    sets_table,
-)
 from lit_react.experiments.standings import BELOW, REGIMES, aulc_table, calibration_table, protocol_table, summary_table
 
 NAMED = 20
@@ -136,25 +120,25 @@ def curves_blocks(comparison: Comparison) -> list[Block]:
     """Over labels."""
     band = "Mean over seeds; bands are ± one standard error over seeds."
     blocks: list[Block] = [
-        Picture("curves", f"Test {comparison.metric} over labels. {band}", learning_curves(comparison))
+        Picture("curves", f"Test {comparison.metric} over labels. {band}", figures.learning_curves(comparison))
     ]
     if comparison.has("macro_f1"):
-        figure = learning_curves(comparison, "macro_f1")
+        figure = figures.learning_curves(comparison, "macro_f1")
         blocks.append(Picture("curves_macro_f1", f"Test macro-F1 over labels. {band}", figure))
-    gained = gains(comparison)
+    gained = figures.gains(comparison)
     if gained is None:
         return [*blocks, "No curve of gains: that needs a baseline and label counts that all data sets have."]
     caption = (
         f"Test {comparison.metric} − that of {comparison.roles.baseline}, mean over data sets. "
         f"The band around {comparison.roles.focus} is ± one standard error over data sets."
     )
-    return [*blocks, Picture("gains", caption, gain_curves(comparison, gained))]
+    return [*blocks, Picture("gains", caption, figures.gain_curves(comparison, gained))]
 
 
 def aulc_blocks(comparison: Comparison) -> list[Block]:
     """By data set, all rounds and the two regimes."""
     caption = f"AULC of test {comparison.metric} on each data set"
-    blocks: list[Block] = [Picture("aulc", caption, sets_heat_map(comparison))]
+    blocks: list[Block] = [Picture("aulc", caption, figures.sets_heat_map(comparison))]
     for name, regime, above, up_to in REGIMES:
         table = aulc_table(comparison, "score", name, regime, above, up_to)
         blocks.append(table or f"No table of {regime}: there are none.")
@@ -165,25 +149,25 @@ def aulc_blocks(comparison: Comparison) -> list[Block]:
 
 def focus_blocks(comparison: Comparison, differences: list[Difference]) -> list[Block]:
     """The focus against the others."""
-    focus, against = comparison.roles.focus, focus_differences(comparison, differences)
+    focus, against = comparison.roles.focus, pairs.focus_differences(comparison, differences)
     if not against:
         return ["No other strategy shares a data set and a seed with it."]
     caption = f"{focus} − the other strategy, AULC of test {comparison.metric}"
     blocks: list[Block] = [
-        Picture("focus", caption, focus_intervals(comparison, against)),
-        focus_table(comparison, against),
-        equivalence(comparison),
+        Picture("focus", caption, figures.focus_intervals(comparison, against)),
+        pairs.focus_table(comparison, against),
+        pairs.equivalence(comparison),
         *limits(against),
     ]
-    if table := sets_table(comparison):
-        lost = ", ".join(lost_sets(comparison)) or "none"
+    if table := pairs.sets_table(comparison):
+        lost = ", ".join(pairs.lost_sets(comparison)) or "none"
         blocks += [table, f"Data sets on which {focus} is more than {BELOW} points below the best fixed rule: {lost}."]
     return blocks
 
 
-def limits(pairs: list[Difference]) -> list[str]:
+def limits(against: list[Difference]) -> list[str]:
     """What the tests cannot say with so few pairs or data sets."""
-    lines, most, sets = [], max(pair.pairs for pair in pairs), max(pair.sets for pair in pairs)
+    lines, most, sets = [], max(pair.pairs for pair in against), max(pair.sets for pair in against)
     if most < 6:
         lines.append(f"Pairs: {most}. The signed-rank test cannot be significant: that needs six, and more after Holm.")
     if sets == 1:
@@ -198,9 +182,9 @@ def pairs_blocks(comparison: Comparison, differences: list[Difference]) -> list[
     if not differences:
         return ["No two strategies share a data set and a seed."]
     caption = "Mean difference in AULC, row − column; * is p < 0.05 after Holm's adjustment"
-    picture = Picture("pairs", caption, pairs_heat_map(comparison, differences))
-    penalty = penalty_table(comparison) or "No penalty matrix: that needs two seeds."
-    return [picture, penalty, pairs_table(differences)]
+    picture = Picture("pairs", caption, figures.pairs_heat_map(comparison, differences))
+    penalty = pairs.penalty_table(comparison) or "No penalty matrix: that needs two seeds."
+    return [picture, penalty, pairs.pairs_table(differences)]
 
 
 def name_missing(grid: Grid) -> list[str]:

@@ -23,16 +23,8 @@ from lit_react.core.same_work import check_same_making
 from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.encoding import cache_folder, text_digest
+from lit_react.pretraining import encoders
 from lit_react.pretraining.corpus import Texts
-from lit_react.pretraining.encoders import (
-    bert_config,
-    check_objectives,
-    new_bert,
-    position_limit,
-    pretrained_encoder,
-    pretrained_tokenizer,
-    train_tokenizer,
-)
 from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.masking import Masking
 from lit_react.pretraining.module import Pretraining
@@ -76,8 +68,8 @@ def pretrain(
     if (pretrained is None) == (architecture is None):
         raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
     if pretrained is not None:
-        check_objectives(pretrained, next_sentence=objective.next_sentence)
-    config = bert_config(architecture or {})
+        encoders.check_objectives(pretrained, next_sentence=objective.next_sentence)
+    config = encoders.bert_config(architecture or {})
     options = {"pretrained": pretrained, "architecture": architecture, "lower_case": lower_case, "seed": seed}
     begun = {"texts": asdict(texts), **options, **made_of(objective, training)}
     if (folder / "model" / CARD).exists():
@@ -89,9 +81,9 @@ def pretrain(
     torch.manual_seed(seed)  # of new weights
     if pretrained is None:
         tokenizer = _new_tokenizer(folder, train, config, lower_case)
-        encoder = tokenizer, new_bert(config, tokenizer)
+        encoder = tokenizer, encoders.new_bert(config, tokenizer)
     else:
-        encoder = pretrained_tokenizer(pretrained), pretrained_encoder(pretrained)
+        encoder = encoders.pretrained_tokenizer(pretrained), encoders.pretrained_encoder(pretrained)
     logger = wandb_logger(wandb, folder)
     learn(folder, (train, held_out), encoder, objective, training, seed, begun, logger)
     if logger:
@@ -116,7 +108,7 @@ def learn(
     `UserError` says that the folder is of another making, or that examples are longer than the model's positions.
     """
     (train, held_out), (tokenizer, model) = texts, encoder
-    limit = position_limit(model, tokenizer)
+    limit = encoders.position_limit(model, tokenizer)
     if objective.max_length > limit:
         raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
     examples = _examples(train, tokenizer, objective, training, (seed, 0), "the texts")
@@ -135,7 +127,7 @@ def _new_tokenizer(
     """A new tokenizer is trained once and kept in the folder."""
     kept = folder / "tokenizer"
     if not checkpoint(folder).exists():
-        learned = train_tokenizer(
+        learned = encoders.train_tokenizer(
             (text for batch in texts.iter(batch_size=1000) for text in batch["text"]),
             vocab_size=config.vocab_size,
             lower_case=lower_case,
