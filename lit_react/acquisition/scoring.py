@@ -6,7 +6,7 @@ import lightning as L
 import numpy as np
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.data.pool import Pool
+from lit_react.data.pool import Pool, in_order
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.one_pass import collect_signals
 
@@ -21,8 +21,9 @@ def score_pool(
 
     `batch_size` is that of each process, `needs` are extra signals, see `TaskModule.signals`.
     """
-    loader = pool.scoring_loader(batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
-    found = collect_signals(trainer, module, loader, np.arange(len(pool)), needs)
+    everything, process = np.arange(len(pool)), {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    loader = in_order(pool.table, everything, None, batch_size, **process)
+    found = collect_signals(trainer, module, loader, everything, needs)
     unlabeled, labeled = pool.unlabeled_rows, pool.labeled_rows
     of_labeled = {name: found[name][labeled] for name in ("probabilities", "embeddings")}
     of_unlabeled = {name: found.pop(name)[unlabeled] for name in list(found)}  # one copy at a time

@@ -50,17 +50,11 @@ def read_questions(tables: Mapping[str, Split], question_column: str, answer_col
         blank = next((row for row, context in enumerate(contexts) if not context.strip()), None)
         if blank is not None:
             raise UserError(f"{split.where(blank)}: empty: expected a text in column {CONTEXT!r}")
-        if answer_column in split.table.column_names:
-            references = _references(split, answer_column)
-            labels = (_pool_labels if part == "pool" else _gold_labels)(split, contexts, references)
-        elif part == "pool":
-            labels = [None] * len(contexts)
-        else:
-            raise WrongColumn(split.lacks(answer_column))
-        parts[part] = split.dataset(
-            question_column, questions, answer_column, pa.chunked_array([pa.array(labels, ANSWER)])
-        )
-    return Source(parts["pool"], parts.get("validation"), parts.get("test"), None)
+        references = _references(split.having(answer_column, required=part != "pool"), answer_column)
+        labels = (_pool_labels if part == "pool" else _gold_labels)(split, contexts, references)
+        column = pa.chunked_array([pa.array(labels, ANSWER)])
+        parts[part] = split.dataset(question_column, questions, answer_column, column)
+    return Source(**parts)
 
 
 def locate(context: str, text: str, near: int | None = None) -> int | None:

@@ -17,9 +17,9 @@ from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.encoding import Batch
-from lit_react.data.fit_data import FitData, FitLoaders, in_order
+from lit_react.data.fit_data import FitData, FitLoaders
 from lit_react.data.memory import InMemory, as_split
-from lit_react.data.pool import Rows
+from lit_react.data.pool import Rows, in_order
 from lit_react.data.pool_data import Initial, PoolData
 from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
 from lit_react.data.splits import split

@@ -11,10 +11,9 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_react.annotation.ledger import Label
-from lit_react.data.batching import LengthSortedBatches
 from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.data.fit_rows import FitRows
-from lit_react.data.pool import Pool, Rows, RowsOf, whole
+from lit_react.data.pool import Pool, Rows, in_order
 from lit_react.data.pool_data import PoolData
 from lit_react.data.task import Task
 
@@ -119,26 +118,3 @@ class FitLoaders(L.LightningDataModule):
 
     def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Any]:
         return in_order(table, rows, labels, self.fit.fixed.eval_batch_size, **self._processes())
-
-
-def in_order(
-    table: EncodedTable,
-    rows: Rows,
-    labels: Sequence[Label] | None,
-    batch_size: int,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-) -> DataLoader[Batch]:
-    """Each of some rows once, in batches of similar length, shared among processes.
-
-    Args:
-        table: the encoded rows.
-        rows: int64 [n], relative to the table.
-        labels: one for each row; None: the batches carry no `labels`.
-        batch_size: rows per batch and process.
-        rank: index of this process.
-        world_size: number of processes.
-    """
-    sampler = LengthSortedBatches(table.lengths[rows], batch_size, rank=rank, world_size=world_size)
-    return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)

@@ -6,17 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from lit_react.annotation.ledger import Label
 from lit_react.data.batching import ShuffledBuckets
 from lit_react.data.encoding import Batch, EncodedTable
-from lit_react.data.pool import Rows, whole
-
-
-def _none() -> Rows:
-    return np.zeros(0, dtype=np.int64)
+from lit_react.data.pool import Rows, RowsOf, whole
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class FitRows:
     table: EncodedTable
     labeled: Rows
     labels: Sequence[Label]
-    unlabeled: Rows = field(default_factory=_none)
+    unlabeled: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unlabeled_size: int = 0
     wanted: Callable[[], bool] = lambda: True
 
@@ -57,7 +52,8 @@ class FitRows:
             lengths = self.table.lengths[self.unlabeled]
             beside = ShuffledBuckets(lengths, self.unlabeled_size, seed=seed + 1, **shares)
             sampler = SideBySide(sampler, beside, offset=len(self.labeled), wanted=self.wanted)
-        return DataLoader(_Batches(self), batch_sampler=sampler, collate_fn=whole)
+        rows = RowsOf(self.table, np.concatenate([self.labeled, self.unlabeled]), self.labels)
+        return DataLoader(rows, batch_sampler=sampler, collate_fn=whole)
 
 
 class SideBySide(Sampler[list[int]]):
@@ -87,27 +83,3 @@ class SideBySide(Sampler[list[int]]):
 
     def __len__(self) -> int:
         return len(self.first)
-
-
-class _Batches(Dataset[Batch]):
-    """Positions 0 … l-1 are labeled rows, the others unlabeled ones."""
-
-    def __init__(self, rows: FitRows) -> None:
-        self.rows, self.labels = rows, rows.labels
-
-    def __len__(self) -> int:
-        return len(self.rows.labeled) + len(self.rows.unlabeled)
-
-    def __getitem__(self, position: int) -> Batch:
-        return self.__getitems__([position])
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        rows, places = self.rows, np.asarray(positions, dtype=np.int64)
-        is_labeled = places < len(rows.labeled)
-        labeled, unlabeled = places[is_labeled], places[~is_labeled] - len(rows.labeled)
-        labels = [rows.labels[place] for place in labeled.tolist()]
-        if not len(unlabeled):
-            return rows.table.batch(rows.labeled[labeled], labels)
-        batch = rows.table.batch(np.concatenate([rows.labeled[labeled], rows.unlabeled[unlabeled]]))
-        batch["labels"] = torch.as_tensor(labels, dtype=torch.int64)
-        return batch

@@ -7,23 +7,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lit_react.annotation.ledger import Label
-from lit_react.data.batching import LengthSortedBatches
+from lit_react.data.batching import LengthSortedBatches, Rows
 from lit_react.data.encoding import Batch, EncodedTable
-
-Rows = NDArray[np.int64]
 
 
 class RowsOf(Dataset[Batch]):
-    """A view of some rows of an encoded table, with labels where they are given.
+    """A view of some rows of an encoded table.
 
     Args:
         table: the encoded split.
         rows: int64 [n], rows of the table.
-        labels: one per row, or None: the batches carry no `labels`.
+        labels: [l], of the first l rows, the only ones with `labels` in a batch; None: the batches carry none.
     """
 
     def __init__(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None = None) -> None:
@@ -36,14 +35,42 @@ class RowsOf(Dataset[Batch]):
         return self.__getitems__([position])
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        """A whole batch at once, see `EncodedTable.batch`."""
-        labels = None if self.labels is None else [self.labels[position] for position in positions]
-        return self.table.batch(self.rows[positions], labels)
+        """A whole batch at once, see `EncodedTable.batch`; labeled rows come first."""
+        rows = self.rows[positions]
+        if self.labels is None:
+            return self.table.batch(rows)
+        labels = [self.labels[position] for position in positions if position < len(self.labels)]
+        if len(labels) == len(rows):
+            return self.table.batch(rows, labels)
+        return self.table.batch(rows) | {"labels": torch.as_tensor(labels, dtype=torch.int64)}
 
 
 def whole(batch: Any) -> Batch:
     """The collate function of a dataset that already gives whole batches."""
     return batch
+
+
+def in_order(
+    table: EncodedTable,
+    rows: Rows,
+    labels: Sequence[Label] | None,
+    batch_size: int,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Batch]:
+    """Each of some rows, int64 [n], once, in batches of similar length, shared among processes.
+
+    Args:
+        table: the encoded rows.
+        rows: relative to the table.
+        labels: one for each row; None: the batches carry no `labels`.
+        batch_size: rows per batch and process.
+        rank: index of this process.
+        world_size: number of processes.
+    """
+    sampler = LengthSortedBatches(table.lengths[rows], batch_size, rank=rank, world_size=world_size)
+    return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +105,3 @@ class Pool:
     def with_labels(self, labels: Mapping[int, Label]) -> Pool:
         """The same rows, with these labels."""
         return replace(self, labels=dict(labels))
-
-    def scoring_loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
-        """Every row of the pool once, without labels, in batches of similar length, shared among processes."""
-        return self.loader(np.arange(len(self), dtype=np.int64), batch_size, rank=rank, world_size=world_size)
-
-    def loader(self, rows: Rows, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
-        """Some rows of the pool, int64 [n], without labels, in batches of similar length, shared among processes."""
-        sampler = LengthSortedBatches(self.table.lengths[rows], batch_size, rank=rank, world_size=world_size)
-        return DataLoader(RowsOf(self.table, rows), batch_sampler=sampler, collate_fn=whole)

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -54,51 +54,22 @@ class Split:
             raise WrongColumn(f"{self.place}: column {column!r} holds {texts.type}: expected strings")
         return texts
 
-    def named_labels(self, column: str, explicit: list[str] | None) -> tuple[pa.ChunkedArray, list[str]]:
-        """Labels as names (string [n], null where unknown), and all the names in class order."""
-        labels = self.table[column]
-        if pa.types.is_null(labels.type):
-            return labels.cast(pa.string()), []
-        if is_string(labels.type) or pa.types.is_boolean(labels.type):
-            labels = labels.cast(pa.string())
-            labels = _null_where(pc.equal(pc.utf8_trim_whitespace(labels), ""), labels)
-            return labels, sorted(pc.unique(labels.drop_null()).to_pylist())
-        if pa.types.is_floating(labels.type):  # pandas writes integers with gaps as floats
-            labels = _null_where(pc.is_nan(labels), labels)
-        try:
-            ids = labels.cast(pa.int64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise WrongColumn(
-                f"{self.place}: column {column!r} holds {labels.type}: expected strings or integers"
-            ) from error
-        return self._named_ids(column, ids, explicit)
+    def having(self, column: str, *, required: bool) -> Split:
+        """The split with a column of labels: of nulls where it has none, "" is named, and none is `required`."""
+        names = self.table.column_names
+        if column and column in names:
+            return self
+        if required:
+            raise WrongColumn(self.lacks(column))
+        others = self.table.drop_columns([column]) if column in names else self.table
+        return replace(self, table=others.append_column(column, pa.nulls(len(others))))
 
-    def _named_ids(
-        self, column: str, ids: pa.ChunkedArray, explicit: list[str] | None
-    ) -> tuple[pa.ChunkedArray, list[str]]:
-        if explicit is None or "-1" not in explicit:
-            ids = _null_where(pc.equal(ids, -1), ids)
-        schema = pa.schema([self.table.schema.field(column)], self.table.schema.metadata)
-        feature = datasets.Features.from_arrow_schema(schema)[column]
-        beside = f"{column}_name"
-        if isinstance(feature, datasets.ClassLabel):
-            values, names = list(range(feature.num_classes)), list(feature.names)
-        elif beside in self.table.column_names and is_string(self.table[beside].type):
-            pairs = pa.table({"id": ids, "name": self.table[beside]}).group_by(["id", "name"]).aggregate([])
-            pairs = pairs.drop_null().sort_by("id")
-            values, names = pairs["id"].to_pylist(), pairs["name"].to_pylist()
-            if len(set(values)) < len(values) or len(set(names)) < len(names):
-                raise UserError(f"{self.place}: columns {column!r} and {beside!r}: expected one name for each id")
-        else:
-            values = sorted(pc.unique(ids.drop_null()).to_pylist())
-            names = [str(value) for value in values]
-            if explicit is not None and not all(re.fullmatch(r"-?\d+", name) for name in explicit):
-                values, names = list(range(len(explicit))), explicit
-        positions = pc.index_in(ids, value_set=pa.array(values, pa.int64()))
-        strange = pc.index(pc.and_(pc.is_valid(ids), pc.is_null(positions)), True).as_py()
-        if strange >= 0:
-            raise UserError(f"{self.where(strange)}: label {ids[strange]} is not one of {len(names)} named classes")
-        return pc.take(pa.chunked_array([pa.array(names, pa.string())]), positions), names
+    def unlabeled(self, row: int) -> UserError:
+        """A row of validation or test has no label."""
+        return UserError(
+            f"{self.where(row)}: no label: expected one in every row of the validation and test data (the options "
+            "validation and test can name another split)"
+        )
 
     def dataset(
         self, text_column: str, texts: pa.ChunkedArray, label_column: str, ids: pa.ChunkedArray
@@ -124,9 +95,9 @@ class Source:
     """
 
     pool: datasets.Dataset
-    validation: datasets.Dataset | None
-    test: datasets.Dataset | None
-    label_names: list[str] | None
+    validation: datasets.Dataset | None = None
+    test: datasets.Dataset | None = None
+    label_names: list[str] | None = None
 
     @property
     def summary(self) -> str:
@@ -150,10 +121,6 @@ def is_string(kind: pa.DataType) -> bool:
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists, of whatever size."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
-
-
-def _null_where(mask: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.fill_null(mask, False), pa.scalar(None, values.type), values)
 
 
 def _first(error: Exception) -> str:

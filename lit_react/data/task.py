@@ -15,7 +15,7 @@ from torch import nn
 
 from lit_react.annotation.costs import ConstantCost, Cost
 from lit_react.annotation.ledger import Label
-from lit_react.core.errors import UserError, WrongColumn
+from lit_react.core.errors import UserError
 from lit_react.data.encoding import EncodedTable
 from lit_react.data.tables import Source, Split
 
@@ -122,29 +122,27 @@ class Task(ABC):
         Raises:
             UserError: in one line, which file and row is wrong, and what was expected.
         """
-        label_column = self.label_column if label_column is None else label_column
-        return self.named(label_names).source(tables, text_column or self.text_column, label_column, label_names)
+        if label_names is not None and not self.has_classes:
+            raise UserError(f"data.label_names: labels of {type(self).__name__} have no names, expected none")
+        label = self.label_column if label_column is None else label_column
+        return self.named(label_names).source(tables, text_column or self.text_column, label, label_names)
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """What `read` gives, by the names of both columns.
 
         Unless a task does otherwise a label in the data is what people would answer, see `parse`; a null or an empty
         string is an unknown one.
         """
         parts = {part: self._read(split, text, label, required=part != "pool") for part, split in tables.items()}
-        return Source(parts["pool"], parts.get("validation"), parts.get("test"), label_names)
+        return Source(**parts, label_names=names)
 
     def _read(self, split: Split, text_column: str, label_column: str, *, required: bool) -> datasets.Dataset:
         texts = split.texts(text_column)
-        given = [None] * len(texts)
-        if label_column in split.table.column_names:
-            given = split.table[label_column].to_pylist()
-        elif required:
-            raise WrongColumn(split.lacks(label_column))
+        given = split.having(label_column, required=required).table[label_column].to_pylist()
         labels: list[Label | None] = []
         for row, (text, value) in enumerate(zip(texts.to_pylist(), given, strict=True)):
             if value in (None, "") and required:
-                raise UserError(f"{split.where(row)}: no label: expected one in every row of validation and test data")
+                raise split.unlabeled(row)
             try:
                 labels.append(None if value in (None, "") else self.parse(value, {"text": text}))
             except (ValueError, TypeError) as error:

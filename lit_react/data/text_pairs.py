@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_react.annotation.ledger import Label
-from lit_react.core.errors import UserError, WrongColumn
+from lit_react.core.errors import WrongColumn
 from lit_react.data.encoding import Batch, TokenTable
 from lit_react.data.tables import Source, Split, is_list, is_string
 
@@ -71,16 +71,14 @@ def read_pairs(tables: Mapping[str, Split], text_column: str, label_column: str)
     parts: dict[str, datasets.Dataset] = {}
     for part, split in tables.items():
         sources = _joined(split, text_column).texts(text_column)
-        targets = _targets(split, label_column, required=part != "pool")
+        targets = _targets(split.having(label_column, required=part != "pool"), label_column, part != "pool")
         parts[part] = split.dataset(text_column, sources, label_column, targets)
-    return Source(parts["pool"], parts.get("validation"), parts.get("test"), [])
+    return Source(**parts, label_names=[])
 
 
-def _targets(split: Split, column: str, *, required: bool) -> pa.ChunkedArray:
+def _targets(split: Split, column: str, required: bool) -> pa.ChunkedArray:
     """Strings [n], or lists of strings where a row may have several; null where unknown."""
     columns = [name for name in (column, REFERENCES) if column and name in split.table.column_names]
-    if required and column not in columns:
-        raise WrongColumn(split.lacks(column))
     rows: list[list[str]] = [[] for _ in range(split.table.num_rows)]
     for name in columns:
         kind = split.table[name].type
@@ -90,10 +88,7 @@ def _targets(split: Split, column: str, *, required: bool) -> pa.ChunkedArray:
             given = [value] if isinstance(value, str) else value or []
             texts += [text for text in dict.fromkeys(given) if text and text.strip() and text not in texts]
     if required and [] in rows:
-        raise UserError(
-            f"{split.where(rows.index([]))}: no text in column {column!r}: expected one in every row of the validation "
-            "and test data (the options validation and test can name another split)"
-        )
+        raise split.unlabeled(rows.index([]))
     if any(_is_list_of_strings(split.table[name].type) for name in columns):
         return pa.chunked_array([pa.array([texts or None for texts in rows], pa.list_(pa.string()))])
     return pa.chunked_array([pa.array([texts[0] if texts else None for texts in rows], pa.string())])

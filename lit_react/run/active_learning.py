@@ -27,8 +27,8 @@ from lit_react.core.files import write_json
 from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.doubts import doubts
 from lit_react.data.fit_data import FitData
+from lit_react.data.warnings import warnings_of
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
 from lit_react.run.checks import check_lengths, check_parts
@@ -231,7 +231,7 @@ class ActiveLearning:
         told = check_lengths(probe, self.steps, self._epochs())
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")
-            for line in [*doubts(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
+            for line in [*warnings_of(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
                 log.warning("data: %s", line)
             for line in told if self.texts.task.shares_batches else []:
                 log.warning("trainer: %s", line)

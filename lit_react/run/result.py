@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
-from lit_react.data.fit_data import in_order
+from lit_react.data.pool import in_order
 from lit_react.data.pool_data import PoolData
 from lit_react.data.tables import Split
 from lit_react.run.folder import RunFolder

@@ -6,7 +6,7 @@ import re
 import string
 from collections import Counter
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -89,10 +89,10 @@ class AnswerScores(Metric):
         self.f1 += sum(f1 for _, f1 in scores)
         self.questions += len(scores)
 
-    def compute(self) -> dict[str, Tensor]:
-        """`exact_match` and `f1`."""
-        questions = self.questions.clamp(min=1)
-        return {"exact_match": self.exact_match / questions, "f1": self.f1 / questions}
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """`exact_match` and `f1`; and the number of `questions`."""
+        count = self.questions.clamp(min=1)
+        return {"exact_match": self.exact_match / count, "f1": self.f1 / count}, {"questions": int(self.questions)}
 
 
 def squad_scores(predicted: str, answers: list[str]) -> tuple[int, float]:

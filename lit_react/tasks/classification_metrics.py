@@ -1,11 +1,11 @@
-"""Metrics of a multi-class task."""
+"""Metrics of tasks with classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassCalibrationError,
@@ -14,31 +14,43 @@ from torchmetrics.classification import (
 )
 
 
-class ClassificationMetrics(MetricCollection):
-    """Accuracy, macro-F1 and expected calibration error as scalars; per-class F1 and confusion matrix beside them.
-
-    It is updated with probabilities float32 [b, C] and labels int64 [b].
+class NamedMetrics(MetricCollection):
+    """Metrics of C classes: scalars, and beside them what has a value for each class.
 
     Args:
-        names: name of each of the C classes.
+        metrics: by name.
+        names: of the classes.
+    """
+
+    def __init__(self, metrics: dict[str, Metric], names: list[str]) -> None:
+        super().__init__(metrics)  # type: ignore[arg-type]
+        self.names = names
+
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
+        """Scalars by name; `labels`, a dictionary by class for each vector, lists for each matrix."""
+        found = super().compute()
+        scalars = {name: value for name, value in found.items() if value.ndim == 0}
+        tables = {
+            name: dict(zip(self.names, value.tolist(), strict=True)) if value.ndim == 1 else value.tolist()
+            for name, value in found.items()
+            if value.ndim
+        }
+        return scalars, {"labels": self.names, **tables}
+
+
+class ClassificationMetrics(NamedMetrics):
+    """Accuracy, macro-F1 and expected calibration error; per-class F1 and confusion matrix (rows are true classes).
+
+    It is updated with probabilities float32 [b, C] and labels int64 [b].
     """
 
     def __init__(self, names: list[str]) -> None:
         count = len(names)
-        super().__init__(
-            {
-                "accuracy": MulticlassAccuracy(count, average="micro"),
-                "macro_f1": MulticlassF1Score(count, average="macro"),
-                "ece": MulticlassCalibrationError(count, n_bins=15, norm="l1"),
-                "per_class_f1": MulticlassF1Score(count, average="none"),
-                "confusion_matrix": MulticlassConfusionMatrix(count),
-            }
-        )
-        self.names = names
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
-        """Scalars by name; per-class F1 by class and the confusion matrix (rows are true classes)."""
-        scalars = super().compute()
-        per_class, matrix = scalars.pop("per_class_f1").tolist(), scalars.pop("confusion_matrix").tolist()
-        tables = {"per_class_f1": dict(zip(self.names, per_class, strict=True)), "confusion_matrix": matrix}
-        return scalars, {"labels": self.names, **tables}
+        metrics: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(count, average="micro"),
+            "macro_f1": MulticlassF1Score(count, average="macro"),
+            "ece": MulticlassCalibrationError(count, n_bins=15, norm="l1"),
+            "per_class_f1": MulticlassF1Score(count, average="none"),
+            "confusion_matrix": MulticlassConfusionMatrix(count),
+        }
+        super().__init__(metrics, names)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError, WrongColumn
-from lit_react.data.classes import checked_names
-from lit_react.data.tables import Source, Split, is_list, is_string
+from lit_react.data.classes import Named, checked_names, lists_of, named_in_lists, number, with_strings
+from lit_react.data.tables import Source, Split, is_string
 from lit_react.tasks.entity_metrics import spans
 
 BIO = re.compile(r"O|[BI]-.+")
-BIO_TAGS = "O, B-<type> or I-<type>"
 
 
 def tag_names(types: Sequence[str]) -> list[str]:
@@ -31,8 +30,7 @@ def types_of(tags: Iterable[str]) -> list[str]:
 
 def entities_of(tags: Sequence[int], types: Sequence[str]) -> list[dict[str, Any]]:
     """A list of tag ids as spans: `{"start": first word, "end": after the last word, "label": type}`."""
-    names = tag_names(types)
-    return [{"start": start, "end": end, "label": kind} for kind, start, end in spans([names[tag] for tag in tags])]
+    return [{"start": start, "end": end, "label": types[kind]} for kind, start, end in spans(tags)]
 
 
 def tags_of(answer: Any, num_words: int, types: Sequence[str]) -> list[int]:
@@ -98,112 +96,47 @@ def read_sentences(
     Raises:
         UserError: in one line, the file, row or option that is wrong.
     """
-    explicit = checked_names(label_names)
-    ids = explicit if explicit is not None and "O" in explicit else None
-    words = {part: _words(split, words_column) for part, split in tables.items()}
-    tags: dict[str, list[list[str] | None]] = {}
-    orders: list[list[str]] = []
-    for part, split in tables.items():
-        if tags_column in split.table.column_names:
-            tags[part], order = _tags(split, tags_column, words[part], ids)
-            orders.append(order)
-        elif part == "pool":
-            tags[part] = [None] * split.table.num_rows
-        else:
-            raise WrongColumn(split.lacks(tags_column))
-        if part != "pool" and None in tags[part]:
-            where = split.where(tags[part].index(None))
-            raise UserError(f"{where}: no tags: expected them in every row of the validation and test data")
-    types = types_of(ids) if ids is not None else explicit or next(filter(None, orders), [])
-    parts = {}
-    for part, split in tables.items():
-        others = split.table.drop_columns(list({words_column, "tokens"} & set(split.table.column_names)))
-        whole = replace(split, table=others.append_column("tokens", pa.array(words[part], pa.list_(pa.string()))))
-        texts = pa.chunked_array([pa.array([separator.join(row) for row in words[part]], pa.string())])
-        labels = pa.chunked_array([pa.array(_ids(split, tags[part], types), pa.list_(pa.int64()))])
-        parts[part] = whole.dataset("text", texts, tags_column, labels)
-    return Source(parts["pool"], parts.get("validation"), parts.get("test"), types or None)
+    tags = list(label_names) if label_names is not None and "O" in label_names else None
+
+    def named(split: Split, _: list[str] | None) -> Named:
+        return _tags(split, tags_column, tags)
+
+    sentences = {part: _with_text(split, words_column, separator) for part, split in tables.items()}
+    types = label_names if tags is None else types_of(checked_names(tags) or [])
+    return number(sentences, "text", tags_column, types, named, spelled=tag_names)
 
 
-def _lists(split: Split, column: str, expected: str) -> tuple[list[list[Any] | None], pa.DataType]:
-    """A column of lists, None where a row is null, and the type of what they hold; no list has a null in it."""
-    kind = _type(split, column)
-    if not (is_list(kind) or pa.types.is_null(kind)):
-        raise WrongColumn(
-            f"{split.place}: column {column!r} holds {kind}: expected lists of {expected}, as JSON lines and Parquet "
-            "have them"
-        )
-    lists = split.table[column].to_pylist()
-    for row, items in enumerate(lists):
-        if items is not None and None in items:
-            raise UserError(f"{split.where(row)}: a null in column {column!r}: expected {expected}")
-    return lists, kind.value_type if is_list(kind) else kind
-
-
-def _type(split: Split, column: str) -> pa.DataType:
-    return split.table.schema.field(column).type
-
-
-def _are_strings(kind: pa.DataType) -> bool:
-    return is_string(kind) or pa.types.is_null(kind)  # null: all are empty
-
-
-def _words(split: Split, column: str) -> list[list[str]]:
+def _with_text(split: Split, column: str, separator: str) -> Split:
+    """The split with words as `tokens`, none null, and their `text`."""
     if column not in split.table.column_names:
         raise WrongColumn(split.lacks(column))
-    lists, kind = _lists(split, column, "words")
-    if not _are_strings(kind):
-        raise WrongColumn(f"{split.place}: column {column!r} holds {_type(split, column)}: expected lists of words")
-    if None in lists:
-        where = split.where(lists.index(None))
-        raise UserError(f"{where}: no words: expected a list of strings in column {column!r}")
-    return cast(list[list[str]], lists)
+    words = lists_of(split, column, split.table[column], "words")
+    kind = words.type.value_type
+    if not (is_string(kind) or pa.types.is_null(kind)):  # null: all are empty
+        raise WrongColumn(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
+    words = with_strings(split, column, words, pc.list_flatten(words), "words")
+    if words.null_count:
+        row = pc.index(pc.is_null(words), True).as_py()
+        raise UserError(f"{split.where(row)}: no words: expected a list of strings in column {column!r}")
+    others = split.table.drop_columns(list({column, "tokens", "text"} & set(split.table.column_names)))
+    texts = pc.binary_join(words, separator)
+    return replace(split, table=others.append_column("tokens", words).append_column("text", texts))
 
 
-def _tags(
-    split: Split, column: str, words: list[list[str]], explicit: list[str] | None
-) -> tuple[list[list[str] | None], list[str]]:
-    """BIO tags, None where unknown, and the types that they name, in order."""
-    lists, kind = _lists(split, column, "BIO tags")
-    for row, (tags, tokens) in enumerate(zip(lists, words, strict=True)):
-        if tags is not None and len(tags) != len(tokens):
-            raise UserError(f"{split.where(row)}: {len(tags)} tags for {len(tokens)} tokens: expected one for each")
-    if not _are_strings(kind):
-        return _named(split, column, lists, kind, explicit)
-    for row, tags in enumerate(lists):
-        if strange := [tag for tag in tags or [] if not BIO.fullmatch(tag)]:
-            raise UserError(f"{split.where(row)}: unknown tag {strange[0]!r}: expected {BIO_TAGS}")
-    return lists, sorted(types_of(tag for tags in lists for tag in tags or []))
-
-
-def _named(
-    split: Split, column: str, lists: list[list[Any] | None], kind: pa.DataType, explicit: list[str] | None
-) -> tuple[list[list[str] | None], list[str]]:
-    """As `_tags`, of tags that are integers."""
-    schema = pa.schema([split.table.schema.field(column)], split.table.schema.metadata)
-    feature = getattr(datasets.Features.from_arrow_schema(schema)[column], "feature", None)
-    names = feature.names if isinstance(feature, datasets.ClassLabel) else explicit
-    if names is None or not pa.types.is_integer(kind):
-        raise WrongColumn(
-            f"{split.place}: column {column!r} holds lists of {kind}: expected BIO tags, or integers and "
-            "data.label_names with the tags in the order of their ids (O, B-PER, I-PER, …)"
-        )
-    strange = next((name for name in names if not BIO.fullmatch(name)), None)
+def _tags(split: Split, column: str, names: list[str] | None) -> Named:
+    """BIO tags, lists of strings, null where unknown; and the types they name, in order."""
+    tags, used = named_in_lists(split, column, split.table[column], names, "BIO tags")
+    lengths, expected = pc.list_value_length(tags), pc.list_value_length(split.table["tokens"])
+    row = pc.index(pc.not_equal(lengths, expected), True).as_py()
+    if row >= 0:
+        raise UserError(f"{split.where(row)}: {lengths[row]} tags for {expected[row]} tokens: expected one for each")
+    strange = next((tag for tag in used if not BIO.fullmatch(tag)), None)
     if strange is not None:
-        raise UserError(f"{split.place}: column {column!r} has a tag named {strange!r}: expected {BIO_TAGS}")
-    for row, tags in enumerate(lists):
-        if wrong := [tag for tag in tags or [] if not 0 <= tag < len(names)]:
-            raise UserError(f"{split.where(row)}: tag id {wrong[0]}: expected 0 to {len(names) - 1}")
-    return [None if tags is None else [names[tag] for tag in tags] for tags in lists], types_of(names)
-
-
-def _ids(split: Split, tags: list[list[str] | None], types: list[str]) -> list[list[int] | None]:
-    """Tag ids, None where the tags are."""
-    ids = {name: number for number, name in enumerate(tag_names(types))}
-    for row, names in enumerate(tags):
-        if unknown := [name for name in names or [] if name not in ids]:
-            raise UserError(
-                f"{split.where(row)}: tag {unknown[0]!r} is of none of the types {', '.join(types)} (data.label_names "
-                "can name more)"
-            )
-    return [None if names is None else [ids[name] for name in names] for names in tags]
+        place = pc.index(pc.list_flatten(tags), strange).as_py()
+        where = split.place if place < 0 else split.where(pc.list_parent_indices(tags)[place].as_py())
+        raise UserError(
+            f"{where}: unknown tag {strange!r}: expected O, B-<type> or I-<type>, or integers and data.label_names "
+            "with the tags in the order of their ids (O, B-PER, I-PER, …)"
+        )
+    kind = getattr(split.table[column].type, "value_type", pa.null())
+    return tags, sorted(types_of(used)) if is_string(kind) else types_of(used)

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from operator import eq
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-Span = tuple[str, int, int]
 
+def spans(tags: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Entities of one sentence as (type, start, end), where tags[start:end] are the entity's.
 
-def spans(tags: list[str]) -> list[Span]:
-    """Entities of one BIO tag sequence as (type, start, end), where tags[start:end] are the entity's.
+    As `conlleval` and seqeval's default mode have it, an I that continues no entity of its type begins one.
 
-    As `conlleval` and seqeval's default mode have it, an I- that continues no entity of its type begins one. A bare
-    B or I is of type `_`.
+    Args:
+        tags: ids; 0 is O, 2k + 1 and 2k + 2 are B and I of type k.
     """
-    found: list[Span] = []
-    entity: tuple[str, int] | None = None
-    for position, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        kind = name or "_"
-        if prefix == "I" and entity is not None and entity[0] == kind:
+    found: list[tuple[int, int, int]] = []
+    entity: tuple[int, int] | None = None
+    for position, tag in enumerate([*tags, 0]):
+        kind, is_inside = (tag - 1) // 2, tag > 0 and tag % 2 == 0
+        if is_inside and entity is not None and entity[0] == kind:
             continue
         if entity is not None:
             found.append((*entity, position))
-        entity = None if prefix == "O" else (kind, position)
+        entity = (kind, position) if tag else None
     return found
 
 
-class EntityF1(Metric):
+class EntityMetrics(Metric):
     """Micro precision, recall and F1 of entities and the mean F1 of their types; equal to seqeval's default mode.
 
     An entity counts as right if its type and both its ends are. A ratio of nothing to nothing is 0. Beside them
     `accuracy`, the share of words with the right tag, which conlleval prints too: most tags are O, so it is near 1.
 
     Args:
-        tag_names: BIO tags by id, such as `O`, `B-PER` and `I-PER`.
+        types: names of the types, in the order of their tags.
     """
 
     full_state_update = False
@@ -48,66 +46,39 @@ class EntityF1(Metric):
     gold: Tensor
     tags: Tensor
 
-    def __init__(self, tag_names: list[str]) -> None:
+    def __init__(self, types: list[str]) -> None:
         super().__init__()
-        for name in tag_names:
-            if not re.fullmatch(r"O|[BI](-.+)?", name):
-                raise ValueError(f"tag_names: {name!r} is no BIO tag: expected O, B-<type> or I-<type>")
-        self.tag_names = list(tag_names)
-        self.types = sorted({kind for name in tag_names for kind, _, _ in spans([name])})
+        self.types = types
         for state in ("right", "predicted", "gold"):  # int64 [types]
-            self.add_state(state, torch.zeros(len(self.types), dtype=torch.long), dist_reduce_fx="sum")
+            self.add_state(state, torch.zeros(len(types), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("tags", torch.zeros(2, dtype=torch.long), dist_reduce_fx="sum")  # right ones, all
 
     def update(self, predicted: list[list[int]], gold: list[list[int]]) -> None:
         """Add sentences: a tag id for each word, predicted and gold."""
-        right_of: Counter[str] = Counter()
-        predicted_of: Counter[str] = Counter()
-        gold_of: Counter[str] = Counter()
-        right_tags = tags = 0
-        for ours, theirs in zip(predicted, gold, strict=True):
-            if len(ours) != len(theirs):
-                raise ValueError(f"a sentence has {len(ours)} predicted and {len(theirs)} gold tags")
-            right_tags, tags = right_tags + sum(map(eq, ours, theirs)), tags + len(ours)
-            our_spans, their_spans = spans(self._names(ours)), spans(self._names(theirs))
-            predicted_of.update(kind for kind, _, _ in our_spans)
-            gold_of.update(kind for kind, _, _ in their_spans)
-            right_of.update(kind for kind, _, _ in set(our_spans) & set(their_spans))
-        self.right += self._counts(right_of)
-        self.predicted += self._counts(predicted_of)
-        self.gold += self._counts(gold_of)
-        self.tags += torch.tensor([right_tags, tags], device=self.device)
+        ours, theirs = (
+            {(row, *span) for row, tags in enumerate(rows) for span in spans(tags)} for rows in (predicted, gold)
+        )
+        self.right += self._counts(ours & theirs)
+        self.predicted += self._counts(ours)
+        self.gold += self._counts(theirs)
+        pairs = [pair for both in zip(predicted, gold, strict=True) for pair in zip(*both, strict=True)]
+        self.tags += torch.tensor([sum(our == their for our, their in pairs), len(pairs)], device=self.device)
 
-    def compute(self) -> dict[str, Tensor]:
-        """`f1`, `precision` and `recall` of all entities, `macro_f1` over types that occur in either; `accuracy`."""
+    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """`f1`, `precision`, `recall`, `macro_f1` over types that occur in either, `accuracy`; and `per_type_f1`."""
         right, predicted, gold = self.right.sum(), self.predicted.sum(), self.gold.sum()
-        f1, occurs = self._f1_of_types()
-        return {
+        occurring = self.predicted + self.gold
+        f1, occurs = 2 * self.right / occurring.clamp(min=1), occurring > 0
+        scalars = {
             "f1": 2 * right / (predicted + gold).clamp(min=1),
             "precision": right / predicted.clamp(min=1),
             "recall": right / gold.clamp(min=1),
             "macro_f1": f1[occurs].sum() / occurs.sum().clamp(min=1),
             "accuracy": self.tags[0] / self.tags[1].clamp(min=1),
         }
+        per_type = {kind: float(f1[i]) for i, kind in enumerate(self.types) if occurs[i]}
+        return scalars, {"labels": self.types, "per_type_f1": per_type}
 
-    def per_type_f1(self) -> dict[str, float]:
-        """F1 of each type that occurs in gold or prediction, over all processes."""
-        with self.sync_context():
-            return self._by_type()
-
-    def _by_type(self) -> dict[str, float]:
-        f1, occurs = self._f1_of_types()
-        return {kind: float(f1[i]) for i, kind in enumerate(self.types) if occurs[i]}
-
-    def _f1_of_types(self) -> tuple[Tensor, Tensor]:
-        """F1 float32 [types], and whether a type occurs, bool [types]."""
-        occurring = self.predicted + self.gold
-        return 2 * self.right / occurring.clamp(min=1), occurring > 0
-
-    def _names(self, tags: list[int]) -> list[str]:
-        if tags and not 0 <= min(tags) <= max(tags) < len(self.tag_names):
-            raise ValueError(f"tag ids {min(tags)} to {max(tags)}: expected 0 to {len(self.tag_names) - 1}")
-        return [self.tag_names[tag] for tag in tags]
-
-    def _counts(self, of: Counter[str]) -> Tensor:
-        return torch.tensor([of[kind] for kind in self.types], dtype=torch.long, device=self.device)
+    def _counts(self, found: set[tuple[int, int, int, int]]) -> Tensor:
+        kinds = torch.tensor([kind for _, kind, *_ in found], dtype=torch.long, device=self.device)
+        return torch.bincount(kinds, minlength=len(self.types))

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
+from torchmetrics import Metric
 from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
 from lit_react.annotation.costs import ConstantCost
@@ -22,6 +22,7 @@ from lit_react.core.errors import UserError
 from lit_react.data.encoding import Batch, EncodedTable, TokenTable, cache_folder, tokenize
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
+from lit_react.tasks.classification_metrics import NamedMetrics
 from lit_react.tasks.pretrained import MINILM
 from lit_react.tasks.text_classification import ClassificationTask, TextClassification
 
@@ -29,32 +30,21 @@ THRESHOLD = 0.5
 """A label is predicted above this probability."""
 
 
-class MultiLabelMetrics(MetricCollection):
-    """Micro-F1 over all (text, label) pairs, macro-F1 over labels, subset accuracy; F1 of each label beside them.
+class MultiLabelMetrics(NamedMetrics):
+    """Micro-F1 over all (text, label) pairs, macro-F1 over labels, subset accuracy; F1 of each of the L labels.
 
     It is updated with probabilities float32 [b, L] and targets int64 [b, L] of 0 and 1.
-
-    Args:
-        names: name of each of the L labels, 2 or more.
     """
 
     def __init__(self, names: list[str]) -> None:
         count = len(names)
-        super().__init__(
-            {
-                "micro_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="micro"),
-                "macro_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="macro"),
-                "subset_accuracy": MultilabelExactMatch(count, threshold=THRESHOLD),
-                "per_label_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="none"),
-            }
-        )
-        self.names = names
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
-        """Scalars by name; F1 by label."""
-        scalars = super().compute()
-        per_label = dict(zip(self.names, scalars.pop("per_label_f1").tolist(), strict=True))
-        return scalars, {"labels": self.names, "per_label_f1": per_label}
+        metrics: dict[str, Metric] = {
+            "micro_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="micro"),
+            "macro_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="macro"),
+            "subset_accuracy": MultilabelExactMatch(count, threshold=THRESHOLD),
+            "per_label_f1": MultilabelF1Score(count, threshold=THRESHOLD, average="none"),
+        }
+        super().__init__(metrics, names)
 
 
 class LabelSetTable(TokenTable):
@@ -103,9 +93,9 @@ class MultiLabelTask(ClassificationTask):
         """Those of the labels that the data or the checkpoint names."""
         return MultiLabelMetrics(self._checked_names())
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Texts, and sets numbered by `number_label_sets`."""
-        return number_label_sets(tables, text, label, label_names, self.separator)
+        return number_label_sets(tables, text, label, names, self.separator)
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Token ids, in an Arrow file."""

@@ -32,14 +32,6 @@ from lit_react.tasks.spans import MASKED, BestSpans, best_spans, of_rows, once_e
 from lit_react.tasks.transformer import TransformerModule
 
 
-class QuestionMetrics(AnswerScores):
-    """F1 and exact match as scalars; how many questions they are of beside them."""
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
-        """Scalars by name; the number of questions."""
-        return super().compute(), {"questions": int(self.questions)}
-
-
 @dataclass(frozen=True)
 class QuestionTask(EncoderTask):
     """Questions whose answers are spans of their contexts.
@@ -84,26 +76,13 @@ class QuestionTask(EncoderTask):
 
     def metrics(self) -> nn.Module:
         """F1 and exact match."""
-        return QuestionMetrics(self.language)
+        return AnswerScores(self.language)
 
-    def read(
-        self,
-        tables: Mapping[str, Split],
-        text_column: str | None = None,
-        label_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> Source:
-        """As every task, but without a column `answers` the flat columns are read, see `read_questions`."""
-        if label_column is None:
-            columns = {name for split in tables.values() for name in split.table.column_names}
-            label_column = self.label_column if self.label_column in columns else FLAT_TEXT
-        return super().read(tables, text_column, label_column, label_names)
-
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
-        """Questions, contexts and answers."""
-        if label_names is not None:
-            raise UserError("data.label_names: a label is an answer from the context, expected none")
-        return read_questions(tables, text, label)
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
+        """Questions, contexts and answers; without `answers`, the flat columns are read, see `read_questions`."""
+        columns = {name for split in tables.values() for name in split.table.column_names}
+        flat = label == self.label_column and label not in columns
+        return read_questions(tables, text, FLAT_TEXT if flat else label)
 
     def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
         """The contexts."""
@@ -227,7 +206,7 @@ class QuestionAnswering(TransformerModule):
         scores = span_scores(logits[0], logits[1], context, self.max_answer_length)
         return best_spans(once_each(scores, context, windows, self.task.stride), windows)
 
-    def evaluate(self, batch: Batch, metrics: QuestionMetrics) -> Tensor:
+    def evaluate(self, batch: Batch, metrics: AnswerScores) -> Tensor:
         """The loss; F1 and exact match of the best spans."""
         logits = self.logits(batch)
         best = self._best(logits, batch)

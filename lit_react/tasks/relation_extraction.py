@@ -31,7 +31,7 @@ from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
 from lit_react.tasks.pretrained import MINILM, load_tokenizer, weights_digest
-from lit_react.tasks.relation_metrics import RelationF1
+from lit_react.tasks.relation_metrics import relation_f1
 from lit_react.tasks.text_classification import ClassificationTask
 
 
@@ -45,14 +45,14 @@ class RelationMetrics(ClassificationMetrics):
 
     def __init__(self, names: list[str], no_relation: str | None) -> None:
         super().__init__(names)
-        self.add_metrics({"official": RelationF1(names, no_relation)})
+        self.no_relation = no_relation
 
     def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
         """Scalars by name; F1 by relation, both directions together, and the tables of the classes."""
         scalars, tables = super().compute()
-        official = self["official"]
-        assert isinstance(official, RelationF1)
-        return scalars, {"per_relation_f1": official.per_relation_f1(), **tables}
+        confusion = torch.tensor(tables["confusion_matrix"], device=scalars["accuracy"].device)
+        official, per_relation = relation_f1(confusion, self.names, self.no_relation)
+        return scalars | official, {"per_relation_f1": per_relation, **tables}
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class RelationTask(ClassificationTask):
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Marked sentences, see `mark_pairs`, and classes as `ClassificationTask` numbers them."""
         marked = {part: mark_pairs(split, text) for part, split in tables.items()}
-        return super().source(marked, text, label, label_names)
+        return super().source(marked, text, label, names)
 
     def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
         """The sentences without markers, which the checkpoint's tokenizer does not know yet."""

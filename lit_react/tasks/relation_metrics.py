@@ -6,12 +6,13 @@ import re
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 DIRECTION = re.compile(r"\(e[12],e[12]\)$")
 
 
-class RelationF1(Metric):
+def relation_f1(
+    confusion: Tensor, names: list[str], ignored: str | None = "Other"
+) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Macro-averaged F1 of relations, direction taken into account, as `semeval2010_task8_scorer-v1.2.pl` has it.
 
     The two directions of a relation, `Cause-Effect(e1,e2)` and `Cause-Effect(e2,e1)`, are one relation; the right
@@ -19,55 +20,27 @@ class RelationF1(Metric):
     occur in the gold labels. A ratio of nothing to nothing is 0.
 
     Args:
-        label_names: class names by label; one without a direction is a relation of its own.
+        confusion: int64 [C, C], how often each class (row) was taken for each (column).
+        names: of the classes; one without a direction is a relation of its own.
         ignored: the class that is no relation and has no part in the mean, if there is such a class.
+
+    Returns:
+        the official score `f1`, and `precision` and `recall`, which the script prints beside it; F1 of each relation,
+        0 where it does not occur.
     """
+    undirected = [DIRECTION.sub("", name) for name in names]
+    relations = sorted({*undirected} - {ignored})
+    belongs = torch.tensor([[one == relation for one in undirected] for relation in relations], device=confusion.device)
+    counts = torch.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
+    right, predicted, gold = (belongs.long().unsqueeze(1) * counts).sum(-1).T
+    f1, occurs = 2 * right / (predicted + gold).clamp(min=1), gold > 0
 
-    full_state_update = False
-    relation_of: Tensor
-    right: Tensor
-    predicted: Tensor
-    gold: Tensor
+    def mean(values: Tensor) -> Tensor:
+        return values[occurs].sum() / occurs.sum().clamp(min=1)
 
-    def __init__(self, label_names: list[str], ignored: str | None = "Other") -> None:
-        super().__init__()
-        undirected = [DIRECTION.sub("", name) for name in label_names]
-        relations = sorted({*undirected} - {ignored})
-        self.relations = relations
-        ids = {name: i for i, name in enumerate([*relations, ignored])}  # the ignored class comes last
-        self.register_buffer("relation_of", torch.tensor([ids[name] for name in undirected]), persistent=False)
-        for state in ("right", "predicted", "gold"):  # int64 [relations]
-            self.add_state(state, torch.zeros(len(relations), dtype=torch.long), dist_reduce_fx="sum")
-
-    def update(self, predicted: Tensor, labels: Tensor) -> None:
-        """Add a batch: predicted labels, int64 [b], or probabilities, [b, C]; and gold labels, int64 [b]."""
-        predicted = predicted.argmax(-1) if predicted.ndim == 2 else predicted
-        self.right += self._counts(labels[predicted == labels])
-        self.predicted += self._counts(predicted)
-        self.gold += self._counts(labels)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Means over relations: the official score is `f1`; `precision` and `recall` are those printed beside it."""
-        occurs = self.gold > 0
-
-        def mean(values: Tensor) -> Tensor:
-            return values[occurs].sum() / occurs.sum().clamp(min=1)
-
-        return {
-            "f1": mean(self._f1_of_relations()),
-            "precision": mean(self.right / self.predicted.clamp(min=1)),
-            "recall": mean(self.right / self.gold.clamp(min=1)),
-        }
-
-    def per_relation_f1(self) -> dict[str, float]:
-        """F1 of each relation, 0 where it does not occur, over all processes."""
-        with self.sync_context():
-            return dict(zip(self.relations, self._f1_of_relations().tolist(), strict=True))
-
-    def _f1_of_relations(self) -> Tensor:
-        return 2 * self.right / (self.predicted + self.gold).clamp(min=1)
-
-    def _counts(self, labels: Tensor) -> Tensor:
-        """How often each relation occurs among the labels, int64 [relations]."""
-        count = len(self.relations)
-        return torch.bincount(self.relation_of[labels], minlength=count + 1)[:count]
+    scalars = {
+        "f1": mean(f1),
+        "precision": mean(right / predicted.clamp(min=1)),
+        "recall": mean(right / gold.clamp(min=1)),
+    }
+    return scalars, dict(zip(relations, f1.tolist(), strict=True))

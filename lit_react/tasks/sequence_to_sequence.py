@@ -22,7 +22,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
-from lit_react.core.errors import UserError
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
@@ -78,10 +77,8 @@ class WritingTask(EncoderTask):
         if most is not None:
             expect("model.max_target_length", self.max_target_length, at_most=most)
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Sources and targets, see `read_pairs`."""
-        if label_names is not None:
-            raise UserError("data.label_names: a label of this task is a text, expected none")
         return read_pairs(tables, text, label)
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:

@@ -47,9 +47,9 @@ class ClassificationTask(EncoderTask):
             raise UserError(f"data.label_names: {self.names} are too few, expected 2 or more classes")
         return self.names
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Texts, and classes numbered by `number_classes`."""
-        return number_classes(tables, text, label, label_names)
+        return number_classes(tables, text, label, names)
 
     def class_of(self, label: Label) -> int:
         """A label is a class id."""

@@ -26,30 +26,10 @@ from lit_react.data.task import VariesTexts
 from lit_react.data.words import WordTable, tokenize_words
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
-from lit_react.tasks.entity_metrics import EntityF1
+from lit_react.tasks.entity_metrics import EntityMetrics
 from lit_react.tasks.pretrained import MINILM, load_tokenizer, output_names
 from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
 from lit_react.tasks.transformer import TransformerModule, named_outputs
-
-
-class EntityMetrics(EntityF1):
-    """`EntityF1` over padded batches: its scalars, and the F1 of each type beside them.
-
-    Args:
-        types: entity types in the order of their tags.
-    """
-
-    def __init__(self, types: list[str]) -> None:
-        super().__init__(tag_names(types))
-        self.labels = types
-
-    def update(self, predicted: Tensor, gold: Tensor, num_words: Tensor) -> None:  # type: ignore[override]
-        """Add a batch: tag ids int64 [b, w], predicted and gold; the first `num_words` (int64 [b]) of a row count."""
-        super().update(_lists(predicted, num_words), _lists(gold, num_words))
-
-    def compute(self) -> tuple[dict[str, Tensor], dict[str, Any]]:  # type: ignore[override]
-        """`f1`, `precision`, `recall`, `macro_f1`; and `per_type_f1` of the types that occur."""
-        return super().compute(), {"labels": self.labels, "per_type_f1": self._by_type()}
 
 
 @dataclass(frozen=True)
@@ -98,9 +78,9 @@ class EntityTask(EncoderTask):
 
     # ---- rows and labels ------------------------------------------------------------------------------------
 
-    def source(self, tables: Mapping[str, Split], text: str, label: str, label_names: list[str] | None) -> Source:
+    def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Columns `text`, `tokens` and `label`, see `read_sentences`."""
-        return read_sentences(tables, text, label, label_names, self.separator)
+        return read_sentences(tables, text, label, names, self.separator)
 
     def encode(self, table: datasets.Dataset) -> WordTable:
         """Token ids and the words they stand for, in an Arrow file."""
@@ -186,7 +166,8 @@ class TokenClassification(TransformerModule):
     def evaluate(self, batch: Batch, metrics: EntityMetrics) -> Tensor:
         """Mean cross-entropy of the words."""
         logits = self.logits(batch).float()
-        metrics.update(_tags(logits, batch), batch["labels"], batch["num_words"])
+        words = batch["num_words"]
+        metrics.update(_lists(_tags(logits, batch), words), _lists(batch["labels"], words))
         return self.criterion(logits, batch)
 
     def criterion(self, logits: Tensor, batch: Batch) -> Tensor:

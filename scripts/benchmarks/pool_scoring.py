@@ -28,7 +28,7 @@ import torch
 
 from lit_react.acquisition.scoring import collect_signals
 from lit_react.cli import main as lit_react
-from lit_react.data.pool import Pool
+from lit_react.data.pool import in_order
 from lit_react.data.sources import load_texts
 from lit_react.run.results import read_results
 from lit_react.tasks import TextClassification
@@ -57,7 +57,6 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
     module.configure_model()
     module.eval()
     encoded = module.task.encode(table)
-    pool = Pool(encoded, np.ones(len(encoded)))
     quiet: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
@@ -65,7 +64,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
         "enable_model_summary": False,
     }
     trainer = L.Trainer(accelerator="cpu", precision=options.precision, barebones=False, **quiet)
-    loader = pool.scoring_loader(options.batch_size)
+    loader = in_order(encoded, np.arange(len(encoded)), None, options.batch_size)
     sorted_batches = [encoded.batch(rows) for rows in loader.batch_sampler or ()]
     padded = [pad_to(batch, options.max_length) for batch in sorted_batches]
 
@@ -78,7 +77,7 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
                 ).logits.float().softmax(-1)
 
     ways = {
-        "ours": lambda: collect_signals(trainer, module, loader, np.arange(len(pool)), NO_SIGNALS),
+        "ours": lambda: collect_signals(trainer, module, loader, np.arange(len(encoded)), NO_SIGNALS),
         "bare loop": lambda: bare(sorted_batches),
         "padded to maximum": lambda: bare(padded),
     }

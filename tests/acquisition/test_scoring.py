@@ -6,10 +6,15 @@ from tiny import connect
 
 from lit_react.acquisition.scoring import collect_signals, score_pool
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.pool import in_order
 from lit_react.tasks import LinearProbe, TextClassification
 
 HEAD = frozenset({"head_inputs"})
 ALL = frozenset({"head_inputs", "mutual_information"})
+
+
+def everything(data, batch_size):
+    return in_order(data.pool.table, np.arange(len(data.pool)), None, batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,11 @@ def one_by_one(module, data):
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_one_pass_equals_text_by_text(data, module, trainer, batch_size):
     found = collect_signals(
-        trainer, module, data.pool.scoring_loader(batch_size), np.arange(len(data.pool)), frozenset()
+        trainer,
+        module,
+        everything(data, batch_size),
+        np.arange(len(data.pool)),
+        frozenset(),
     )
     assert module.training, "the module goes back to training"
     probabilities, embeddings = one_by_one(module, data)
@@ -70,7 +79,7 @@ def test_some_rows_in_any_order_have_their_own_signals_in_this_order(data, modul
 
 def test_a_module_in_eval_mode_stays_there_and_gradients_are_off(data, module, trainer):
     module.eval()
-    collect_signals(trainer, module, data.pool.scoring_loader(8), np.arange(len(data.pool)), ALL)
+    collect_signals(trainer, module, everything(data, 8), np.arange(len(data.pool)), ALL)
     assert not any(part.training for part in module.modules())
     assert all(parameter.grad is None for parameter in module.parameters())
     assert torch.is_grad_enabled()
@@ -126,7 +135,7 @@ def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
     trainer = L.Trainer(
         accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
-    found = collect_signals(trainer, module, data.pool.scoring_loader(8), np.arange(len(data.pool)), ALL)
+    found = collect_signals(trainer, module, everything(data, 8), np.arange(len(data.pool)), ALL)
     exact, _ = one_by_one(module, data)
     p = found["probabilities"]
     assert p.dtype == np.float32
@@ -143,7 +152,13 @@ def test_a_probe_is_scored_from_its_features(data, trainer, tiny_bert):
     probe = probe.fresh(connect(probe_data, probe).task)
     probe.configure_model()
     torch.nn.init.normal_(probe.head.weight)
-    found = collect_signals(trainer, probe, probe_data.pool.scoring_loader(4), np.arange(len(probe_data.pool)), HEAD)
+    found = collect_signals(
+        trainer,
+        probe,
+        everything(probe_data, 4),
+        np.arange(len(probe_data.pool)),
+        HEAD,
+    )
     features = np.asarray(probe.task.embed(probe_data.fixed.splits.pool))
     logits = features @ probe.head.weight.detach().numpy().T
     expected = torch.from_numpy(logits).softmax(-1).numpy()

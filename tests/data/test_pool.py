@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lit_react.data.encoding import FeatureTable
-from lit_react.data.pool import Pool, RowsOf
+from lit_react.data.pool import Pool, RowsOf, in_order
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_rows_with_labels_are_no_longer_unlabeled(pool):
 
 def test_scoring_sees_every_row_once_and_no_label(pool):
     pool = pool.with_labels({0: 1, 5: 1})
-    shares = [list(pool.scoring_loader(3, rank=rank, world_size=2)) for rank in range(2)]
+    shares = [list(in_order(pool.table, np.arange(10), None, 3, rank=rank, world_size=2)) for rank in range(2)]
     batches = shares[0] + shares[1]
     assert sorted(row for batch in batches for row in batch["row"].tolist()) == list(range(10))
     assert all("labels" not in batch for batch in batches)

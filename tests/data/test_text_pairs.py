@@ -45,7 +45,7 @@ def test_columns_of_lists_are_sentences_and_references(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"source": "a", "target": "x"}, {"source": "b", "target": ""}], r"rows.jsonl:2: no text in column 'target'"),
+        ([{"source": "a", "target": "x"}, {"source": "b", "target": ""}], r"rows.jsonl:2: no label: expected one"),
         ([{"source": "a"}], "no column 'target'"),
         ([{"source": "a", "target": 3}], "column 'target' holds int64: expected strings, or lists of strings"),
         ([{"source": ["a"], "target": "x"}, {"source": None, "target": "x"}], r"rows.jsonl:2: no text"),
@@ -58,5 +58,5 @@ def test_wrong_rows_are_named(tmp_path, rows, message) -> None:
 
 
 def test_names_of_classes_are_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"data.label_names: a label of this task is a text"):
+    with pytest.raises(UserError, match=r"data.label_names: labels of TranslationTask have no names"):
         read(tmp_path, [{"source": "a"}], label_names=["yes"])

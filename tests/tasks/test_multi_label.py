@@ -104,10 +104,10 @@ def test_a_pool_without_labels_takes_the_names_of_the_other_splits():
     [
         ({"pool": [["a"]], "test": [["a"], ["c"]]}, {}, r"test row 2: label 'c' is not one of the pool's labels.*: a$"),
         ({"pool": [["c"]]}, {"label_names": ["a", "b"]}, r"pool row 1: label 'c' is not one of label_names: a, b"),
-        ({"pool": [[2]]}, {"label_names": ["a", "b"]}, r"pool row 1: label 2 is not one of 2 named labels"),
-        ({"pool": [["a"]], "test": [None]}, {}, r"test row 1: no labels: expected a list, which may be empty"),
-        ({"pool": [0.5]}, {}, r"pool row 1: column 'labels' holds 0.5: expected a list of names or ids, or a string"),
-        ({"pool": [["a"], ["a", None]]}, {}, r"pool row 2: label None is no name and no id"),
+        ({"pool": [[2]]}, {"label_names": ["a", "b"]}, r"pool row 1: label 2 is not one of 2 named classes"),
+        ({"pool": [["a"]], "test": [None]}, {}, r"test row 1: no label: expected one in every row of the validation"),
+        ({"pool": [0.5]}, {}, r"pool: column 'labels' holds double: expected a list of names or ids, or a string"),
+        ({"pool": [["a"], ["a", None]]}, {}, r"pool row 2: a null in column 'labels': expected names or ids"),
     ],
 )
 def test_what_is_no_set_of_labels_is_refused(columns, options, message):

@@ -13,7 +13,7 @@ ENOUGH = 20
 """Labels from which on most classes should be there twice."""
 
 
-def doubts(splits: Source) -> list[str]:
+def warnings_of(splits: Source) -> list[str]:
     """A line for each: texts of validation and test that the pool has too, empty texts, labels that look like none.
 
     Args:

@@ -4,8 +4,8 @@ import datasets
 import pytest
 
 from lit_react.core.errors import UserError
-from lit_react.data.doubts import doubts
 from lit_react.data.tables import Source
+from lit_react.data.warnings import warnings_of
 from lit_react.tasks import QuestionAnswering, TextClassification
 
 
@@ -14,29 +14,29 @@ def of(*texts: str, labels: list[int | None] | None = None) -> datasets.Dataset:
 
 
 def test_copies_between_splits_and_empty_texts_are_counted():
-    copies, empty = doubts(Source(of("a", "b", " ", ""), of("c", "d"), of("a", "a", "B", "x"), ["0"]))
+    copies, empty = warnings_of(Source(of("a", "b", " ", ""), of("c", "d"), of("a", "a", "B", "x"), ["0"]))
     assert copies.startswith("2 of 4 test texts are in the pool too")
     assert empty.startswith("2 of 4 texts of the pool are empty")
 
 
 def test_a_pool_of_empty_texts_is_refused():
     with pytest.raises(UserError, match="all 2 texts of the pool are empty"):
-        doubts(Source(of(" ", ""), of("c"), None, ["0"]))
+        warnings_of(Source(of(" ", ""), of("c"), None, ["0"]))
 
 
 def test_nothing_is_said_of_clean_data_or_of_data_without_texts():
-    assert doubts(Source(of("a"), of("b"), None, ["0"])) == []
+    assert warnings_of(Source(of("a"), of("b"), None, ["0"])) == []
     words = datasets.Dataset.from_dict({"tokens": [["a"], ["a"]], "label": [None, None]})
-    assert doubts(Source(words, words, words, ["0"])) == []
+    assert warnings_of(Source(words, words, words, ["0"])) == []
 
 
 def test_labels_that_look_like_none_are_told():
     once = [*range(20), 20, 20, None, None]
-    [line] = doubts(Source(of(*map(str, range(24)), labels=once), None, None, [str(name) for name in range(21)]))
+    [line] = warnings_of(Source(of(*map(str, range(24)), labels=once), None, None, [str(name) for name in range(21)]))
     assert line.startswith("20 of 21 labels are there once in the pool")
     few = of(*"abcd", labels=[0, 1, None, None])
-    assert doubts(Source(few, None, None, ["x", "y"])) == [], "what people have labeled first"
-    [case] = doubts(Source(of("a", "b"), None, None, ["Sport", "tech", "sport"]))
+    assert warnings_of(Source(few, None, None, ["x", "y"])) == [], "what people have labeled first"
+    [case] = warnings_of(Source(of("a", "b"), None, None, ["Sport", "tech", "sport"]))
     assert case.startswith("labels 'Sport' and 'sport' differ by their case only")
 
 
