@@ -41,11 +41,6 @@ class Cost(ABC):
         """
 
 
-def _checked_price(price: float) -> float:
-    expect("data.cost.price", price, above=0)
-    return float(price)
-
-
 class ConstantCost(Cost):
     """Every label costs the same, so a budget of 100 buys 100 labels at price 1.
 
@@ -54,14 +49,15 @@ class ConstantCost(Cost):
     """
 
     def __init__(self, price: float = 1.0) -> None:
-        self.price = _checked_price(price)
+        expect("data.cost.price", price, above=0)
+        self.price = float(price)
 
     def costs(self, table: datasets.Dataset, num_tokens: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Return `price` for each row."""
         return np.full(len(table), self.price)
 
 
-class TokenCost(Cost):
+class TokenCost(ConstantCost):
     """A label costs by what people read for it, at least one token: the task's `sizes`.
 
     Those are the tokens that the model reads of a text (cut at `model.max_length`, without a prefix), the words of a
@@ -72,9 +68,6 @@ class TokenCost(Cost):
     """
 
     needs_tokens = True
-
-    def __init__(self, price: float = 1.0) -> None:
-        self.price = _checked_price(price)
 
     def costs(self, table: datasets.Dataset, num_tokens: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Return `price` times the number of tokens for each row."""

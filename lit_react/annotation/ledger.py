@@ -202,11 +202,9 @@ class Ledger:
                 raise ValueError(f"round {round}: total cost {self.spent:g} exceeds the budget {self.budget:g}")
 
     def answer(self, labels: Mapping[tuple[str, int], Label], annotator: str) -> None:
-        """Record answers, all or none; they are on the disk when this returns.
+        """Record answers, (split, row) → label, all or none; they are on the disk when this returns.
 
-        Args:
-            labels: (split, row) → label, kept as JSON; an answer that is already recorded changes nothing.
-            annotator: who gave them.
+        An answer that is already recorded changes nothing.
 
         Raises:
             ValueError: a row was not asked, has another label already, or the label is None.
@@ -244,15 +242,7 @@ class Ledger:
         return [Query(*row) for row in self._select(query, *values)]
 
     def labeled(self, split: str, up_to_round: int) -> dict[int, Label]:
-        """Return the answered rows of one split that the fit of a round may use.
-
-        Args:
-            split: `pool` or `validation`.
-            up_to_round: the round; labels of later rounds are left out.
-
-        Returns:
-            row, relative to the split → label; rows ascending.
-        """
+        """Return the answered rows of a split that the fit of a round may use: row → label, rows ascending."""
         found = self._select(
             "SELECT row, label FROM purchases WHERE split = ? AND round <= ? AND label IS NOT NULL ORDER BY row",
             split,

@@ -77,11 +77,7 @@ class Oracle(ABC):
         """
 
     def recheck(self, answered: Mapping[str, tuple[Question, Label]]) -> str | None:
-        """Tell, in one line, of answers that were changed after they were bought.
-
-        Args:
-            answered: id → question and the label that was bought.
-        """
+        """Tell, in one line, of answers (id → question and bought label) that were changed after they were bought."""
         return None
 
     def waiting(self, round: int, answered: int, asked: int) -> str:

@@ -29,20 +29,12 @@ References = list[tuple[list[str], list[Any]]]
 
 
 def read_questions(tables: Mapping[str, Split], question_column: str, answer_column: str) -> Source:
-    """Columns `text` (the question), `context` and `label` (`start`, `text` and `answers`).
+    """Columns `text` (the question), `context` and `label` (`start`, `text` and `answers`); errors name file and row.
 
-    Offsets count characters. One that does not point at its text gives way to the text's nearest occurrence. The
-    label of a pool row none of whose answers stands in the context is null; in validation and test its texts are
-    enough to measure by, and `start` is null.
-
-    Args:
-        tables: `pool`, and `validation` and `test` where they are.
-        question_column: column of the questions.
-        answer_column: column of the answers, with SQuAD's `{text: […], answer_start: […]}` or with texts, to which
-            `answer_start`, `all_answer_texts` and `all_answer_starts` belong; "" for none. The pool may lack it.
-
-    Raises:
-        UserError: in one line, the file and row that is wrong.
+    `answer_column` has SQuAD's `{text: […], answer_start: […]}` or texts, to which `answer_start`, `all_answer_texts`
+    and `all_answer_starts` belong; "" for none; the pool may lack it. Offsets count characters. One that does not point
+    at its text gives way to the text's nearest occurrence. The label of a pool row none of whose answers stands in the
+    context is null; in validation and test its texts are enough to measure by, and `start` is null.
     """
     parts = {}
     for part, split in tables.items():
@@ -58,13 +50,7 @@ def read_questions(tables: Mapping[str, Split], question_column: str, answer_col
 
 
 def locate(context: str, text: str, near: int | None = None) -> int | None:
-    """Where the occurrence of a text starts that is nearest to a character offset; None: there is none.
-
-    Args:
-        context: where to look.
-        text: what to look for, at least one character.
-        near: None: the first occurrence.
-    """
+    """Where the occurrence of a text starts that is nearest to an offset (None: the first); None: there is none."""
     if near is None or near < 0:
         near = 0
     before, after = context.rfind(text, 0, near + len(text)), context.find(text, near)

@@ -29,12 +29,7 @@ class LengthSortedBatches(Sampler[list[int]]):
     """Every position once, longest first; process `rank` of `world_size` takes each `world_size`-th batch.
 
     All processes have equally many batches (`ddp` synchronises buffers at each forward pass, in evaluation too).
-
-    Args:
-        lengths: int64 [n], tokens per position.
-        batch_size: positions per batch and process.
-        rank: index of this process.
-        world_size: number of processes.
+    `lengths` are int64 [n], tokens per position; `batch_size` positions are in a batch of a process.
     """
 
     def __init__(self, lengths: NDArray[np.int64], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
@@ -50,17 +45,10 @@ class LengthSortedBatches(Sampler[list[int]]):
 class ShuffledBuckets(Sampler[list[int]]):
     """Shuffled batches of similar length: shuffle, cut into buckets of 4 batches, sort each, shuffle the batches.
 
-    `batch_size` is that of all processes together: a batch is cut into `world_size` equal shares, so that one
-    process and eight train the same model, but for class weights and some of what augmentation adds, whose means are
-    those of each process. A last batch that cannot be shared evenly is filled up with its own
-    first positions.
-
-    Args:
-        lengths: int64 [n], tokens per position.
-        batch_size: positions per optimiser step.
-        seed: decides every epoch's order together with the epoch's number.
-        rank: index of this process.
-        world_size: number of processes.
+    `lengths` are int64 [n], tokens per position; `batch_size` is that of all processes together: a batch is cut into
+    `world_size` equal shares, so that one process and eight train the same model, but for class weights and some of
+    what augmentation adds, whose means are those of each process. A last batch that cannot be shared evenly is filled
+    up with its own first positions. The seed and the epoch's number decide the order.
     """
 
     BATCHES_PER_BUCKET = 4

@@ -57,14 +57,8 @@ def number(
 ) -> Source:
     """Number what labels are made of; names are the user's, else the pool's, else those of all splits.
 
-    Args:
-        tables: see `number_classes`, as all that is not named here.
-        text_column: column of the texts.
-        label_column: column of the labels.
-        label_names: all names in order.
-        named: what a split's labels are, where the user gives these names.
-        spelled: names → what labels hold, by id.
-        label_of: ids of each row → its label.
+    `named` says what a split's labels are, where the user gives these names; `spelled` makes of the names what labels
+    hold, by id; `label_of` makes the labels of the ids of each row. For the others, see `number_classes`.
     """
     explicit = checked_names(label_names)
     texts = {part: split.texts(text_column) for part, split in tables.items()}

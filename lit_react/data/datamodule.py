@@ -208,11 +208,7 @@ class PoolDataModule(FitLoaders):
             self.label(np.arange(len(self.fixed.validation_split)), "validation")
 
     def label(self, rows: Rows, split: str = "pool") -> None:
-        """Move rows from the unlabeled to the labeled split, by the labels that came with the data.
-
-        Args:
-            rows: int64 [k], relative to the split.
-            split: `pool` or `validation`.
+        """Move rows, int64 [k] of `pool` or `validation`, to the labeled split, by the labels that came with the data.
 
         Raises:
             UserError: the data have no label for a row.

@@ -169,8 +169,8 @@ def tokenize(
 
     Args:
         table: the split.
-        tokenizer: its special tokens are added, texts are cut at `max_length` tokens.
-        max_length: in tokens, special tokens included.
+        tokenizer: its special tokens are added.
+        max_length: texts are cut at so many tokens, special tokens included.
         cache: folder of the Arrow files; one is named after a hash of texts, tokenizer and `max_length`.
         columns: what is encoded.
         encode: how; None: the `text` column. The names of `columns` and `extra` tell one way from another.
@@ -193,14 +193,10 @@ def tokenised(
     *,
     with_indices: bool = False,
 ) -> datasets.Dataset:
-    """What a function makes of a table's rows, memory-mapped; where the file is there, it is read.
+    """What a function makes of a table's rows, memory-mapped; where the file is there, it is whole and is read.
 
-    Args:
-        table: all its columns are given to the function, and none of them is kept.
-        function: columns of some rows, and the rows' numbers `with_indices` → columns of as many rows or of others.
-        path: the Arrow file; it is whole at any moment.
-        features: of the columns made.
-        with_indices: see `function`.
+    The function gets all columns of some rows, and the rows' numbers `with_indices`; it gives columns of these
+    `features`, of as many rows or of others.
     """
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -219,12 +215,7 @@ def tokenised(
 
 
 class FeatureTable:
-    """Sentence embeddings of a split from a frozen encoder.
-
-    Args:
-        features: float32 [n, d], may be a memory map.
-        lengths: int64 [n], tokens per text.
-    """
+    """Sentence embeddings of a split from a frozen encoder, float32 [n, d], and int64 [n], tokens per text."""
 
     def __init__(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> None:
         self.features, self.lengths = features, lengths

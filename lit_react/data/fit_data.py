@@ -58,11 +58,7 @@ class FitData:
 
 
 class FitLoaders(L.LightningDataModule):
-    """The data module of one fit.
-
-    Args:
-        fit: what it reads.
-    """
+    """The data module of one fit."""
 
     allow_zero_length_dataloader_with_multiple_devices = True  # fewer rows than processes
 

@@ -37,13 +37,8 @@ class FitRows:
     def loader(self, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
 
-        A batch's first rows are the labeled ones, `labels` has as many entries; then come the unlabeled rows.
-
-        Args:
-            batch_size: labeled rows per optimiser step, of all processes together.
-            seed: of both orders.
-            rank: index of this process.
-            world_size: number of processes.
+        A batch's first rows are the labeled ones, `batch_size` in all processes together; `labels` has as many entries;
+        then come the unlabeled rows. The seed decides both orders.
         """
         shares = {"rank": rank, "world_size": world_size}
         sampler: Sampler[list[int]]
@@ -57,13 +52,9 @@ class FitRows:
 
 
 class SideBySide(Sampler[list[int]]):
-    """Batches of one sampler, each followed by the next batch of another, which begins again when it is through.
+    """Batches of one sampler, each followed, where it is `wanted`, by the next batch of another.
 
-    Args:
-        first: decides the length of an epoch.
-        second: goes on from epoch to epoch.
-        offset: added to the positions of the second.
-        wanted: whether the next batch of the first is followed by one of the second.
+    The second begins again when it is through and goes on from epoch to epoch; `offset` is added to its positions.
     """
 
     def __init__(

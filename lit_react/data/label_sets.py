@@ -20,18 +20,12 @@ def number_label_sets(
     label_names: Sequence[str] | None = None,
     separator: str = "|",
 ) -> Source:
-    """Number the labels of a data set whose rows have sets of them, as sorted lists of ids.
+    """Number the labels of a data set whose rows have sets of them, as sorted lists of ids; see `number_classes`.
 
     A set is a list of names or of ids, or one string of names with a separator between them, as CSV files have it.
     An empty list is the empty set, and so is the separator alone; null and an empty string mean "unknown". Names are
-    classes in sorted order; ids are named by the hub's class names, else by their digits, in numeric order.
-
-    Args:
-        tables: see `number_classes`, as all that is not named here.
-        text_column: column of the texts.
-        label_column: column of the sets.
-        label_names: all labels in order; ids are then positions in it, unless it holds integers.
-        separator: between the names of a string.
+    classes in sorted order; ids are named by the hub's class names, else by their digits, in numeric order, unless
+    `label_names` are words: then ids are positions in it.
     """
 
     def named(split: Split, explicit: list[str] | None) -> Named:

@@ -17,11 +17,9 @@ InMemory: TypeAlias = pd.DataFrame | datasets.Dataset | pa.Table
 
 
 def as_split(table: InMemory | Split, place: str) -> Split:
-    """A table as it was read.
+    """A table as it was read; `place` names it in errors.
 
-    Args:
-        table: a frame's index is no column; the class names of a `datasets.ClassLabel` are kept.
-        place: names the table in errors.
+    A frame's index is no column; the class names of a `datasets.ClassLabel` are kept.
 
     Raises:
         UserError: it is none of the kinds, or has no rows.
@@ -48,12 +46,7 @@ def as_split(table: InMemory | Split, place: str) -> Split:
 
 
 def as_splits(source: object, train: str) -> Mapping[str, Split]:
-    """The splits of a source in memory by name; a single table is the split `train`.
-
-    Args:
-        source: a table, or a mapping of them such as `datasets.DatasetDict`.
-        train: name of the split that is the pool.
-    """
+    """The splits of a source in memory by name; a single table is the split `train`."""
     if isinstance(source, Mapping):
         return {str(name): as_split(table, f"split {str(name)!r}") for name, table in source.items()}
     return {train: as_split(source, f"the {type(source).__name__}")}

@@ -22,15 +22,10 @@ ANY_MARKER = re.compile(r"\s*(</?e[12]>)\s*")
 
 
 def mark_pairs(split: Split, column: str) -> Split:
-    """The same split, with sentences with markers in a column.
+    """The same split, with sentences with markers in a column; errors say which row is wrong, and what was expected.
 
-    Args:
-        split: has strings in the column that hold each of the four markers once; or lists of tokens, and the integer
-            columns `head_start`, `head_end`, `tail_start` and `tail_end`. Mentions may overlap.
-        column: its name.
-
-    Raises:
-        UserError: in one line, which row is wrong, and what was expected.
+    The column has strings that hold each of the four markers once; or lists of tokens, beside the integer columns
+    `head_start`, `head_end`, `tail_start` and `tail_end`. Mentions may overlap.
     """
     if column not in split.table.column_names:
         raise WrongColumn(split.lacks(column))

@@ -61,13 +61,7 @@ def in_order(
 ) -> DataLoader[Batch]:
     """Each of some rows, int64 [n], once, in batches of similar length, shared among processes.
 
-    Args:
-        table: the encoded rows.
-        rows: relative to the table.
-        labels: one for each row; None: the batches carry no `labels`.
-        batch_size: rows per batch and process.
-        rank: index of this process.
-        world_size: number of processes.
+    `batch_size` counts the rows of a batch and process; without `labels`, one for each row, batches carry none.
     """
     sampler = LengthSortedBatches(table.lengths[rows], batch_size, rank=rank, world_size=world_size)
     return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)

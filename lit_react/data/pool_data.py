@@ -142,9 +142,7 @@ class PoolData:
     def initial_rows(self, generator: np.random.Generator, known: Sequence[Label | None]) -> Rows:
         """The first rows to label, int64 [initial_size], relative to the pool.
 
-        Args:
-            generator: draws them.
-            known: [n], labels that came with the data, None where unknown; `stratified` reads them.
+        `known` are the labels that came with the data, None where unknown; `stratified` reads them.
 
         Raises:
             UserError: the pool is smaller than `initial_size`, or `stratified` without labels.

@@ -34,7 +34,7 @@ def load_tables(
     test: str | InMemory | None = None,
     local_copy: str | None = None,
 ) -> tuple[dict[str, Split], bool]:
-    """Read a data set's splits as they are.
+    """Read a data set's splits as they are; errors name the file, row or option in one line.
 
     Args:
         source: a .csv, .tsv, .jsonl, .json (one object a line) or .parquet file; a folder with `train.*` and
@@ -49,9 +49,6 @@ def load_tables(
 
     Returns:
         `pool`, and `validation` and `test` where they are; and whether it is the local copy.
-
-    Raises:
-        UserError: in one line, the file, row or option that is wrong.
     """
     splits, is_local = _splits(source, train, local_copy)
     pool = _pool_name(splits, train)

@@ -25,10 +25,10 @@ def split(
     test_size: int | None,
     generator: np.random.Generator,
 ) -> Source:
-    """The three splits as a run uses them.
+    """The three splits as a run uses them, of a source that may lack validation and test.
 
     Args:
-        source: as it was read; validation and test may be missing.
+        source: as it was read.
         groups: int64 [n], see `carve`; None: each row of the pool may go anywhere.
         name: of the source, for people.
         pool_size: rows; None: all that are left.
@@ -79,12 +79,7 @@ def carve(groups: Rows, test: int, validation: int, generator: np.random.Generat
     """Draw the rows of test, validation and pool, whole groups each.
 
     Test and then validation take groups until they have as many rows as asked for: less than one group too many.
-
-    Args:
-        groups: int64 [n], the group of each row, 0 … g-1; a row that may go anywhere is a group of its own.
-        test: rows.
-        validation: rows.
-        generator: draws the order of the groups.
+    `groups` is int64 [n], the group of each row, 0 … g-1; a row that may go anywhere is a group of its own.
 
     Returns:
         int64, relative to `groups`, group by group in the order drawn; the pool is empty where the rows are too few.

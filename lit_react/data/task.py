@@ -150,11 +150,7 @@ class Task(ABC):
         return split.dataset(text_column, texts, label_column, pa.chunked_array([pa.array(labels)]))
 
     def groups(self, table: datasets.Dataset) -> NDArray[np.int64] | None:
-        """int64 [n], the group of each row, 0 … g-1, where splits that are carved must not share one; None: they may.
-
-        Args:
-            table: a split that `read` gave.
-        """
+        """int64 [n], the group of each row, 0 … g-1, which carved splits must not share; None: they may."""
         return None
 
     @abstractmethod
@@ -170,11 +166,7 @@ class Task(ABC):
         return []
 
     def running_text(self, table: datasets.Dataset) -> datasets.Dataset:
-        """What a split has for an encoder to pretrain on: a column `text`, as people write it.
-
-        Args:
-            table: a split that `read` gave.
-        """
+        """What a split that `read` gave has for an encoder to pretrain on: a column `text`, as people write it."""
         return table.select_columns("text")
 
     @abstractmethod
@@ -184,16 +176,7 @@ class Task(ABC):
     def varied(
         self, rows: datasets.Dataset, labels: Sequence[Label], texts: VariesTexts, seed: int
     ) -> tuple[datasets.Dataset, list[Label]]:
-        """A variant of each row, and the label that it has.
-
-        Args:
-            rows: as `read` gave them.
-            labels: one for each.
-            texts: makes the variants.
-            seed: of all that is drawn.
-
-        Returns:
-            the columns that `encode` reads; labels, one for each row.
+        """A variant of each of some rows, in the columns that `encode` reads, and the label that it has.
 
         Raises:
             UserError: the task has no variants, see `TaskModule.augmentable`.
@@ -239,9 +222,8 @@ class Task(ABC):
     def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         """One line of the predictions' file: the text, and what the model puts out, to six decimals.
 
-        Args:
-            output: the row's part of `TaskModule.outputs`; tensors have become NumPy arrays.
-            row: as `read` gave it.
+        `output` is the row's part of `TaskModule.outputs`, whose tensors have become NumPy arrays; `row` as `read` gave
+        it.
         """
         numbers = (np.generic, np.ndarray)
         plain = {n: np.float64(v).round(6).tolist() if isinstance(v, numbers) else v for n, v in output.items()}

@@ -22,12 +22,7 @@ REFERENCES = "references"
 
 
 class PairTable:
-    """Sources, encoded once, and the targets of a batch, encoded with it: those of the bought labels alone.
-
-    Args:
-        sources: token ids of every row's source.
-        encode_targets: n texts → int64 [n, t].
-    """
+    """Sources, encoded once, and the targets of a batch (n texts → int64 [n, t]): those of the bought labels alone."""
 
     def __init__(self, sources: TokenTable, encode_targets: Callable[[list[str]], Tensor]) -> None:
         self.sources, self.encode_targets = sources, encode_targets
@@ -54,19 +49,11 @@ def texts_of(label: Label) -> list[str]:
 
 
 def read_pairs(tables: Mapping[str, Split], text_column: str, label_column: str) -> Source:
-    """Sources and targets of a data set.
+    """Sources and targets of a data set; errors name file, row or column.
 
     A column of either may hold strings or lists of strings. A list in the sources' column has the sentences of one
     text; a list in the targets' column, or in a column `references` beside it, has several targets that are right.
-    Null, "" and [] are unknown targets.
-
-    Args:
-        tables: `pool`, and `validation` and `test` where they are.
-        text_column: column of the sources.
-        label_column: column of the targets; the pool may lack it; "": nothing is read of any target.
-
-    Raises:
-        UserError: in one line, the file, row or column that is wrong.
+    Null, "" and [] are unknown targets; the pool may lack the column, and where it is "", nothing is read of any.
     """
     parts: dict[str, datasets.Dataset] = {}
     for part, split in tables.items():

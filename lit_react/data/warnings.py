@@ -16,8 +16,7 @@ ENOUGH = 20
 def warnings_of(splits: Source) -> list[str]:
     """A line for each: texts of validation and test that the pool has too, empty texts, labels that look like none.
 
-    Args:
-        splits: as a run uses them; nothing is said of texts where there is no column `text`.
+    Nothing is said of texts where there is no column `text`.
 
     Raises:
         UserError: all texts of the pool are empty.

@@ -54,11 +54,11 @@ class WindowTable:
     def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
         """All windows of these rows.
 
-        `row` int64 [b]; `windows` int64 [b, k], the windows of each row, -1 after the last; and of w windows with up
-        to t tokens: `input_ids`, `attention_mask`, `start`, `end` and what else the model reads, int64 [w, t]. With
-        labels also `first` and `last`, int64 [w], the answer's tokens (0, the first token, in a window without the
-        whole answer; UNKNOWN where nobody knows), and two lists of length b: `contexts`, and `answers`, lists of all
-        texts that answer.
+        `row` int64 [b]; `windows` int64 [b, k], the windows of each row, -1 after the last; and of w windows with up to
+        t tokens: `input_ids`, `attention_mask`, `start`, `end` and what else the model reads, int64 [w, t]. With labels
+        also `first` and `last`, int64 [w], the answer's tokens (0, the first token, in a window without the whole
+        answer; UNKNOWN where nobody knows), and two lists of length b: `contexts`, and `answers`, all texts that
+        answer.
         """
         rows = np.asarray(rows, dtype=np.int64)
         columns, row = self._columns(rows)
@@ -120,15 +120,10 @@ def cut_into_windows(
     stride: int,
     cache: Path,
 ) -> WindowTable:
-    """Tokenise a split once, see `tokenize`.
+    """Tokenise the questions (`text`) and contexts of a split once, by a fast tokenizer, see `tokenize`.
 
-    Args:
-        table: columns `text` (the questions) and `context`.
-        tokenizer: a fast one, which knows offsets.
-        max_length: tokens of a window, special ones included; more than `max_question_length + stride + SPARE`.
-        max_question_length: questions are cut at so many tokens.
-        stride: tokens of the context that a window shares with the next.
-        cache: folder of the Arrow files.
+    Lengths are in tokens: a window has `max_length`, special ones included, which is more than `max_question_length +
+    stride + SPARE`; questions are cut at `max_question_length`; neighbouring windows share `stride` of the context.
     """
     segments = "token_type_ids" in tokenizer.model_input_names
     tokens = tokenize(

@@ -61,13 +61,9 @@ class WordTable:
 def tokenize_words(
     table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int, cache: Path
 ) -> WordTable:
-    """Tokenise the `tokens` (lists of words) of a split once, see `tokenize`.
+    """Tokenise the `tokens` (lists of words) of a split once, by a fast tokenizer, see `tokenize`.
 
-    Args:
-        table: the split.
-        tokenizer: a fast one, for slow ones do not know the words of their tokens.
-        max_length: in tokens, special ones included; what lies behind is cut off.
-        cache: folder of the Arrow files.
+    A slow one does not know the words of its tokens. What lies behind `max_length` tokens is cut off.
     """
     encode = first_pieces(tokenizer, max_length)
     tokens = tokenize(
@@ -95,15 +91,12 @@ def _firsts(words: list[int | None]) -> list[int]:
 
 
 def split_words(text: str) -> tuple[list[str], str]:
-    """The words of a text, and what they are joined with; `separator.join(words)` is the text.
+    """The words of a text, and what they are joined with; `separator.join(words)` is the text without blanks around it.
 
     Where each Han or kana character is a word, and so is what stands between two of them (`iPhone`, `，`) up to a
     space: if at least half of these words are Han or kana, that is what they are, with no separator; a space belongs
     to the word before it. Any other text is split at white space, each run of which comes back as one space; so is
     Thai, whose words this does not find.
-
-    Args:
-        text: white space around it is lost.
     """
     words = UNIT.findall(text.strip())
     if 2 * sum(CHARACTER.match(word) is not None for word in words) < len(words):

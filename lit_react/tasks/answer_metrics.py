@@ -117,10 +117,8 @@ def cmrc_units(text: str) -> list[str]:
     """The units that CMRC 2018 compares: each Han character, and between them the words that NLTK would make.
 
     Equal to NLTK's but for sentences within a run: their ends are told by a simple rule in place of a trained model,
-    which decides only whether a period within the run is a unit of its own.
-
-    Args:
-        text: in lower case, without CMRC_LEFT_OUT.
+    which decides only whether a period within the run is a unit of its own. The text is in lower case, without
+    CMRC_LEFT_OUT.
     """
     units: list[str] = []
     for run in HAN.split(text):

@@ -85,10 +85,8 @@ class TaskModule(Optimised):
     ) -> Self:
         """The copy of the recipe for one fit; no fit changes the task or the optimiser, so copies share them.
 
-        Args:
-            task: that knows the names of the classes; None: the recipe's own.
-            augmentation: what stretches the labels in this fit.
-            learns_validation: whether the fit reads the validation labels too.
+        `task` knows the names of the classes (None: the recipe's own); `learns_validation` says that the fit reads the
+        validation labels too.
         """
         shared = {id(part): part for part in (self.task, self.optimizer)}
         fit = copy.deepcopy(self, shared)
@@ -212,9 +210,6 @@ class TaskModule(Optimised):
         """What a training loss that is a sum over this process's targets is divided by; for evaluation theirs alone.
 
         DDP takes the mean of what the processes return, so that is all their targets over the number of processes.
-
-        Args:
-            targets: int64 scalar, of the batch of this process.
         """
         processes = self.trainer.world_size if self._trainer is not None else 1
         count = targets.float()

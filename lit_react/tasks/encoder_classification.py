@@ -20,12 +20,7 @@ HEAD_FILE = "head.safetensors"
 class HeadOnEncoder(nn.Module):
     """A linear layer, after dropout, over features of the encoder's last hidden states.
 
-    A subclass says what the `features` are, and may make them by layers of its own.
-
-    Args:
-        encoder: a pretrained model.
-        num_features: what `features` gives of a row.
-        num_labels: number of classes C.
+    A subclass says what the `num_features` features are, and may make them by layers of its own.
     """
 
     def __init__(self, encoder: PreTrainedModel, num_features: int, num_labels: int) -> None:

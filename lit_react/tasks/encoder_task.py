@@ -12,7 +12,15 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
+from lit_react.data.encoding import (
+    EncodedTable,
+    FeatureTable,
+    cache_folder,
+    embed,
+    text_digest,
+    tokenize,
+    tokenizer_digest,
+)
 from lit_react.data.task import Task
 from lit_react.tasks.pretrained import (
     MINILM,
@@ -84,7 +92,19 @@ class EncoderTask(Task):
 
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """Masked-mean embeddings of the `text` column, float32 [n, d], kept on disk by weights and texts."""
-        encoder = self.encoder()
+        return self.embedded(table).features
+
+    def embedded(self, table: datasets.Dataset) -> FeatureTable:
+        """The same, as a table."""
         tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, weights_digest(encoder), tokenizer_digest(self.tokenizer), str(self.max_length))
-        return embed(encoder, tokens, cache=cache_folder(), key=key).features
+        return embed(self.encoder(), tokens, cache=cache_folder(), key=self.embedding_key(table))
+
+    def embedding_key(self, table: datasets.Dataset, *salt: str) -> str:
+        """Names the texts of a split and what decides their embeddings."""
+        digests = self.encoder_digest, tokenizer_digest(self.tokenizer)
+        return text_digest(table, *digests, str(self.max_length), *salt)
+
+    @cached_property
+    def encoder_digest(self) -> str:
+        """Names the encoder's weights; all fits of a run know it from the one task that they share."""
+        return weights_digest(self.encoder())

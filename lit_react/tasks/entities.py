@@ -80,21 +80,13 @@ def read_sentences(
     label_names: Sequence[str] | None,
     separator: str,
 ) -> Source:
-    """Sentences with a tag id for each word.
+    """Sentences with a tag id for each word; errors name the file, row or option.
 
     Tags are strings, or integers that the hub's class names or `label_names` name. A null instead of a list means
-    "unknown"; that is allowed in the pool only.
-
-    Args:
-        tables: `pool`, and `validation` and `test` where they are.
-        words_column: lists of words; `tokens` in the result.
-        tags_column: lists of BIO tags of the same lengths; the pool may lack it.
-        label_names: entity types in order; or the BIO tags in the order of their ids, which is what integers need
-            that nothing else names. None: as the hub orders them, else sorted, from the pool's tags.
-        separator: between the words of `text`, which people read.
-
-    Raises:
-        UserError: in one line, the file, row or option that is wrong.
+    "unknown"; that is allowed in the pool only, which may lack the column. `label_names` are the entity types in order;
+    or the BIO tags in the order of their ids, which is what integers need that nothing else names; None: as the hub
+    orders them, else sorted, from the pool's tags. The words become `tokens`, and the `text` that people read, with
+    `separator`.
     """
     tags = list(label_names) if label_names is not None and "O" in label_names else None
 

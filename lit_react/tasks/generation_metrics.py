@@ -103,11 +103,7 @@ def bleu_variance(texts: Sequence[str], tokenize: str = "13a") -> float:
     BLEU is sacreBLEU's for sentences (orders that a text is too short for are left out); equal texts have 1.
     Xiao et al. 2020, "Wat zei je? Detecting Out-of-Distribution Translations with Variational Transformers"; as an
     acquisition score Gidiotis and Tsoumakas 2022, "Should We Trust This Summary? Bayesian Abstractive Summarization
-    to The Rescue".
-
-    Args:
-        texts: two or more.
-        tokenize: sacreBLEU's tokenizer.
+    to The Rescue". Two or more texts.
     """
     bleu = _sacrebleu().BLEU(tokenize=tokenize, force=True, effective_order=True)
     similar = [1.0 if a == b else bleu.sentence_score(a, [b]).score / 100 for a, b in permutations(texts, 2)]

@@ -22,9 +22,7 @@ class TokenConfidence(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Note log p of the token that will be taken, the entropy, and p's lead over the second token.
 
-        Args:
-            input_ids: int64 [b, t], what is written so far.
-            scores: [b, V] of the next token, -inf for those that are not allowed.
+        `scores` are [b, V] of the next token, -inf for those that are not allowed.
         """
         log_p = scores.float().log_softmax(-1)
         first, second = log_p.topk(2).values.unbind(-1)
@@ -34,31 +32,17 @@ class TokenConfidence(LogitsProcessor):
         return scores
 
     def means(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Means over each text's tokens, float32 [b]: log p, entropy as a share of log V, p's lead over the second.
-
-        Args:
-            chosen: bool [b, t], the tokens that count.
-        """
+        """float32 [b], means over the `chosen` tokens, bool [b, t]: log p, entropy as a share of log V, p's lead."""
         log_p, entropy, margin = (mean_over(chosen, values) for values in torch.stack(self.steps, dim=-1))
         return log_p, entropy, margin
 
 
 def until_end(tokens: Tensor, end: int | list[int]) -> Tensor:
-    """The places up to and including the first end token, bool [b, t]; all where there is none.
-
-    Args:
-        tokens: int64 [b, t].
-        end: token id, or several that each end a text.
-    """
+    """The places up to and including the first end token (one or several ids), bool [b, t]; all where there is none."""
     ends = torch.isin(tokens, torch.as_tensor(end, device=tokens.device)).long()
     return ends.cumsum(1) - ends == 0
 
 
 def mean_over(chosen: Tensor, values: Tensor) -> Tensor:
-    """Mean of each row's chosen values, [b]; 0 where none is.
-
-    Args:
-        chosen: bool [b, t].
-        values: [b, t]; those that are not chosen may be infinite.
-    """
+    """Mean of each row's chosen values, [b]; 0 where none is; those of [b, t] that are not chosen may be infinite."""
     return values.masked_fill(~chosen, 0.0).sum(1) / chosen.sum(1).clamp(min=1)

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -18,32 +17,21 @@ from lightning.pytorch.cli import OptimizerCallable
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, embed, text_digest, tokenize, tokenizer_digest
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder
 from lit_react.tasks.encoder_classification import HEAD_FILE
-from lit_react.tasks.pretrained import MINILM, load_config, weights_digest
+from lit_react.tasks.pretrained import MINILM, load_config
 from lit_react.tasks.text_classification import ClassificationTask, Classifier
 
 
 @dataclass(frozen=True)
 class FrozenClassificationTask(ClassificationTask):
-    """Texts of C classes, encoded as their embeddings under an encoder that is not fitted.
-
-    Args:
-        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
-    """
+    """Texts of C classes, encoded as their embeddings under an encoder that is not fitted."""
 
     shares_batches: ClassVar[bool] = False  # the line search reads the loss: all processes must see the same one
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Embeddings, in a memory-mapped file named after weights and texts; the same as `embed` gives."""
-        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        key = text_digest(table, self.encoder_digest, tokenizer_digest(self.tokenizer), str(self.max_length))
-        return embed(self.encoder(), tokens, cache=cache_folder(), key=key)
-
-    @cached_property
-    def encoder_digest(self) -> str:
-        """Names the encoder's weights; all fits of a run know it from the one task that they share."""
-        return weights_digest(self.encoder())
+        return self.embedded(table)
 
 
 class LinearProbe(Classifier):

@@ -78,10 +78,9 @@ class LoRA:
         )
 
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
-        """The same model, changed: adapters beside its linear layers, all else frozen but the head.
+        """The same model, an `AutoModelFor…`, changed: adapters beside its linear layers, the rest frozen.
 
-        Args:
-            model: one of transformers' own, an `AutoModelFor…`.
+        The head is trained in full.
 
         Raises:
             UserError: `target_modules` names no linear layer.
@@ -130,9 +129,6 @@ class LoRA:
 
         Under `quantize` the model itself, of which `save_pretrained` writes the adapters and the head: adding to
         weights of 4 bits would round what was learned.
-
-        Args:
-            model: as `apply` made it.
         """
         from peft.tuners.tuners_utils import BaseTunerLayer
         from peft.utils import ModulesToSaveWrapper
@@ -150,11 +146,7 @@ class LoRA:
         return merged
 
     def restore(self, model: PreTrainedModel, folder: Path) -> None:
-        """Take adapters and head from a folder that was exported under `quantize`.
-
-        Args:
-            model: as `apply` made it.
-            folder: where `ADAPTERS` lies.
+        """Take adapters and head from a folder that was exported under `quantize`, into a model as `apply` made it.
 
         Raises:
             UserError: they are those of another model, or of other options.

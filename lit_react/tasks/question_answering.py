@@ -34,18 +34,11 @@ from lit_react.tasks.transformer import TransformerModule
 
 @dataclass(frozen=True)
 class QuestionTask(EncoderTask):
-    """Questions whose answers are spans of their contexts.
+    """Questions whose answers are spans of their contexts; for the options, see `QuestionAnswering`.
 
     A context that is longer than the model reads is cut into windows that overlap. A label is `{"start": character,
     "text": answer, "answers": [all texts that answer]}`. Every question has its answer in its context (SQuAD 1.1,
     XQuAD, CMRC 2018).
-
-    Args:
-        max_question_length: questions are cut at so many tokens.
-        stride: tokens of the context that a window shares with the next.
-        language: of the answers, for F1 and exact match: `en`, SQuAD's rules; `zh`, CMRC 2018's.
-        pretrained: see `EncoderTask`, as `label_names`.
-        max_length: tokens of a window: question, context and special ones.
     """
 
     text_column, label_column = "question", "answers"

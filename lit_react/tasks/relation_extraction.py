@@ -22,15 +22,13 @@ from lit_react.data.encoding import (
     cache_folder,
     embed,
     mean_embedding,
-    text_digest,
     tokenize,
-    tokenizer_digest,
 )
 from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, without_markers
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
-from lit_react.tasks.pretrained import MINILM, load_tokenizer, weights_digest
+from lit_react.tasks.pretrained import MINILM, load_tokenizer
 from lit_react.tasks.relation_metrics import relation_f1
 from lit_react.tasks.text_classification import ClassificationTask
 
@@ -38,9 +36,7 @@ from lit_react.tasks.text_classification import ClassificationTask
 class RelationMetrics(ClassificationMetrics):
     """The official `f1`, `precision` and `recall` of SemEval-2010 Task 8, beside the metrics of the C classes.
 
-    Args:
-        names: name of each class; directions are part of it, such as `Cause-Effect(e1,e2)`.
-        no_relation: the class that has no part in the official score.
+    Directions are part of the classes' names, such as `Cause-Effect(e1,e2)`; `no_relation` has no part in the score.
     """
 
     def __init__(self, names: list[str], no_relation: str | None) -> None:
@@ -57,15 +53,11 @@ class RelationMetrics(ClassificationMetrics):
 
 @dataclass(frozen=True)
 class RelationTask(ClassificationTask):
-    """Sentences with two marked mentions; classes are relations with direction.
+    """Sentences with two marked mentions; classes are relations with direction, but for `no_relation`.
 
     The four markers `<e1> </e1> <e2> </e2>` join the tokenizer, their embeddings begin as the mean of all others. A
     sentence that is longer than `max_length` loses what is farthest from the pair: first tokens outside, at whichever
     end is farther from its mention, then tokens between the mentions, the middle first; never a marker.
-
-    Args:
-        no_relation: class that the official score leaves out; None: none.
-        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
     """
 
     text_column = "tokens"
@@ -151,9 +143,7 @@ class RelationTask(ClassificationTask):
 
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """`mention_embedding` under the pretrained weights, float32 [n, 2 · h], kept on disk by weights and texts."""
-        encoder = self.encoder()
-        digests = weights_digest(encoder), tokenizer_digest(self.tokenizer)
-        key = text_digest(table, *digests, str(self.max_length), "mentions")
+        encoder, key = self.encoder(), self.embedding_key(table, "mentions")
         tokens, width = self.encode(table), 2 * encoder.config.hidden_size
         return embed(encoder, tokens, cache=cache_folder(), key=key, embedding=mention_embedding, width=width).features
 
@@ -204,14 +194,8 @@ class RelationExtraction(EncoderClassification):
 def mention_embedding(hidden: Tensor, batch: Batch) -> Tensor:
     """Means over the tokens of the head and of the tail, with their markers, side by side, scaled to unit length.
 
-    Pairs of one sentence differ by it, and what two sentences are about does not make their pairs alike.
-
-    Args:
-        hidden: [b, t, h].
-        batch: `marker`, see `EntityStart.features`.
-
-    Returns:
-        float32 [b, 2 · h].
+    Pairs of one sentence differ by it, and what two sentences are about does not make their pairs alike. Hidden states
+    [b, t, h] and `marker`, see `EntityStart.features` → float32 [b, 2 · h].
     """
     means = []
     for start in (0, 2):
@@ -241,12 +225,8 @@ def windows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
 def window(marker: NDArray[np.int64], special: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
     """Which tokens of a marked sentence to keep: special ones, markers, those between the markers, those around them.
 
-    Of the latter two, those nearest to a marker.
-
-    Args:
-        marker: int64 [t], not negative at markers, of which there is one or more.
-        special: bool [t], the tokenizer's own.
-        size: so many at most.
+    Of the latter two, those nearest to a marker. `marker` is int64 [t], not negative at markers, of which there is one
+    or more; `special` bool [t], the tokenizer's own.
 
     Returns:
         int64 [min(t, size)], places in the sentence, ascending.

@@ -40,14 +40,9 @@ OF_BEAMS = ("early_stopping", "length_penalty")
 
 @dataclass(frozen=True)
 class WritingTask(EncoderTask):
-    """Texts to be written from other texts.
+    """Texts to be written from other texts; for the options, see `SequenceToSequence`.
 
     A *label* is the text to write, or a list of such texts: the first trains, all of them are references.
-
-    Args:
-        max_target_length: targets are cut at so many tokens, hypotheses end there.
-        prefix: comes before each source, as T5's checkpoints need it (`summarize: `).
-        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
     """
 
     has_classes = False

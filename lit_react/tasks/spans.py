@@ -93,12 +93,7 @@ class BestSpans:
 
 
 def best_spans(scores: Tensor, windows: Tensor) -> BestSpans:
-    """Decode, and measure the uncertainty.
-
-    Args:
-        scores: float32 [w, t, m], see `once_each`.
-        windows: int64 [b, k], the windows of each row, -1 after the last; each row has one at least.
-    """
+    """The best span of each row, and the uncertainty; scores [w, t, m] and windows [b, k] as in `once_each`."""
     width, flat = scores.shape[2], scores.flatten(1)
     values, places = flat.topk(min(2, flat.shape[1]), dim=1)
     values = F.pad(values, (0, 2 - values.shape[1]), value=2 * MASKED)  # [w, 2], also where there is one span

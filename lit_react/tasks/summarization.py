@@ -12,11 +12,7 @@ from lit_react.tasks.sequence_to_sequence import SequenceToSequence, WritingTask
 
 @dataclass(frozen=True)
 class SummaryTask(WritingTask):
-    """Columns `document` and `summary`; ROUGE-1, ROUGE-2 and ROUGE-L against the best of a row's references.
-
-    Args:
-        pretrained: see `WritingTask`, as all that follows.
-    """
+    """Columns `document` and `summary`; ROUGE-1, ROUGE-2 and ROUGE-L against the best of a row's references."""
 
     text_column = "document"
     label_column = "summary"

@@ -32,11 +32,7 @@ from lit_react.tasks.transformer import TransformerModule, named_outputs
 
 @dataclass(frozen=True)
 class ClassificationTask(EncoderTask):
-    """Texts that are each of one of C classes; a label is a class id.
-
-    Args:
-        pretrained: see `EncoderTask`, as `max_length` and `label_names`.
-    """
+    """Texts that are each of one of C classes; a label is a class id."""
 
     def metrics(self) -> nn.Module:
         """Those of the classes that the data or the checkpoint names."""
@@ -99,14 +95,16 @@ class Classifier(TaskModule):
     _weight: Tensor | None = None
 
     def on_train_start(self) -> None:
-        """Class weights from the labels bought so far; a class without a label has weight 0."""
+        """Class weights from the labels bought so far."""
         if self.class_weights == "balanced":
             loader = self.trainer.train_dataloader
             assert loader is not None, "a fit has a training loader"
-            labels = torch.as_tensor(loader.dataset.labels)
-            counts = torch.bincount(labels, minlength=len(self.names)).float()
-            weight = torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
-            self._weight = weight.to(self.device)
+            self._weight = self.balanced(loader.dataset.labels).to(self.device)
+
+    def balanced(self, labels: Sequence[Label]) -> Tensor:
+        """Weights of the classes, float32 [C]; a class without a label has weight 0."""
+        counts = torch.bincount(torch.as_tensor(labels), minlength=len(self.names)).float()
+        return torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the labeled rows in float32."""

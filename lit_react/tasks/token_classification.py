@@ -34,16 +34,11 @@ from lit_react.tasks.transformer import TransformerModule, named_outputs
 
 @dataclass(frozen=True)
 class EntityTask(EncoderTask):
-    """Sentences whose words have BIO tags of entities of K types.
+    """Sentences whose words have BIO tags of entities of K types; for the options, see `TokenClassification`.
 
     Rows have `tokens`, a list of words (data.text_column), and `ner_tags`, a BIO tag for each (data.label_column). A
     label is a list of tag ids, one for each word: 0 is O, 2k + 1 and 2k + 2 are B and I of type k. A label costs the
     number of words by default, so a budget is in words; `ConstantCost` counts sentences.
-
-    Args:
-        separator: between the words, where people (and the encoder, for the first labels) read a text; "" for Chinese.
-        pretrained: see `EncoderTask`, as `max_length`; with a fast tokenizer.
-        label_names: the entity types; None: those of the checkpoint.
     """
 
     text_column, label_column, inputs = "tokens", "ner_tags", ("text", "tokens")

@@ -167,13 +167,9 @@ class TransformerModule(TaskModule):
             self.model.eval()
 
     def _mutual_information(self, logits: Callable[[], Tensor]) -> Tensor:
-        """BALD by Monte-Carlo dropout (Gal et al. 2017): H(mean p) − mean H(p), in nats.
+        """BALD by Monte-Carlo dropout (Gal et al. 2017): H(mean p) − mean H(p), in nats, float32 [...].
 
-        Args:
-            logits: a forward pass, [..., C]; called `mc_samples` times with dropout.
-
-        Returns:
-            float32 [...].
+        `logits` is a forward pass, [..., C]; it is called `mc_samples` times with dropout.
         """
         with self._dropout():
             samples = torch.stack([logits().float().softmax(-1) for _ in range(self.mc_samples)])
@@ -225,12 +221,8 @@ def match_outputs(model: PreTrainedModel, trained: list[str], names: list[str]) 
     """See that no class inherits what a checkpoint learned for another: `from_pretrained` goes by position alone.
 
     Where the checkpoint knew the same names in another order, be it in capitals, its last layer follows them; where it
-    knew as many others, that layer is new.
-
-    Args:
-        model: as it was loaded.
-        trained: the checkpoint's own names of its outputs. `LABEL_0` … are none: of those the order is believed.
-        names: those of the data.
+    knew as many others, that layer is new. `trained` are the checkpoint's own names of its outputs, `names` those of
+    the data; `LABEL_0` … are no names: of those the order is believed.
     """
     if len(trained) != len(names) or trained in (names, [f"LABEL_{i}" for i in range(len(trained))]):
         return

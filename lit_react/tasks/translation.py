@@ -17,16 +17,10 @@ from lit_react.tasks.sequence_to_sequence import SequenceToSequence, WritingTask
 
 @dataclass(frozen=True)
 class TranslationTask(WritingTask):
-    """Columns `source` and `target`; chrF, the main metric, and BLEU.
+    """Columns `source` and `target`; chrF, the main metric, and BLEU; for the options, see `Translation`.
 
     chrF leads because it counts characters: with few labels a hypothesis seldom shares four words with its reference,
     and BLEU of a hundred sentences then varies more than it tells. But chrF forgives repetition: see BLEU beside it.
-
-    Args:
-        src_lang: language of the sources, for checkpoints of many languages; None: the checkpoint knows one direction.
-        tgt_lang: language of the targets, with `src_lang`.
-        tokenize: how BLEU finds words, a name of sacreBLEU's.
-        pretrained: see `WritingTask`, as all that is not named here.
     """
 
     text_column = "source"
