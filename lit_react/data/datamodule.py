@@ -111,8 +111,6 @@ class PoolDataModule(FitLoaders):
         self._prepared: PoolData | None = None
         self._labels: dict[str, dict[int, Label]] = {"pool": {}, "validation": {}}
 
-    # ---- what is fixed --------------------------------------------------------------------------------------
-
     def tables(self) -> Mapping[str, Split | InMemory]:
         """The tables as they are, before any split is carved; a data module of your own overrides this method alone.
 
@@ -175,8 +173,6 @@ class PoolDataModule(FitLoaders):
                 f"data.label_column: {name_of(self.source)} has no labels in a column {column!r}: name the one that "
                 f"has them{others and f' ({others})'}; where none has, give data.label_names"
             )
-
-    # ---- a loop of one's own, and Lightning's commands ------------------------------------------------------
 
     def connect(self, task: Task) -> None:
         """Say which task reads and encodes the rows; that happens at their first use. Labels stay."""

@@ -97,6 +97,12 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(f"{described}{tokenizer.truncation_side}".encode()).hexdigest()
 
 
+def numbers(labels: Sequence[Label]) -> Batch:
+    """`labels` [b], int64 where they are class ids, float32 where some are numbers with a point."""
+    are_floats = any(isinstance(label, float) for label in labels)
+    return {"labels": torch.as_tensor(labels, dtype=torch.float32 if are_floats else torch.int64)}
+
+
 class TokenTable:
     """Token ids of a split in an Arrow file, memory-mapped.
 
@@ -104,11 +110,13 @@ class TokenTable:
         tokens: a column `input_ids` (list of int32), one row per text; and what else the task has for each token, in
             lists of the same length.
         pad_id: token id that fills shorter rows, on the right (decoders' classification heads find the last token).
+        targets: labels of some rows → what a batch has of them.
     """
 
-    def __init__(self, tokens: datasets.Dataset, *, pad_id: int) -> None:
-        self.tokens = tokens.with_format("arrow")
-        self.pad_id = pad_id
+    def __init__(
+        self, tokens: datasets.Dataset, *, pad_id: int, targets: Callable[[Sequence[Label]], Batch] = numbers
+    ) -> None:
+        self.tokens, self.pad_id, self.targets = tokens.with_format("arrow"), pad_id, targets
         column = tokens.data.column("input_ids")
         self.lengths = np.asarray(pa.compute.list_value_length(column), dtype=np.int64)
 
@@ -118,8 +126,7 @@ class TokenTable:
     def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
         """`row` int64 [b], `input_ids` int64 [b, t], `attention_mask` int64 [b, t], t the longest row's tokens.
 
-        Other columns of the tokens int64 [b, t], -1 after a row's end. `labels` [b] are int64 where they are class ids,
-        float32 where they are numbers with a point.
+        Other columns of the tokens int64 [b, t], -1 after a row's end. With labels, also what `targets` gives.
         """
         rows = np.asarray(rows, dtype=np.int64)
         lists = self.tokens[rows]
@@ -131,10 +138,7 @@ class TokenTable:
             filled = np.full(mask.shape, self.pad_id if name == "input_ids" else -1, dtype=np.int64)
             filled[mask] = lists.column(name).combine_chunks().flatten().to_numpy()
             batch[name] = torch.from_numpy(filled)
-        if labels is not None:
-            are_numbers = any(isinstance(label, float) for label in labels)
-            batch["labels"] = torch.as_tensor(labels, dtype=torch.float32 if are_numbers else torch.int64)
-        return batch
+        return batch if labels is None else batch | self.targets(labels)
 
 
 Encode = Callable[[dict[str, list[Any]]], dict[str, list[list[int]]]]
@@ -164,6 +168,7 @@ def tokenize(
     encode: Encode | None = None,
     extra: Sequence[str] = (),
     settings: Sequence[str] = (),
+    targets: Callable[[Sequence[Label]], Batch] = numbers,
 ) -> TokenTable:
     """Tokenise a split once; a second call with the same texts and tokenizer reads the file of the first.
 
@@ -176,13 +181,14 @@ def tokenize(
         encode: how; None: the `text` column. The names of `columns` and `extra` tell one way from another.
         extra: what `encode` gives beside `input_ids`.
         settings: of `encode`, where it has some.
+        targets: see `TokenTable`.
     """
     salt = (tokenizer_digest(tokenizer), str(max_length), *extra, *settings)
     digest = text_digest(table, *salt, columns=tuple(columns))
     features = datasets.Features(dict.fromkeys(("input_ids", *extra), datasets.List(datasets.Value("int32"))))
     inputs = table.select_columns(list(columns))
     found = tokenised(inputs, encode or plain_text(tokenizer, max_length), cache / f"tokens-{digest}.arrow", features)
-    return TokenTable(found, pad_id=tokenizer.pad_token_id or 0)
+    return TokenTable(found, pad_id=tokenizer.pad_token_id or 0, targets=targets)
 
 
 def tokenised(
@@ -227,7 +233,7 @@ class FeatureTable:
         """`row` int64 [b], `features` float32 [b, d]; class ids are `labels` int64 [b]."""
         rows = np.asarray(rows, dtype=np.int64)
         batch = {"row": torch.from_numpy(rows), "features": torch.from_numpy(np.asarray(self.features[rows]))}
-        return batch if labels is None else batch | {"labels": torch.as_tensor(labels, dtype=torch.int64)}
+        return batch if labels is None else batch | numbers(labels)
 
 
 def mean_embedding(hidden: Tensor, attention_mask: Tensor) -> Tensor:

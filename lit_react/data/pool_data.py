@@ -62,8 +62,6 @@ class PoolData:
         assert self.splits.validation is not None, "carved where the source has none"
         return self.splits.validation
 
-    # ---- encoded --------------------------------------------------------------------------------------------
-
     @cached_property
     def pool(self) -> Pool:
         """The pool without any label."""
@@ -103,8 +101,6 @@ class PoolData:
     def rows_per_step(self, labeled: int) -> int:
         """Of so many labeled rows, those that a step reads: `batch_size`, or all where the task does not share them."""
         return self.batch_size if self.task.shares_batches else max(labeled, 1)
-
-    # ---- for oracles and reports ----------------------------------------------------------------------------
 
     def known_labels(self) -> dict[str, list[Label | None]]:
         """Split → labels that came with the data, None where unknown. Read by oracles, by nobody else."""

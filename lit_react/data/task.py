@@ -20,21 +20,13 @@ from lit_react.data.encoding import EncodedTable
 from lit_react.data.tables import Source, Split
 
 
-class Varied(Protocol):
-    """A variant of a row: its words, and for each of them the place of the original word that it stands for."""
-
-    @property
-    def words(self) -> list[str]: ...  # noqa: D102
-
-    @property
-    def sources(self) -> list[int]: ...  # noqa: D102
-
-
 class VariesTexts(Protocol):
     """What makes variants of texts, as `augmentation.texts` does."""
 
-    def vary(self, words: Sequence[Sequence[str]], kept: Sequence[Sequence[bool]], seed: int) -> Sequence[Varied]:
-        """One variant of each row's words; words that are `kept` stay."""
+    def vary(
+        self, words: Sequence[Sequence[str]], kept: Sequence[Sequence[bool]], seed: int
+    ) -> Sequence[tuple[list[str], list[int]]]:
+        """Of each row a variant's words, and the places of the words they stand for; words that are `kept` stay."""
         ...
 
 
@@ -97,8 +89,6 @@ class Task(ABC):
             UserError: an option is wrong or does not fit the checkpoint, or what the metrics need is not installed.
         """
         self.metrics()
-
-    # ---- rows -----------------------------------------------------------------------------------------------
 
     def read(
         self,
@@ -183,8 +173,6 @@ class Task(ABC):
         """
         raise UserError(f"augmentation.texts: {type(self).__name__} has none, expected null")
 
-    # ---- labels ---------------------------------------------------------------------------------------------
-
     def class_of(self, label: Label) -> int:
         """The class that stands for a label among the C classes of the signals, in 0 … C-1.
 
@@ -208,8 +196,6 @@ class Task(ABC):
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """A row and its label as people read them, for the table of what was bought."""
         return row["text"], str(label)
-
-    # ---- what a model is measured by, and what it says ------------------------------------------------------
 
     @abstractmethod
     def metrics(self) -> nn.Module:

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from torch import Tensor
 
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import WrongColumn
-from lit_react.data.encoding import Batch, TokenTable
 from lit_react.data.tables import Source, Split, is_list, is_string
 
 REFERENCES = "references"
 """Column with lists of further targets that are right, where the data has one."""
-
-
-class PairTable:
-    """Sources, encoded once, and the targets of a batch (n texts → int64 [n, t]): those of the bought labels alone."""
-
-    def __init__(self, sources: TokenTable, encode_targets: Callable[[list[str]], Tensor]) -> None:
-        self.sources, self.encode_targets = sources, encode_targets
-        self.lengths = sources.lengths
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
-        """`row`, `input_ids` and `attention_mask` as `TokenTable` gives them.
-
-        With labels, `labels` int64 [b, t] are the tokens of each row's first target, `references` all its targets.
-        """
-        batch = self.sources.batch(rows)
-        if labels is not None:
-            batch["references"] = [texts_of(label) for label in labels]
-            batch["labels"] = self.encode_targets([texts[0] for texts in batch["references"]])
-        return batch
 
 
 def texts_of(label: Label) -> list[str]:

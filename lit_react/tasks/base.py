@@ -95,8 +95,6 @@ class TaskModule(Optimised):
         fit.has_learned_validation = learns_validation
         return fit
 
-    # ---- the model ------------------------------------------------------------------------------------------
-
     def check(self) -> None:
         """See that the module can be fitted: before labels are bought, once its classes are named.
 
@@ -224,8 +222,6 @@ class TaskModule(Optimised):
         scalars, tables = found if isinstance(found, tuple) else (found, {})
         metrics.reset()
         return {f"{prefix}{name}": value for name, value in scalars.items()}, tables
-
-    # ---- files ----------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A frozen weight is still where it came from: a checkpoint holds the others."""

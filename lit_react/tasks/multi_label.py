@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -19,7 +17,7 @@ from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 from lit_react.annotation.costs import ConstantCost
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import Batch, EncodedTable, TokenTable, cache_folder, tokenize
+from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import NamedMetrics
@@ -47,23 +45,6 @@ class MultiLabelMetrics(NamedMetrics):
         super().__init__(metrics, names)
 
 
-class LabelSetTable(TokenTable):
-    """Token ids of a split whose labels are sets of `count` labels L."""
-
-    def __init__(self, tokens: datasets.Dataset, *, pad_id: int, count: int) -> None:
-        super().__init__(tokens, pad_id=pad_id)
-        self.count = count
-
-    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
-        """As `TokenTable`, but `labels` int64 [b, L] are 1 where a row has the label and 0 elsewhere."""
-        batch = super().batch(rows)
-        if labels is not None:
-            batch["labels"] = torch.zeros(len(labels), self.count, dtype=torch.int64)
-            for row, label in enumerate(labels):
-                batch["labels"][row].index_fill_(0, torch.tensor(label, dtype=torch.int64), 1)
-        return batch
-
-
 @dataclass(frozen=True)
 class MultiLabelTask(ClassificationTask):
     """Texts that have any number of L labels; a label, as JSON has it, is the sorted list of their ids."""
@@ -88,8 +69,15 @@ class MultiLabelTask(ClassificationTask):
 
     def encode(self, table: datasets.Dataset) -> EncodedTable:
         """Token ids, in an Arrow file."""
-        encoded = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        return LabelSetTable(encoded.tokens, pad_id=encoded.pad_id, count=len(self.names))
+        options: dict[str, Any] = {"max_length": self.max_length, "cache": cache_folder()}
+        return tokenize(table, self.tokenizer, targets=self._indicators, **options)
+
+    def _indicators(self, labels: Sequence[Label]) -> Batch:
+        """`labels` int64 [b, L]: 1 where a row has the label, else 0."""
+        indicators = torch.zeros(len(labels), len(self.names), dtype=torch.int64)
+        for row, label in enumerate(labels):
+            indicators[row, label] = 1
+        return {"labels": indicators}
 
     @property
     def default_cost(self) -> ConstantCost:

@@ -78,8 +78,6 @@ class RelationTask(ClassificationTask):
         """Those of the classes that the data or the checkpoint names."""
         return RelationMetrics(self._checked_names(), self.no_relation)
 
-    # ---- rows and labels ------------------------------------------------------------------------------------
-
     def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Marked sentences, see `mark_pairs`, and classes as `ClassificationTask` numbers them."""
         marked = {part: mark_pairs(split, text) for part, split in tables.items()}
@@ -102,8 +100,6 @@ class RelationTask(ClassificationTask):
         """`text` with markers, `head`, `tail`, `label` and `probabilities` (name → share)."""
         head, tail = mentions(row["text"])
         return {"text": row["text"], "head": head, "tail": tail, **super().prediction(output, row)}
-
-    # ---- encoding -------------------------------------------------------------------------------------------
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.tables import Source, Split
-from lit_react.data.text_pairs import PairTable, read_pairs, texts_of
+from lit_react.data.text_pairs import read_pairs, texts_of
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.generation_metrics import bleu_variance
 from lit_react.tasks.hypotheses import TokenConfidence, mean_over, until_end
@@ -93,23 +93,26 @@ class WritingTask(EncoderTask):
             texts = table.select_columns(["text"]).with_format("arrow")[:]["text"]
             prefixed = pc.binary_join_element_wise(pa.scalar(self.prefix, texts.type), texts, pa.scalar("", texts.type))
             table = datasets.Dataset(pa.table({"text": prefixed}))
-        tokens = tokenize(table, self.tokenizer, max_length=self.max_length, cache=cache_folder())
-        return PairTable(tokens, self._encode_targets)
+        options: dict[str, Any] = {"max_length": self.max_length, "cache": cache_folder()}
+        return tokenize(table, self.tokenizer, targets=self._encode_targets, **options)
 
     def sizes(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.int64]:
         """int64 [n], tokens of each source, the prefix left out: nobody reads it."""
         return encoded.lengths - len(self.tokenizer(self.prefix.rstrip(), add_special_tokens=False)["input_ids"])
 
-    def _encode_targets(self, texts: list[str]) -> Tensor:
+    def _encode_targets(self, labels: Sequence[Label]) -> Batch:
+        """`labels` int64 [b, t], the tokens of each row's first target; `references`, all its targets."""
+        references = [texts_of(label) for label in labels]
         encoded = self.tokenizer(
-            text_target=texts,
+            text_target=[texts[0] for texts in references],
             truncation=True,
             max_length=self.max_target_length,
             padding=True,
             padding_side="right",
             return_tensors="pt",
         )
-        return encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, IGNORED)
+        targets = encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, IGNORED)
+        return {"references": references, "labels": targets}
 
     def encoder(self) -> PreTrainedModel:
         """The pretrained encoder alone."""
@@ -238,8 +241,6 @@ class SequenceToSequence(TransformerModule):
             ]
         variances = [bleu_variance(texts, self.task.bleu_tokenizer) for texts in zip(*samples, strict=True)]
         return torch.tensor(variances, dtype=torch.float32, device=self.device)
-
-    # ---- passes ---------------------------------------------------------------------------------------------
 
     def _encode(self, batch: Batch) -> Tensor:
         """Hidden states of the sources, [b, t, d]."""

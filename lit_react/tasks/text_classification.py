@@ -67,7 +67,7 @@ class ClassificationTask(EncoderTask):
         """Column `text`, see `split_words`; a variant has its row's label."""
         words, separators = zip(*map(split_words, rows["text"][:]), strict=True) if len(rows) else ((), ())
         variants = texts.vary(words, [self.kept(row) for row in words], seed)
-        joined = [separator.join(one.words) for separator, one in zip(separators, variants, strict=True)]
+        joined = [separator.join(found) for separator, (found, _) in zip(separators, variants, strict=True)]
         features = datasets.Features({"text": rows.features["text"]})
         return datasets.Dataset.from_dict({"text": joined}, features=features), list(labels)
 

@@ -71,8 +71,6 @@ class EntityTask(EncoderTask):
         """Those of the types that the data or the checkpoint names."""
         return EntityMetrics(self.names)
 
-    # ---- rows and labels ------------------------------------------------------------------------------------
-
     def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
         """Columns `text`, `tokens` and `label`, see `read_sentences`."""
         return read_sentences(tables, text, label, names, self.separator)
@@ -108,11 +106,11 @@ class EntityTask(EncoderTask):
         """Columns `text` and `tokens`; words of entities stay, every other word brings its O along."""
         variants = texts.vary(rows["tokens"][:], [_kept(label) for label in labels], seed)
         columns = {
-            "text": [self.separator.join(one.words) for one in variants],
-            "tokens": [one.words for one in variants],
+            "text": [self.separator.join(words) for words, _ in variants],
+            "tokens": [words for words, _ in variants],
         }
         features = datasets.Features({name: rows.features[name] for name in columns})
-        tags = [[label[source] for source in one.sources] for label, one in zip(labels, variants, strict=True)]
+        tags = [[label[place] for place in places] for label, (_, places) in zip(labels, variants, strict=True)]
         return datasets.Dataset.from_dict(columns, features=features), tags
 
     def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -63,8 +63,6 @@ class TransformerModule(TaskModule):
         self.mc_samples, self.compile_model, self.lora = mc_samples, compile, lora
         self._adapters: Path | None = None
 
-    # ---- the model ------------------------------------------------------------------------------------------
-
     def build(self) -> None:
         """Load the pretrained weights."""
         self.model = self._loaded()
@@ -99,8 +97,6 @@ class TransformerModule(TaskModule):
     def logits(self, batch: Batch) -> Tensor:
         """What the model gives for `input_ids` and `attention_mask`, in the precision of the forward pass."""
         return self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-
-    # ---- what the acquisition sees --------------------------------------------------------------------------
 
     def certainty(self, logits: Tensor) -> dict[str, Tensor]:
         """The signals that float32 logits tell by themselves: `probabilities` [b, C], see `TaskModule.signals`."""
@@ -174,8 +170,6 @@ class TransformerModule(TaskModule):
         with self._dropout():
             samples = torch.stack([logits().float().softmax(-1) for _ in range(self.mc_samples)])
         return torch.special.entr(samples.mean(0)).sum(-1) - torch.special.entr(samples).sum(-1).mean(0)
-
-    # ---- files ----------------------------------------------------------------------------------------------
 
     def _export_weights(self, folder: Path) -> None:
         """`save_pretrained` of model and tokenizer, so that the task's `pipeline` reads the folder.

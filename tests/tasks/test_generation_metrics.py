@@ -33,9 +33,9 @@ def sacrebleus(items, tokenize="13a"):
     return {"bleu": bleu.score / 100, "chrf": corpus_chrf(predicted, streams).score / 100}
 
 
-def googles(items, use_stemmer=True):
+def googles(items):
     """Google's scores, the reference chosen as in https://github.com/allenai/scitldr scripts/cal-rouge.py."""
-    scorer, sums = RougeScorer(ROUGE, use_stemmer=use_stemmer), dict.fromkeys(ROUGE, 0.0)
+    scorer, sums = RougeScorer(ROUGE, use_stemmer=True), dict.fromkeys(ROUGE, 0.0)
     for text, references in items:
         highest, best = -1000, None
         for reference in references:
@@ -82,9 +82,9 @@ def test_chinese_is_split_into_characters_for_bleu():
 
 
 @settings(max_examples=40, deadline=None)
-@given(items=ITEMS, use_stemmer=st.booleans())
-def test_rouge_is_the_mean_of_googles_for_scitldrs_choice_of_reference(items, use_stemmer):
-    assert measured(RougeScores(use_stemmer), items) == pytest.approx(googles(items, use_stemmer), abs=1e-6)
+@given(items=ITEMS)
+def test_rouge_is_the_mean_of_googles_for_scitldrs_choice_of_reference(items):
+    assert measured(RougeScores(), items) == pytest.approx(googles(items), abs=1e-6)
 
 
 def test_the_reference_with_the_highest_rouge_1_decides_all_three():
@@ -92,10 +92,9 @@ def test_the_reference_with_the_highest_rouge_1_decides_all_three():
     assert scores == pytest.approx({"rouge1": 1.0, "rouge2": 0.0, "rougeL": 0.25})  # the other's would be 2/7 and 4/9
 
 
-def test_rouge_compares_stems_by_default():
+def test_rouge_compares_stems():
     items = [("sitting cats", ["sits cat"])]
     assert measured(RougeScores(), items)["rouge1"] == 1
-    assert measured(RougeScores(use_stemmer=False), items)["rouge1"] == 0
 
 
 @pytest.mark.parametrize("metric", [TranslationScores(), RougeScores()])
@@ -132,12 +131,6 @@ def test_batches_and_a_copy_measure_what_one_update_does(create):
 
 
 @pytest.mark.parametrize("create", [TranslationScores, RougeScores])
-@pytest.mark.parametrize("references", [[[]], ["a text"], []])
-def test_a_prediction_without_references_is_refused(create, references):
-    with pytest.raises(ValueError, match="references"):
-        create().update(["a text"], references)
-
-
 @pytest.mark.parametrize(
     ("create", "module"), [(TranslationScores, "sacrebleu.metrics"), (RougeScores, "rouge_score.rouge_scorer")]
 )
