@@ -186,10 +186,10 @@ class Ledger:
             count = "SELECT COUNT(*) FROM purchases WHERE round = ?"
             first = self._db.execute(count, (int(round),)).fetchone()[0]
             now = _now()
-            rows = [
-                (q.split, int(q.row), int(round), first + i, float(q.cost), q.policy, _optional(q.q_value), now)
-                for i, q in enumerate(queries)
-            ]
+            rows = []
+            for place, q in enumerate(queries, first):
+                q_value = None if q.q_value is None else float(q.q_value)
+                rows.append((q.split, int(q.row), int(round), place, float(q.cost), q.policy, q_value, now))
             try:
                 self._db.executemany(
                     "INSERT INTO purchases (split, row, round, position, cost, policy, q_value, asked_at) "
@@ -293,10 +293,6 @@ def has_purchases(path: Path) -> bool:
             return db.execute("SELECT COUNT(*) FROM purchases").fetchone()[0] > 0
     except sqlite3.DatabaseError:
         return True
-
-
-def _optional(value: float | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def _now() -> str:

@@ -51,7 +51,7 @@ def load_tables(
         `pool`, and `validation` and `test` where they are; and whether it is the local copy.
     """
     splits, is_local = _splits(source, train, local_copy)
-    pool = _pool_name(splits, train)
+    pool = _named(splits, train) or train
     loaders = {"pool": splits[pool], **_choose(splits, source, {"validation": validation, "test": test}, pool)}
     return {part: load() for part, load in loaders.items()}, is_local
 
@@ -59,7 +59,7 @@ def load_tables(
 def load_pool(source: Source, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:
     """The pool's split alone, whatever other splits there are; arguments and errors as of `load_tables`."""
     splits, is_local = _splits(source, train, local_copy)
-    return splits[_pool_name(splits, train)](), is_local
+    return splits[_named(splits, train) or train](), is_local
 
 
 def load_texts(
@@ -80,7 +80,7 @@ def _splits(source: Source, train: str, local_copy: str | None) -> tuple[Loaders
         given = as_splits(source, train)
         if _named(given, train) is None:
             raise UserError(f"data.source: no split {train!r} for the pool: its splits are {', '.join(given)}")
-        return {name: partial(_given, split) for name, split in given.items()}, False
+        return {name: partial(as_split, split, name) for name, split in given.items()}, False
     source = str(source)
     folder = local_folder(source, local_copy)
     if source.startswith("hf:"):
@@ -95,16 +95,6 @@ def _splits(source: Source, train: str, local_copy: str | None) -> tuple[Loaders
         f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
         "hf:owner/name[:config][@revision], or bbc_news"
     )
-
-
-def _given(split: Split) -> Split:
-    return split
-
-
-def _pool_name(splits: Mapping[str, Any], train: str) -> str:
-    name = _named(splits, train)
-    assert name is not None, "checked where the splits come from"
-    return name
 
 
 def local_folder(source: Source, local_copy: str | None) -> Path | None:

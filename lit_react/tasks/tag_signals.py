@@ -7,15 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-
-def mean_over_words(values: Tensor, words: Tensor) -> Tensor:
-    """Mean over the places of words: [b, t] and bool [b, t] → [b]; 0 for a sentence without words."""
-    return (values * words).sum(1) / words.sum(1).clamp(min=1)
-
-
-def type_probabilities(tags: Tensor) -> Tensor:
-    """Probability that a word belongs to each type: tags [..., 2K + 1] (O, B, I, B, I, …) → [..., K]."""
-    return tags[..., 1::2] + tags[..., 2::2]
+from lit_react.tasks.hypotheses import mean_over
 
 
 def summary_classes(tags: Tensor, words: Tensor) -> Tensor:
@@ -32,7 +24,7 @@ def summary_classes(tags: Tensor, words: Tensor) -> Tensor:
     Returns:
         float32 [b, K + 1].
     """
-    kinds = type_probabilities(tags).masked_fill(~words.unsqueeze(-1), 0.0).amax(1)
+    kinds = (tags[..., 1::2] + tags[..., 2::2]).masked_fill(~words.unsqueeze(-1), 0.0).amax(1)
     none = tags[..., 0].masked_fill(~words, 1.0).amin(1, keepdim=True)
     shares = torch.cat([kinds, none], dim=1)
     return shares / shares.sum(1, keepdim=True)
@@ -61,8 +53,8 @@ def sentence_signals(tags: Tensor, words: Tensor, needs: frozenset[str]) -> dict
     scale = math.log(probabilities.shape[1]) / math.log(tags.shape[-1])
     found = {
         "probabilities": probabilities,
-        "max_probability": mean_over_words(best[..., 0].log(), words).exp(),
-        "entropy": mean_over_words(entropies, words) * scale,
+        "max_probability": mean_over(words, best[..., 0].log()).exp(),
+        "entropy": mean_over(words, entropies) * scale,
         "margin": (best[..., 0] - best[..., 1]).masked_fill(~words, 1.0).amin(1),
     }
     if "token_entropy" in needs:

@@ -27,8 +27,9 @@ from lit_react.data.words import WordTable, tokenize_words
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.entities import BIO, entities_of, read_sentences, tag_names, tags_of, types_of
 from lit_react.tasks.entity_metrics import EntityMetrics
+from lit_react.tasks.hypotheses import mean_over
 from lit_react.tasks.pretrained import MINILM, load_tokenizer, output_names
-from lit_react.tasks.tag_signals import mean_over_words, sentence_signals
+from lit_react.tasks.tag_signals import sentence_signals
 from lit_react.tasks.transformer import TransformerModule, named_outputs
 
 
@@ -192,7 +193,7 @@ class TokenClassification(TransformerModule):
             mean = (seen["head_inputs"].float() * weights).sum(1) / weights.sum(1).clamp(min=1e-6)
             found["head_inputs"] = mean.half()
         if "mutual_information" in needs:
-            found["mutual_information"] = mean_over_words(self._mutual_information(lambda: self.logits(batch)), words)
+            found["mutual_information"] = mean_over(words, self._mutual_information(lambda: self.logits(batch)))
         return found
 
 
