@@ -171,11 +171,9 @@ class Ledger:
                 raise
 
     def ask(self, round: int, queries: Sequence[Query]) -> None:
-        """Commit to buying labels; they are on the disk when this returns.
+        """Commit to buying labels, in this order; they are on the disk when this returns.
 
-        Args:
-            round: the round whose fit first may use the labels; 0 for initial and validation labels.
-            queries: in the order of asking; may be empty.
+        `round` is the one whose fit first may use the labels; 0 for initial and validation labels.
 
         Raises:
             ValueError: a row was asked before or does not exist, a cost is negative, or the total exceeds the

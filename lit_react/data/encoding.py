@@ -261,14 +261,9 @@ def embed(
 ) -> FeatureTable:
     """Embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
 
-    Args:
-        encoder: a headless model (`AutoModel`), moved to the GPU where there is one, and set to eval mode.
-        tokens: the tokenised split.
-        cache: folder of the `.npy` files.
-        key: names encoder weights, texts and embedding together; the file is found again by it.
-        batch_size: rows per forward pass, of similar length.
-        embedding: float32 [b, width] of last hidden states [b, t, h] and their batch.
-        width: None: h.
+    The encoder, a headless model (`AutoModel`), is moved to the GPU where there is one, and set to eval mode. `key`
+    names encoder weights, texts and embedding together: the file in `cache` is found again by it. `embedding` makes
+    float32 [b, width] (None: h) of last hidden states [b, t, h] and their batch.
     """
     path = cache / f"embeddings-{key}.npy"
     if not path.exists():

@@ -25,17 +25,12 @@ Initial: TypeAlias = Literal["random", "stratified", "representative"]
 
 @dataclass(frozen=True, eq=False)
 class PoolData:
-    """The texts of a run; nothing in it changes. Tables are encoded at their first use.
+    """The texts of a run; nothing in it changes. Tables are encoded at their first use. See `PoolDataModule`.
 
     Attributes:
         task: reads and encodes the rows, and knows the names of the classes that were found there.
         splits: pool, validation and test as the run uses them.
         test_is_carved: whether the test rows come from the pool's source, for lack of a test split.
-        cost: annotation cost of a row; None: the task's.
-        initial: how the first rows are chosen.
-        initial_size: number of first rows.
-        batch_size: rows per optimiser step, of all processes together.
-        eval_batch_size: rows per forward pass without gradients, per process.
     """
 
     task: Task

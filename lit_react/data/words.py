@@ -27,11 +27,8 @@ UNIT = re.compile(rf"(?:[{UNSPACED}]|[^\s{UNSPACED}]+)\s*")
 class WordTable:
     """Token ids of sentences, and which token stands for which word: the first of its pieces.
 
-    A word that was cut off, or that the tokenizer leaves nothing of, has none.
-
-    Args:
-        tokens: with a column `word_ids`: the word whose first piece a token is, else -1.
-        num_words: int64 [n], words of each sentence, cut-off ones included.
+    `word_ids` of the tokens is the word whose first piece a token is, else -1: a word that was cut off, or that the
+    tokenizer leaves nothing of, has none. `num_words` int64 [n] counts cut-off words too.
     """
 
     def __init__(self, tokens: TokenTable, num_words: NDArray[np.int64]) -> None:

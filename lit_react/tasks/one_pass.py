@@ -21,16 +21,11 @@ from lit_react.tasks.base import TaskModule
 def collect_signals(
     trainer: L.Trainer, module: TaskModule, loader: DataLoader[Batch], rows: Rows, needs: frozenset[str]
 ) -> dict[str, NDArray[Any]]:
-    """Run the module over a loader in the Trainer's precision and on its device.
+    """Run the module, in eval mode, over a loader in the Trainer's precision and on its device.
 
-    Every process passes over its own share; the shares are gathered, so that all processes return the same arrays.
-
-    Args:
-        trainer: gives device, precision and progress bar; may be in the middle of a fit.
-        module: its `signals` is called in eval mode.
-        loader: batches with `row`; together they name each of `rows` once.
-        rows: int64 [n], each once, in any order.
-        needs: extra signals, see `TaskModule.signals`.
+    Every process passes over its own share; the shares are gathered, so that all processes return the same arrays. The
+    Trainer may be in the middle of a fit. The loader's batches together name each of `rows`, int64 [n], once, in any
+    order; for `needs`, see `TaskModule.signals`.
 
     Returns:
         one array [n, …] per signal, in the order of `rows`.

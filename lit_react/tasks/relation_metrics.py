@@ -16,13 +16,10 @@ def relation_f1(
     """Macro-averaged F1 of relations, direction taken into account, as `semeval2010_task8_scorer-v1.2.pl` has it.
 
     The two directions of a relation, `Cause-Effect(e1,e2)` and `Cause-Effect(e2,e1)`, are one relation; the right
-    relation in the wrong direction counts against its precision and its recall. The mean is over the relations that
-    occur in the gold labels. A ratio of nothing to nothing is 0.
-
-    Args:
-        confusion: int64 [C, C], how often each class (row) was taken for each (column).
-        names: of the classes; one without a direction is a relation of its own.
-        ignored: the class that is no relation and has no part in the mean, if there is such a class.
+    relation in the wrong direction counts against its precision and its recall; a class without a direction is a
+    relation of its own, and the `ignored` one is none. The mean is over the relations that occur in the gold labels. A
+    ratio of nothing to nothing is 0. `confusion` is int64 [C, C]: how often each class (row) was taken for each
+    (column).
 
     Returns:
         the official score `f1`, and `precision` and `recall`, which the script prints beside it; F1 of each relation,

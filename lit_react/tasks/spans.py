@@ -19,13 +19,9 @@ def of_rows(values: Tensor, windows: Tensor, fill: float) -> Tensor:
 
 
 def span_scores(start: Tensor, end: Tensor, context: Tensor, longest: int) -> Tensor:
-    """Start logit plus end logit of every span of up to `longest` tokens.
+    """Start logit plus end logit, [w, t] each, of every span of up to `longest` tokens of the context, bool [w, t].
 
-    Args:
-        start: [w, t], logit of each token as the first of the answer.
-        end: [w, t], as the last.
-        context: bool [w, t], tokens that may be in an answer; in one piece.
-        longest: in tokens.
+    The tokens of the context are in one piece.
 
     Returns:
         float32 [w, t, m], of the span from token i to token i + j; below MASKED / 2 where that is none.
@@ -37,16 +33,10 @@ def span_scores(start: Tensor, end: Tensor, context: Tensor, longest: int) -> Te
 
 
 def once_each(scores: Tensor, context: Tensor, windows: Tensor, stride: int) -> Tensor:
-    """The scores, where a span that several windows share is none but in the window that likes it best.
+    """The scores [w, t, m], where a span that several windows share is none but in the window that likes it best.
 
-    Args:
-        scores: float32 [w, t, m], see `span_scores`.
-        context: bool [w, t], tokens of the context; in one piece.
-        windows: int64 [b, k], the windows of each row in their order, -1 after the last.
-        stride: tokens of the context that neighbouring windows share: the last of one, the first of the next.
-
-    Returns:
-        float32 [w, t, m].
+    `context` is as in `span_scores`; `windows` int64 [b, k] are the windows of each row in their order, -1 after the
+    last; neighbours share `stride` tokens of the context: the last of one, the first of the next.
     """
     scores, count = scores.clone(), windows.shape[1]
     lengths = of_rows(context.sum(1), windows, stride)
