@@ -161,7 +161,6 @@ def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool
     trainer = SimpleNamespace(
         checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
     )
-    trainer.datamodule = SimpleNamespace(pool=pool)
     buyer, queries = AcquisitionCallback(proposals, agent, **options), []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -175,6 +174,7 @@ def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool
             asked = ledger.asked(len(queries))
             assert asked, "each round buys something"
             pool = pool.with_labels({**pool.labels, **{query.row: int(rng.integers(3)) for query in asked}})
+            trainer.datamodule = SimpleNamespace(pool=pool)
             queries.append(asked)
             buyer._best = {"val/accuracy": float(rng.random())}
             buyer.on_train_end(trainer, module)
