@@ -203,6 +203,66 @@ def test_an_oracle_that_answers_some_makes_the_run_wait(make_run) -> None:
     assert len(run.query()) == 8
 
 
+class Interrupted(Oracle):
+    """Gives its answers one by one, and fails at the fifth; the third means nothing."""
+
+    answers_known = True
+
+    def __init__(self, api_key: str, fails: bool = True) -> None:
+        self.api_key, self.fails = api_key, fails
+
+    def label(self, questions):
+        for number, question in enumerate(questions):
+            if self.fails and number == 4:
+                raise ConnectionError("the endpoint is down")
+            yield question.id, "weather" if self.fails and number == 2 else "sports"
+
+
+def test_answers_that_came_before_a_failure_are_kept_and_not_asked_again(make_run) -> None:
+    run = make_run(oracle=Interrupted("secret"), budget=34)
+    with pytest.raises(ConnectionError):
+        run.fit()
+    assert len(run.query()) == 28 - 3
+    result = make_run(oracle=Interrupted("another", fails=False), budget=34).fit()
+    assert len(result.labels()) == 34
+
+
+def test_what_an_oracle_knows_is_written_nowhere(make_run, tmp_path) -> None:
+    run = make_run(oracle=Interrupted("secret", fails=False), budget=34)
+    run.fit()
+    assert "secret" not in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_labels_that_the_data_have_are_not_asked_of_people(make_run, tmp_path, news_csv) -> None:
+    """Half of the texts are labeled; the validation rows are a file with labels."""
+    table = pd.read_csv(news_csv).drop_duplicates("text")
+    held, rest = table[:10], table[10:].copy()
+    held.to_csv(tmp_path / "held.csv", index=False)
+    rest.loc[rest.index[12:], "label"] = None
+    rest.to_csv(tmp_path / "part.csv", index=False)
+    sizes = {"source": tmp_path / "part.csv", "validation": str(tmp_path / "held.csv"), "validation_size": None}
+    run = make_run(data=sizes | {"test_size": 0, "initial_size": 14}, oracle="api", budget=60)
+    assert len(run.query()) == 2, "14 first labels, of which 12 are there; no validation row is asked"
+    assert len(run.result.labels()) == 22
+
+
+def test_an_answer_may_be_given_again_but_not_changed(asking) -> None:
+    make, gold = asking
+    run = make()
+    answers = {row.id: gold[row.text] for row in run.query().itertuples()}
+    assert run.answer(answers) == 0
+    assert run.answer(answers) == 0
+    name, label = next(iter(answers.items()))
+    other = next(each for each in sorted(set(gold.values())) if each != label)
+    with pytest.raises(UserError, match="has label"):
+        run.answer({name: other})
+
+
+def test_a_result_is_read_in_another_process_before_anything_is_run(make_run) -> None:
+    make_run(budget=34).fit()
+    assert len(make_run(budget=34).result.labels()) == 34
+
+
 class Weatherman(Oracle):
     """Says what is no class."""
 

@@ -144,19 +144,22 @@ class AcquisitionCallback(L.Callback):
         """A new round."""
         self.check(pl_module)
         self._best: dict[str, float] = {}
+        self._last: dict[str, float] = {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
-        """Keep the metrics of the epoch that the checkpoint keeps: the first with the best monitored value."""
+        """Keep the metrics of the last epoch, and of the one that a checkpoint keeps: the first of the best value."""
         monitor = pl_module.task.monitor
         if trainer.sanity_checking:
             return
         now = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self._last = now
         if not self._best or now[monitor] > self._best[monitor]:
             self._best = now
 
     def on_train_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """One step of the learner, on the device and in the precision of the fit."""
-        load_best_weights(trainer, pl_module)
+        if not load_best_weights(trainer, pl_module):
+            self._best = self._last  # a loop of one's own that keeps its last weights is valued by them
         round, pool = self.learner.next_round + 1, trainer.datamodule.pool  # type: ignore[attr-defined]
         books = self.books or OwnLoop(trainer.datamodule)  # type: ignore[attr-defined]
         self.report = RoundReport(dict(self._best))
@@ -224,12 +227,17 @@ def _described(queries: Sequence[Query], signals: PoolSignals) -> list[dict[str,
     ]
 
 
-def load_best_weights(trainer: L.Trainer, module: L.LightningModule) -> None:
+def load_best_weights(trainer: L.Trainer, module: TaskModule) -> bool:
     """Put the best checkpoint of this fit into the module; the last weights stay where there is none.
 
     The fit's own checkpoints are the last that the Trainer was given, after those of the user.
+
+    Returns:
+        whether the weights are now the best by the task's metric.
     """
-    checkpoint = getattr(next(reversed(trainer.checkpoint_callbacks), None), "best_model_path", "")
+    kept = next(reversed(trainer.checkpoint_callbacks), None)
+    checkpoint = getattr(kept, "best_model_path", "")
     if checkpoint:
         weights = torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"]
         module.load_state_dict(weights)
+    return bool(checkpoint) and getattr(kept, "monitor", None) == module.task.monitor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,18 +62,20 @@ class Oracle(ABC):
         """The run begins or goes on in this folder; called before anything is asked."""
 
     @abstractmethod
-    def label(self, questions: Sequence[Question]) -> Mapping[str, Any]:
+    def label(self, questions: Sequence[Question]) -> Mapping[str, Any] | Iterable[tuple[str, Any]]:
         """Answer what can be answered now; the run stops and waits for the others, and the same command goes on.
+
+        A generator of pairs is recorded pair by pair: an answer that costs money is not lost where the next one fails.
 
         Args:
             questions: those of one round that have no answer yet.
 
         Returns:
             id → answer, as people write it: the name of a class, a list of names, marked text, …; `Question.parse`
-            must take it.
+            must take it. Or pairs of the two.
 
         Raises:
-            UserError: an answer is wrong; then none of this call counts.
+            UserError: something is wrong; answers that were given before stay.
         """
 
     def recheck(self, answered: Mapping[str, tuple[Question, Label]]) -> str | None:

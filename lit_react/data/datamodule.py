@@ -197,11 +197,14 @@ class PoolDataModule(FitLoaders):
         assert self.trainer is not None, "a Trainer calls it"
         if self._reader is None or stage == "fit":
             self.connect(self.trainer.lightning_module.task)  # type: ignore[arg-type]
-        if stage == "fit" and not self._labels["pool"]:
+        if stage != "fit":
+            return
+        if not self._labels["validation"]:
+            self.label(np.arange(len(self.fixed.validation_split)), "validation")
+        if not self._labels["pool"]:
             known = self.fixed.known_labels()["pool"]
             first = self.fixed.initial_rows(np.random.default_rng([self.split_seed, 2**31]), known)
             self.label(first, "pool")
-            self.label(np.arange(len(self.fixed.validation_split)), "validation")
 
     def label(self, rows: Rows, split: str = "pool") -> None:
         """Move rows, int64 [k] of `pool` or `validation`, to the labeled split, by the labels that came with the data.
@@ -229,7 +232,7 @@ class PoolDataModule(FitLoaders):
         self._labels[split] = known | dict(labels)
 
     @property
-    def fit(self) -> FitData:
+    def fit_data(self) -> FitData:
         """What a fit reads that begins now."""
         pool = self.fixed.pool.with_labels(self._labels["pool"])
         return FitData(self.fixed, pool, self._labels["validation"], seed=self.split_seed)

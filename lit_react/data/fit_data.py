@@ -67,7 +67,7 @@ class FitLoaders(L.LightningDataModule):
         self._fit = fit
 
     @property
-    def fit(self) -> FitData:
+    def fit_data(self) -> FitData:
         """What is read."""
         assert self._fit is not None, "given to the constructor"
         return self._fit
@@ -75,12 +75,12 @@ class FitLoaders(L.LightningDataModule):
     @property
     def task(self) -> Task:
         """What reads and encodes the rows, and knows the names of the classes that were found there."""
-        return self.fit.task
+        return self.fit_data.task
 
     @property
     def pool(self) -> Pool:
         """The pool with the labels that are bought, and no other."""
-        return self.fit.pool
+        return self.fit_data.pool
 
     def _processes(self) -> dict[str, int]:
         trainer = self.trainer
@@ -88,15 +88,15 @@ class FitLoaders(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """What the fit reads, shuffled by its seed and the epoch."""
-        fit, rows = self.fit, self.fit.fit_rows
+        fit, rows = self.fit_data, self.fit_data.fit_rows
         shares = self._processes() if fit.task.shares_batches else {}
         return rows.loader(fit.fixed.rows_per_step(len(rows.labeled)), seed=fit.seed, **shares)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows whose labels were bought."""
-        rows = self.fit.validation_rows
-        labels = [self.fit.validation[row] for row in rows.tolist()]
-        return self._in_order(self.fit.fixed.validation_table, rows, labels)
+        rows = self.fit_data.validation_rows
+        labels = [self.fit_data.validation[row] for row in rows.tolist()]
+        return self._in_order(self.fit_data.fixed.validation_table, rows, labels)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test rows.
@@ -104,13 +104,13 @@ class FitLoaders(L.LightningDataModule):
         Raises:
             UserError: the source has no test split and none was carved.
         """
-        table, test = self.fit.fixed.test_table, self.fit.fixed.splits.test
+        table, test = self.fit_data.fixed.test_table, self.fit_data.fixed.splits.test
         assert test is not None, "encoded where it is there"
         return self._in_order(table, np.arange(len(table)), test["label"][:])
 
     def scoring_loader(self, split: str, rows: Rows) -> DataLoader[Batch]:
         """Some rows of `pool` or `validation`, without labels."""
-        return self._in_order(self.pool.table if split == "pool" else self.fit.fixed.validation_table, rows, None)
+        return self._in_order(self.pool.table if split == "pool" else self.fit_data.fixed.validation_table, rows, None)
 
     def _in_order(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None) -> DataLoader[Any]:
-        return in_order(table, rows, labels, self.fit.fixed.eval_batch_size, **self._processes())
+        return in_order(table, rows, labels, self.fit_data.fixed.eval_batch_size, **self._processes())

@@ -28,20 +28,31 @@ from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_data import FitData
+from lit_react.data.pool_data import PoolData
 from lit_react.data.warnings import warnings_of
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
 from lit_react.run.checks import check_lengths, check_parts
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
-from lit_react.run.purchases import buy, first_queries, label_counts, named_oracle, question, record, tell_of_changes
+from lit_react.run.purchases import (
+    answer_known,
+    buy,
+    first_queries,
+    label_counts,
+    meaning,
+    named_oracle,
+    place,
+    question,
+    tell_of_changes,
+)
 from lit_react.run.record import RECORD, check_same_run, described
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
 from lit_react.run.show import show
 from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
-from lit_react.run.tracking import Tracker, loggers_of
+from lit_react.run.tracking import Tracker, tracker_of
 from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer, with_defaults
 from lit_react.tasks import TaskModule, TextClassification
 
@@ -119,6 +130,7 @@ class ActiveLearning:
         if refit and start == "warm":
             raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
         self.state = RunState()
+        self._texts: PoolData | None = None
         self._tracker: Tracker | None = None
 
     # ---- a whole run ----------------------------------------------------------------------------------------
@@ -146,6 +158,13 @@ class ActiveLearning:
         """What the run has brought so far."""
         return RunResult(self.folder, self.texts, self.data.text_column, self.model, self.trainer)
 
+    @property
+    def texts(self) -> PoolData:
+        """The texts of the run, read at the first use."""
+        if self._texts is None:
+            self._texts = self.data.prepare(self.model.task)
+        return self._texts
+
     # ---- step by step ---------------------------------------------------------------------------------------
 
     def query(self) -> pd.DataFrame:
@@ -170,6 +189,7 @@ class ActiveLearning:
 
         Args:
             labels: id → answer, as people write it (the name of a class, a list of names, …); all are taken, or none.
+                One that is recorded already may be among them, if it is the same.
 
         Returns:
             how many questions still wait.
@@ -178,10 +198,14 @@ class ActiveLearning:
             UserError: an id that waits for no answer, or an answer that means nothing.
         """
         with isolated(), self._opened() as ledger:
-            round = len(self.state.rounds)
-            pending = [question(self.texts, query.split, query.row, round) for query in ledger.pending(round)]
-            record(ledger, {asked.id: asked for asked in pending}, labels, self.oracle.annotator)
-            return len(ledger.pending(round))
+            rows = [(entry["split"], entry["row"], entry["round"]) for entry in ledger.purchases()]
+            asked = {each.id: each for each in (question(self.texts, *row) for row in rows)}
+            try:
+                meant = {place(name): meaning(name, answer, asked) for name, answer in labels.items()}
+                ledger.answer(meant, self.oracle.annotator)
+            except ValueError as error:
+                raise UserError(f"{self.oracle.annotator}: {error}") from error
+            return len(ledger.pending(len(self.state.rounds)))
 
     def step(self) -> pd.Series:
         """One round: fit on the labels that are there, choose the next ones, test, save.
@@ -220,7 +244,6 @@ class ActiveLearning:
             return
         options = self._options()
         check_same_run(self.folder.path, options)
-        self.texts = self.data.prepare(self.model.task)
         self.recipe = self.model.fresh(self.texts.task)
         self._first = first_queries(self.texts, self.oracle, self.budget, self.seed)
         probe = new_trainer(self.trainer)
@@ -235,13 +258,12 @@ class ActiveLearning:
                 log.warning("data: %s", line)
             for line in told if self.texts.task.shares_batches else []:
                 log.warning("trainer: %s", line)
-            write_json(self.folder.path / RECORD, options)
         if self.pretraining is not None:
             pool, task = self.texts.splits.pool, self.texts.task
             task = self.pretraining.run(self.folder.path / "pretrained", task, pool, self.seed)
-            self.texts = self.texts.encoded_by(task)
+            self._texts = self.texts.encoded_by(task)
             self.recipe = self.model.fresh(self.texts.task)
-        self._tracker = Tracker(loggers_of(self.trainer.get("logger"), self.wandb, self.folder.path))
+        self._tracker = tracker_of(self.trainer.get("logger"), self.wandb, self.folder.path)
         self._tracker.config(options)
 
     def _epochs(self) -> list[int]:
@@ -262,7 +284,7 @@ class ActiveLearning:
                 for name in ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
             },
             "model": described(self.model.task) | model,
-            "trainer": described(self.trainer),
+            "trainer": described({name: value for name, value in self.trainer.items() if name != "logger"}),
         }
 
     @contextmanager
@@ -285,8 +307,10 @@ class ActiveLearning:
             self.oracle.open(folder.path)
             if first:
                 tell_of_changes(ledger, self.oracle, self.texts)
+                write_json(folder.path / RECORD, self._options())
                 if not self.state.stopped and not ledger.asked(0):
                     ledger.ask(0, self._first)
+                answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
             with short_collections():
                 yield ledger
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -105,50 +105,58 @@ def place(name: str) -> tuple[str, int]:
 def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Have what a round asked for answered, and record the answers; of several processes the first one does.
 
+    Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
+
     Raises:
         LabelsPending: answers are missing.
         UserError: an answer is wrong.
     """
     if is_first_process():
-        _answer_known(ledger, oracle, data, round)
-        pending = [question(data, query.split, query.row, round) for query in ledger.pending(round)]
-        if pending:
-            record(ledger, {each.id: each for each in pending}, oracle.label(pending), oracle.annotator)
+        answer_known(ledger, oracle, data, round)
+        pending = {each.id: each for each in (question(data, q.split, q.row, round) for q in ledger.pending(round))}
+        wrong = []
+        for name, answer in _each(oracle.label(list(pending.values()))) if pending else []:
+            try:
+                ledger.answer({place(name): meaning(name, answer, pending)}, oracle.annotator)
+            except ValueError as error:
+                wrong.append(f"{oracle.annotator}: {error}")
+        if wrong:
+            raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more answers are wrong)" if wrong[1:] else ""))
     wait_for_all()
     if pending_queries := ledger.pending(round):
         asked = len(ledger.asked(round))
         raise LabelsPending(oracle.waiting(round, asked - len(pending_queries), asked))
 
 
-def _answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
+def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    return answers.items() if isinstance(answers, Mapping) else answers
+
+
+def meaning(name: str, answer: Any, asked: Mapping[str, Question]) -> Label:
+    """The label that an answer means.
+
+    Args:
+        name: id of the question.
+        answer: as people write it.
+        asked: id → question.
+
+    Raises:
+        ValueError: it is an answer to what was not asked, or means nothing.
+    """
+    if name not in asked:
+        raise ValueError(f"{name!r} waits for no label, expected one of {_some(asked)}")
+    try:
+        return asked[name].parse(answer)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Take the labels that came with the data, but for an oracle that wants to be asked for all."""
     if not oracle.answers_known:
         known = data.known_labels()
         found = {(q.split, q.row): known[q.split][q.row] for q in ledger.pending(round)}
         ledger.answer({where: label for where, label in found.items() if label is not None}, GoldOracle.annotator)
-
-
-def record(ledger: Ledger, pending: Mapping[str, Question], answers: Mapping[str, Any], annotator: str) -> None:
-    """Record what was answered, all or none.
-
-    Args:
-        ledger: of the run.
-        pending: id → question, those that wait for an answer.
-        answers: id → answer, as people write it.
-        annotator: who gave them.
-
-    Raises:
-        UserError: an answer to what was not asked, or one that means nothing.
-    """
-    labels = {}
-    for name, answer in answers.items():
-        if name not in pending:
-            raise UserError(f"{annotator}: {name!r} waits for no label, expected one of {_some(pending)}")
-        try:
-            labels[place(name)] = pending[name].parse(answer)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{annotator}: {name}: {error}") from error
-    ledger.answer(labels, annotator)
 
 
 def _some(names: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lit_react.annotation.ledger import has_purchases
+from lit_react.annotation.oracles import Oracle
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
 from lit_react.run.state import STATE
@@ -48,7 +49,8 @@ def described(part: Any) -> Any:
     """An option as JSON; an object is its class and its own options.
 
     As in scikit-learn, an object keeps each option of its constructor in an attribute of the same name. What has no
-    such attribute is not compared. Tables in memory are left to the ledger, which knows their texts.
+    such attribute is not compared. Of an oracle the class alone is told: what else it has may be a secret, and may
+    change. Tables in memory are left to the ledger, which knows their texts.
     """
     if part is None or isinstance(part, bool | int | float | str):
         return part
@@ -56,13 +58,17 @@ def described(part: Any) -> Any:
         return str(part)
     if isinstance(part, Mapping) and not hasattr(part, "column_names"):
         return {str(name): described(value) for name, value in part.items()}
-    if isinstance(part, list | tuple | Set):
+    if isinstance(part, list | tuple):
         return [described(value) for value in part]
+    if isinstance(part, Set):
+        return sorted(map(str, part))
     if isinstance(part, partial):
         return {"function": _path(part.func), **{name: described(value) for name, value in part.keywords.items()}}
     if isinstance(part, type) or inspect.isroutine(part):
         return _path(part)
-    options = {name: getattr(part, name) for name in _options_of(type(part)) if hasattr(part, name)}
+    if isinstance(part, Oracle):
+        return {"class_path": _path(type(part))}
+    options = {name: vars(part)[name] for name in _options_of(type(part)) if name in getattr(part, "__dict__", {})}
     if callable(options.get("optimizer")):
         options["optimizer"] = _built(options["optimizer"])
     return {"class_path": _path(type(part)), **{name: described(value) for name, value in options.items()}}

@@ -101,7 +101,7 @@ def _measured(augmented: AugmentedFit | None, data: FitData) -> Result:
 
 def _test(trainer: L.Trainer, module: TaskModule, loaders: FitLoaders) -> dict[str, float]:
     """Test metrics by name; none where there are no test rows."""
-    if loaders.fit.fixed.splits.test is None:
+    if loaders.fit_data.fixed.splits.test is None:
         return {}
     tested = trainer.test(module, datamodule=loaders, verbose=False)[0]
     return {name: float(value) for name, value in tested.items()}

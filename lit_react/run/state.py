@@ -21,7 +21,7 @@ class RunState:
     """What a run is after a whole number of rounds.
 
     Attributes:
-        rounds: one dictionary per finished round, see `rounds.py`; plain numbers and strings.
+        rounds: one dictionary per finished round, see `ActiveLearning`; plain numbers and strings.
         acquisition: the callback's state.
         stopped: why the run ended, None while it goes on.
         before_last: of a run that ended, the callback's state before its last round.

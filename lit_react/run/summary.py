@@ -71,7 +71,7 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
     """The task's metrics over labels or their cost, validation dashed and test solid, rewards below; a PNG file.
 
     Args:
-        rounds: see `rounds.py`; with `cost`, `labeled` and `validation`.
+        rounds: see `ActiveLearning`; with `cost`, `labeled` and `validation`.
         path: of the file.
         title: above the curve.
     """

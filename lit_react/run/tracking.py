@@ -16,8 +16,8 @@ from lit_react.data.pool_data import PoolData
 log = logging.getLogger("lit_react")
 
 
-def loggers_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, folder: Path) -> list[Logger]:
-    """The loggers of all fits of a run: those of the Trainer's options, and W&B's unless one of them is.
+def tracker_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, folder: Path) -> Tracker:
+    """A tracker of the loggers in the Trainer's options, and of W&B's unless one of them is.
 
     Args:
         given: loggers, which are used as they are; True: a CSV file in the folder; False or None: none.
@@ -26,10 +26,10 @@ def loggers_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, fol
     """
     own = CSVLogger(folder, name="logs") if given is True else given
     loggers = [own] if isinstance(own, Logger) else list(own) if isinstance(own, Sequence) else []
-    if not any(isinstance(logger, WandbLogger) for logger in loggers):
-        made = wandb_logger(wandb, folder)
-        loggers += [made] if made else []
-    return loggers
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        return Tracker(loggers, None)
+    made = wandb_logger(wandb, folder)
+    return Tracker([*loggers, made] if made else loggers, made)
 
 
 class Tracker:
@@ -37,18 +37,20 @@ class Tracker:
 
     Args:
         loggers: of the Trainer, W&B's among them; the same objects over all rounds.
+        own: that of them whose run of W&B is ours to end; None: it is the user's, or there is none.
     """
 
-    def __init__(self, loggers: list[Logger]) -> None:
+    def __init__(self, loggers: list[Logger], own: WandbLogger | None) -> None:
         self.loggers = loggers
         self.wandb = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+        self.own = own
 
     def config(self, options: dict[str, Any]) -> None:
         """Send what the run is made of."""
         self._try(lambda: [logger.log_hyperparams(options) for logger in self.loggers])
 
     def round(self, entry: dict[str, Any]) -> None:
-        """Send one finished round: the entry that `rounds.py` keeps, under the keys of the charts."""
+        """Send one finished round: the entry that `RunState` keeps, under the keys of the charts."""
         if is_first_process():
             self.say(entry)
         numbers = {
@@ -97,9 +99,9 @@ class Tracker:
         """Write out what the loggers hold back; send the run's files as an artifact and close W&B."""
         for logger in self.loggers:
             self._try(logger.save)
-        if self.wandb is None:
+        if self.own is None:
             return
-        run = self.wandb.experiment
+        run = self.own.experiment
 
         def send() -> None:
             import wandb

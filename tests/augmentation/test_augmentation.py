@@ -37,7 +37,7 @@ def data(news_csv: Path, tiny_bert: str) -> PoolDataModule:
 
 @pytest.fixture
 def bought(data: PoolDataModule) -> Bought:
-    return Bought(data.pool, data.fixed.splits.pool, data.fit.validation, len(data.fixed.class_names))
+    return Bought(data.pool, data.fixed.splits.pool, data.fit_data.validation, len(data.fixed.class_names))
 
 
 def begun(augmentation: Augmentation, bought: Bought, data: PoolDataModule, **options) -> AugmentedFit:
@@ -137,7 +137,7 @@ def test_the_contrastive_loss_is_of_the_labeled_rows_of_all_processes(data, boug
 
 def test_the_model_in_a_fit_shows_each_row_s_own_embedding(data, bought, tiny_bert) -> None:
     fit = begun(Augmentation(parts=[Watching()], most_unlabeled=9), bought, data)
-    module, loaders = TextClassification(tiny_bert).fresh(data.task, fit), FitLoaders(data.fit.reading(fit.rows))
+    module, loaders = TextClassification(tiny_bert).fresh(data.task, fit), FitLoaders(data.fit_data.reading(fit.rows))
     L.Trainer(**QUIET, max_steps=1, limit_val_batches=0, enable_checkpointing=False).fit(module, datamodule=loaders)
     seen_pool, seen_validation = fit.parts[0].seen
     assert seen_pool.dtype == np.float32

@@ -127,7 +127,7 @@ def test_a_source_without_label_column_gives_a_pool_without_labels(make, tmp_pat
 def test_nothing_but_bought_labels_is_visible(make):
     data = make()
     assert len(data.pool.labeled_rows) == 0
-    assert data.fit.validation == {}
+    assert data.fit_data.validation == {}
     assert list(data.train_dataloader()) == list(data.val_dataloader()) == []
     known = data.fixed.known_labels()
     buy(data, "pool", [3, 50, 7])
@@ -163,7 +163,7 @@ def test_training_order_changes_with_the_seed(make):
     buy(data, "pool", range(20))
 
     def order(seed):
-        loaders = FitLoaders(replace(data.fit, seed=seed))
+        loaders = FitLoaders(replace(data.fit_data, seed=seed))
         return [batch["row"].tolist() for batch in loaders.train_dataloader()]
 
     assert order(1) == order(1)
@@ -306,7 +306,7 @@ def test_a_probe_trains_on_the_features_of_the_rows(make):
 def test_a_label_may_be_told_twice_but_not_changed(make):
     data = make()
     data.reveal("pool", {1: 2})
-    before = data.fit
+    before = data.fit_data
     data.reveal("pool", {1: 2, 3: 0})
     with pytest.raises(ValueError, match="another label"):
         data.reveal("pool", {4: 1, 3: 1})

@@ -67,7 +67,7 @@ def test_a_fit_is_scikit_learns_logistic_regression_whatever_the_batch_size(data
 def test_a_class_without_labels_gets_no_weight_and_breaks_nothing(data, tiny_bert):
     labels = {row: label for row, label in data.pool.labels.items() if label != 3}
     module = LinearProbe(tiny_bert, max_length=16, class_weights="balanced").fresh(data.task)
-    fit(module, FitLoaders(replace(data.fit, pool=data.pool.with_labels(labels))))
+    fit(module, FitLoaders(replace(data.fit_data, pool=data.pool.with_labels(labels))))
     assert module._weight[3] == 0
     assert np.isfinite(probabilities(module, data)).all()
 
