@@ -241,7 +241,8 @@ def test_labels_that_the_data_have_are_not_asked_of_people(make_run, tmp_path, n
     rest.loc[rest.index[12:], "label"] = None
     rest.to_csv(tmp_path / "part.csv", index=False)
     sizes = {"source": tmp_path / "part.csv", "validation": str(tmp_path / "held.csv"), "validation_size": None}
-    run = make_run(data=sizes | {"test_size": 0, "initial_size": 14}, oracle="api", budget=60)
+    sizes |= {"test_size": 0, "initial_size": 14, "label_names": sorted(table["label"].unique())}
+    run = make_run(data=sizes, oracle="api", budget=60)
     assert len(run.query()) == 2, "14 first labels, of which 12 are there; no validation row is asked"
     assert len(run.result.labels()) == 22
 
