@@ -243,8 +243,11 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--acquisition.metric", "val/accurracy"],
         "'val/accurracy' was not logged, known are val/accuracy",
     ),
-    "unknown option": (lambda p: ["--data.sauce", "x"], "--data.sauce x: did you mean --data.source?"),
-    "option that is cut short": (lambda p: ["--data.text_col", "x"], "unrecognized arguments: --data.text_col x"),
+    "unknown option": (lambda p: ["--data.sauce", "x"], "data.sauce: no such option: did you mean source?"),
+    "option that is cut short": (
+        lambda p: ["--data.text_col", "x"],
+        "data.text_col: no such option: did you mean text_column?",
+    ),
     "wrong type": (lambda p: ["--data.batch_size", "many"], "data.batch_size: got many, expected int"),
     "unknown oracle": (
         lambda p: ["--rounds.oracle", "delphi"],

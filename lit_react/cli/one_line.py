@@ -34,7 +34,7 @@ UNKNOWN = re.compile(
     r"unrecognized arguments: --(?P<option>[^\s=]+)|Option '(?P<own>[^']+)' is not accepted", re.IGNORECASE
 )
 NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']+)', val=(?P<value>.+)\)")
-TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|\S+ is no text|\S+ cannot be imported).*)")
+TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|expected\b|\S+ is no text|\S+ cannot be imported).*)")
 """Parts of jsonargparse's messages; the last is what was told of a class's own argument."""
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
@@ -153,7 +153,7 @@ def no_kind(message: str) -> str | None:
     key, wrong = KEY.search(message), NO_KIND.search(message)
     if key is None or wrong is None:
         return None
-    if nested := NESTED.search(message):
+    if nested := next(reversed(list(NESTED.finditer(message))), None):  # the outermost
         return f"{key[1]}.{nested['key']}: got {nested['value']}, which it does not take"
     kinds = LITERAL.sub(r"\1\2", wrong["any"] or wrong["kind"]).replace("NoneType", "null")
     return f"{key[1]}: got {(wrong['value'] or wrong['other']).strip()}, expected {kinds}"

@@ -166,7 +166,7 @@ class PoolDataModule(FitLoaders):
         )
 
     def _check_names(self, task: Task, source: Source) -> None:
-        if task.has_classes and not (source.label_names or task.names):
+        if task.has_classes and not (source.label_names or task.label_names):
             column = self.label_column or task.label_column
             others = ", ".join(repr(name) for name in source.pool.column_names if name not in {"text", "label"})
             raise UserError(
