@@ -176,7 +176,7 @@ def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool
             pool = pool.with_labels({**pool.labels, **{query.row: int(rng.integers(3)) for query in asked}})
             trainer.datamodule = SimpleNamespace(pool=pool)
             queries.append(asked)
-            buyer._best = {"val/accuracy": float(rng.random())}
+            buyer._best = buyer._last = {"val/accuracy": float(rng.random())}
             buyer.on_train_end(trainer, module)
         assert ledger.spent <= budget * (1 + 1e-9)
     return pool, queries, buyer.report.stop

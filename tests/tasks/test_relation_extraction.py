@@ -187,7 +187,9 @@ def test_what_people_see_and_what_is_predicted_has_the_pair(make):
 
 @pytest.mark.shared_data
 def test_tokens_and_marked_sentences_of_semeval_are_the_same_pairs(monkeypatch):
-    data = PoolDataModule("hf:SemEvalWorkshop/sem_eval_2010_task_8", local_copy="semeval2010_task8")
+    data = PoolDataModule(
+        "hf:SemEvalWorkshop/sem_eval_2010_task_8", local_copy="semeval2010_task8", validation_size=100
+    )
     data.connect(RelationExtraction().task)
     assert (len(data.fixed.splits.pool), len(data.fixed.splits.test), len(data.fixed.class_names)) == (7900, 2717, 19)
     assert len({re.sub(r"\(.*", "", name) for name in data.fixed.class_names}) == 10
