@@ -1,4 +1,4 @@
-"""What a purchase was worth: R(s, a) of seed 1, in two readings."""
+"""What a purchase was worth: R(s, a) of the first article, in two readings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class GainReward(Reward):
 
 
 class PrintedReward(GainReward):
-    """`V(s') − V(s) − γ Σ π(s'|s) V(s') − λ Σ c_i`, as seed 1 prints it.
+    """`V(s') − V(s) − γ Σ π(s'|s) V(s') − λ Σ c_i`, as the first article prints it.
 
     The sum is the metric that the policy expected, a level and not a gain: with a metric near 0.8 the reward is near
     −0.7 whatever was bought, and what tells one purchase from another is a small remainder. That is why `GainReward`

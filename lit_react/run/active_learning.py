@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping, StoppingRule
 from lit_react.annotation.ledger import Ledger
-from lit_react.annotation.oracles import Oracle, Question
+from lit_react.annotation.oracles import Oracle
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
@@ -40,12 +40,10 @@ from lit_react.run.purchases import (
     buy,
     first_queries,
     label_counts,
-    meaning,
     named_oracle,
-    place,
-    question,
     tell_of_changes,
 )
+from lit_react.run.questions import meaning, open_questions, place, question
 from lit_react.run.record import RECORD, check_same_run, described
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
@@ -176,13 +174,8 @@ class ActiveLearning:
         """
         with isolated(), self._opened() as ledger:
             round = len(self.state.rounds)
-            seen = {entry["row"]: entry["predicted_class"] for entry in self.folder.chosen_in(round - 1)}
-            rows = []
-            for query in ledger.pending(round):
-                asked = question(self.texts, query.split, query.row, round)
-                suggested = _suggestions(asked, seen.get(query.row) if query.split == "pool" else None)
-                rows.append({"id": asked.id, "text": asked.text, "suggestions": suggested, **asked.shown})
-        return pd.DataFrame(rows, columns=None if rows else ["id", "text", "suggestions"])
+            waiting = [question(self.texts, query.split, query.row, round) for query in ledger.pending(round)]
+            return open_questions(waiting, self.folder.chosen_in(round - 1))
 
     def answer(self, labels: Mapping[str, Any]) -> int:
         """Record answers; they are on the disk when this returns, and final.
@@ -355,15 +348,3 @@ class ActiveLearning:
         self._tracker.round(self.state.rounds[-1])
         del module, trainer
         gc.collect()  # they refer to each other; their tensors shall not wait for the next collection
-
-
-def _suggestions(asked: Question, predicted: int | None) -> list[str]:
-    """The name of the class that the model predicted, where it is an answer to the question."""
-    if predicted is None or predicted >= len(asked.labels):
-        return []
-    name = asked.labels[predicted]
-    try:
-        asked.parse(name)
-    except (TypeError, ValueError):
-        return []
-    return [name]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lit_react.annotation.files import FileOracle
 from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
-from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
+from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.pool_data import PoolData
+from lit_react.run.questions import meaning, place, question
 
 log = logging.getLogger("lit_react")
 
@@ -91,17 +91,6 @@ def label_counts(data: PoolData, budget: float, first: Sequence[Query]) -> tuple
     return least, min(least + more, len(data.pool))
 
 
-def question(data: PoolData, split: str, row: int, round: int) -> Question:
-    """A row as it is shown to whoever labels it."""
-    return Question(f"{split}-{row}", round, data.question(split, row), partial(data.parse, split=split, row=row))
-
-
-def place(name: str) -> tuple[str, int]:
-    """Split and row of a question's id."""
-    split, _, row = name.rpartition("-")
-    return split, int(row)
-
-
 def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Have what a round asked for answered, and record the answers; of several processes the first one does.
 
@@ -132,35 +121,12 @@ def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tu
     return answers.items() if isinstance(answers, Mapping) else answers
 
 
-def meaning(name: str, answer: Any, asked: Mapping[str, Question]) -> Label:
-    """The label that an answer means.
-
-    Args:
-        name: id of the question.
-        answer: as people write it.
-        asked: id → question.
-
-    Raises:
-        ValueError: it is an answer to what was not asked, or means nothing.
-    """
-    if name not in asked:
-        raise ValueError(f"{name!r} waits for no label, expected one of {_some(asked)}")
-    try:
-        return asked[name].parse(answer)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
 def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     """Take the labels that came with the data, but for an oracle that wants to be asked for all."""
     if not oracle.answers_known:
         known = data.known_labels()
         found = {(q.split, q.row): known[q.split][q.row] for q in ledger.pending(round)}
         ledger.answer({where: label for where, label in found.items() if label is not None}, GoldOracle.annotator)
-
-
-def _some(names: Mapping[str, Any]) -> str:
-    return (", ".join(list(names)[:5]) + (", …" if len(names) > 5 else "")) or "none, for all are answered"
 
 
 def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolData) -> None:

@@ -1,4 +1,4 @@
-"""Single samples: the literal reading of seed 1."""
+"""Single samples: the literal reading of the first article."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The label-generating GAN of seed 2, in the space of the pool's embeddings."""
+"""The label-generating GAN of the second article, in the space of the pool's embeddings."""

@@ -1,4 +1,4 @@
-"""Labels for the unlabeled rows from a GAN over pairs of an embedding and a label: the LGAN of seed 2."""
+"""Labels for the unlabeled rows from a GAN over pairs of an embedding and a label: the LGAN of the second article."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class TrainedGAN:
 
 @dataclass(frozen=True)
 class LabelGAN(Settings, LabelGenerator):
-    """The label-generating GAN of seed 2 on embeddings of the pool, trained anew in each fit.
+    """The label-generating GAN of the second article on embeddings of the pool, trained anew in each fit.
 
     Three players, as in Triple-GAN (Li, Xu, Zhu and Zhang 2017): the label generator G_l(h, z) puts labels on unlabeled
     rows, the feature generator G_h(z, y) makes labeled features, the discriminator D(h, y) judges pairs. Real are the
-    bought pairs; fakes are (unlabeled h, G_l), (G_h, y), and bought rows with another label, seed 2's (x, ¬y). Stage 1
-    trains D's unconditional part against G_h on unlabeled rows, stage 2 all three.
+    bought pairs; fakes are (unlabeled h, G_l), (G_h, y), and bought rows with another label, the second
+    article's (x, ¬y). Stage 1 trains D's unconditional part against G_h on unlabeled rows, stage 2 all three.
 
     A row's target t is the mean of G_l over `samples` values of z; its weight is
     `judgement · [highest class of t >= gate]`. The judgement is how much better D likes the row with t than with its
@@ -68,7 +68,7 @@ class LabelGAN(Settings, LabelGenerator):
     apart, and no row is labeled. What training costs does not grow with the pool, what scoring holds does not either.
 
     Args:
-        loss: adversarial loss: `hinge`, `non_saturating`, or seed 2's `linear`.
+        loss: adversarial loss: `hinge`, `non_saturating`, or the second article's `linear`.
         gate: rows whose highest probability is lower are not used, in [0, 1].
         samples: values of z that a target is averaged over.
         adversarial: weight of fooling the discriminator in the label generator's loss.
