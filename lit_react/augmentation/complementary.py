@@ -14,9 +14,9 @@ from lit_react.core.bounds import expect
 class ComplementaryLabels(Part):
     """From each pair (x, y) the pairs (x, ¬y) with other classes ¬y, as negatives: −log(1 − p(¬y | x)) is minimised.
 
-    This is the label augmentation (x, y) ⊕ (x, ¬y) of the second article; negative learning of Kim et al. 2019
-    (NLNL, equation 2), on complementary labels of Ishida et al. 2017. A complement is never a target: it takes probability away from one
-    class and gives it to all others in proportion to what they have.
+    This is the label augmentation (x, y) ⊕ (x, ¬y) of the second article; negative learning of Kim et al. 2019 (NLNL,
+    equation 2), on complementary labels of Ishida et al. 2017. A complement is never a target: it takes probability
+    away from one class and gives it to all others in proportion to what they have.
 
     With two classes "not the other" is "this one": for a clean label the loss and its gradient are those of
     cross-entropy, so nothing is gained, only its weight is raised. With more, a clean label implies all its

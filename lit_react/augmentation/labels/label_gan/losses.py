@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Form = Literal["linear", "non_saturating", "hinge"]
-"""`linear` is the second article's (a critic; spectral norm bounds it), `non_saturating` that of Goodfellow et al. 2014,
-`hinge` that of Miyato et al. 2018."""
+"""`linear` is the second article's (a critic; spectral norm bounds it), `non_saturating` that of Goodfellow et al.
+2014, `hinge` that of Miyato et al. 2018."""
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda scores: -scores,
@@ -35,7 +35,7 @@ def discriminator_loss(form: Form, real: Tensor, fakes: Sequence[Tensor]) -> Ten
 
 
 def generator_loss(form: Form, fake: Tensor) -> Tensor:
-    """What a generator minimises, a float32 scalar, by D's scores [f] of what it made: the second article's, or softplus."""
+    """What a generator minimises, a float32 scalar, by D's scores [f] of what it made: as printed, or softplus."""
     return softplus(-fake).mean() if form == "non_saturating" else -fake.mean()
 
 
