@@ -105,7 +105,7 @@ class ReactCLI(LightningCLI):
                 "rounds.stopping": _of_class(Stopping),
                 "early_stopping.monitor": OF_THE_TASK,
                 "early_stopping.mode": "max",
-                "early_stopping.patience": 4,
+                "early_stopping.patience": 5,
             }
         )
 

@@ -82,7 +82,7 @@ class ActiveLearning:
             `val_check_interval`; None: as the Trainer's options say.
         augmentation: what a fit reads beside the bought labels; None: nothing.
         pretraining: of the encoder on the pool's texts before the first round; None: none.
-        early_stopping: of each fit; None: after four validations without gain.
+        early_stopping: of each fit; None: after five validations without gain.
         trainer: options of Lightning's Trainer, stronger than the demo's (`max_steps` 100, a validation each 10 steps,
             gradients clipped at 1; one epoch for a `LinearProbe`). Each fit has a Trainer of its own with
             copies of callbacks, profilers and plugins; loggers are used as they are.
@@ -119,7 +119,7 @@ class ActiveLearning:
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
-        self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=4)
+        self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
         self.trainer = with_defaults({**self.model.trainer_defaults, **(trainer or {})})
         self.wandb = wandb or Wandb()
         self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)

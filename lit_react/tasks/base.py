@@ -109,8 +109,10 @@ class TaskModule(Optimised):
 
     def setup(self, stage: str) -> None:
         """Before there are weights, take over the task of the Trainer's data module, which knows the classes' names."""
+        if self.restored or self._is_built:
+            return  # with names of its own; data that nobody needs are not read for theirs
         task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
-        if isinstance(task, Task) and not self.restored and not self._is_built:
+        if isinstance(task, Task):
             self.task = task
 
     def configure_model(self) -> None:
