@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,13 @@ class FileOracle(Oracle):
         asked = self._write(questions)
         return self._read(questions[0].round, asked, {question.id: question for question in questions})
 
-    def recheck(self, answered: Mapping[str, tuple[Question, Label]]) -> str | None:
+    def recheck(self, answered: Callable[[], Mapping[str, tuple[Question, Label]]]) -> str | None:
         """Tell of lines of `labels.jsonl` that no longer say what was bought.
 
         A line that was taken out is none of them: its answer is kept in the ledger.
         """
-        told = []
-        for round in sorted({question.round for question, _ in answered.values()}):
+        told, bought = [], answered()
+        for round in sorted({question.round for question, _ in bought.values()}):
             path = self._round(round) / "labels.jsonl"
             try:
                 given = {record["id"]: (line, record["label"]) for line, record in _records(path, ("id", "label"))}
@@ -58,7 +58,7 @@ class FileOracle(Oracle):
             told += [
                 f"{path}:{line}: {name} had another label when it was bought"
                 for name, (line, label) in given.items()
-                if name in answered and label not in (None, "") and not _means(label, *answered[name])
+                if name in bought and label not in (None, "") and not _means(label, *bought[name])
             ]
         if not told:
             return None

@@ -78,8 +78,12 @@ class Oracle(ABC):
             UserError: something is wrong; answers that were given before stay.
         """
 
-    def recheck(self, answered: Mapping[str, tuple[Question, Label]]) -> str | None:
-        """Tell, in one line, of answers (id → question and bought label) that were changed after they were bought."""
+    def recheck(self, answered: Callable[[], Mapping[str, tuple[Question, Label]]]) -> str | None:
+        """Tell, in one line, of answers that were changed after they were bought.
+
+        Args:
+            answered: gives id → question and the label that was bought; every row is read for it.
+        """
         return None
 
     def waiting(self, round: int, answered: int, asked: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,19 +37,11 @@ from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
 from lit_react.run.folder import RunFolder
 from lit_react.run.prediction import PredictionWriter
-from lit_react.run.trainers import OF_THE_TASK, new_trainer
+from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
 from lit_react.tasks import TaskModule, TextClassification
 from lit_react.tasks.base import is_export
 
-log = logging.getLogger("lit_react")
-TRAINER_DEFAULTS = {
-    "max_epochs": 10,
-    "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
-    "logger": False,
-    "enable_model_summary": False,
-}
-
+TRAINER_DEFAULTS = {"max_epochs": 10, **OF_ALL_FITS}
 
 OTHER_GROUPS = {
     *("data", "model", "acquisition", "augmentation", "pretraining", "early_stopping", "trainer", "wandb"),

@@ -339,8 +339,7 @@ class ActiveLearning:
             make_refit_trainer=trainers.of_refit if self.refit else None,
             acquisition=self.acquisition,
         )
-        cost = sum(entry["cost"] for entry in ledger.purchases() if entry["round"] <= round)
-        counts = {"labeled": labels, "validation": len(data.validation), "cost": cost}
+        counts = {"labeled": labels, "validation": len(data.validation), "cost": ledger.spent_by(round)}
         self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
         if trainer.is_global_zero:

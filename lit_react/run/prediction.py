@@ -37,9 +37,7 @@ class PredictionWriter(BasePredictionWriter):
         self, trainer: L.Trainer, pl_module: Any, predictions: Sequence[Any], batch_indices: Sequence[Any]
     ) -> None:
         """Gather, sort by row, write."""
-        outputs: dict[int, dict[str, Any]] = {}
-        for batch in predictions:
-            outputs |= by_row(batch)
+        outputs = by_row(predictions)
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
             distributed.all_gather_object(shares, outputs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_react.annotation.files import FileOracle
 from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
-from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle
+from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.pool_data import PoolData
@@ -131,10 +131,11 @@ def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> 
 
 def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolData) -> None:
     """An answer that was read is bought; who corrects its line later shall know that it stays."""
-    answered = {
-        (asked := question(data, entry["split"], entry["row"], entry["round"])).id: (asked, entry["label"])
-        for entry in ledger.purchases()
-        if entry["annotator"] == oracle.annotator
-    }
+
+    def answered() -> dict[str, tuple[Question, Label]]:
+        own = [entry for entry in ledger.purchases() if entry["annotator"] == oracle.annotator]
+        asked = [question(data, entry["split"], entry["row"], entry["round"]) for entry in own]
+        return {each.id: (each, entry["label"]) for each, entry in zip(asked, own, strict=True)}
+
     if told := oracle.recheck(answered):
         log.warning(told)

@@ -15,7 +15,12 @@ from lit_react.data.pool_data import PoolData
 
 def question(data: PoolData, split: str, row: int, round: int) -> Question:
     """A row as it is shown to whoever labels it."""
-    return Question(f"{split}-{row}", round, data.question(split, row), partial(data.parse, split=split, row=row))
+    return Question(name_of(split, row), round, data.question(split, row), partial(data.parse, split=split, row=row))
+
+
+def name_of(split: str, row: int) -> str:
+    """The id of a row's question, such as `pool-17`."""
+    return f"{split}-{row}"
 
 
 def place(name: str) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from lit_react.data.pool_data import PoolData
 from lit_react.data.tables import Split
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
+from lit_react.run.questions import name_of
 from lit_react.run.state import RunState
 from lit_react.run.trainers import new_trainer
 from lit_react.tasks.base import TaskModule
@@ -95,8 +96,15 @@ class RunResult:
             row = self.data.row(entry["split"], entry["row"])
             text, label = self.data.task.describe(row, entry["label"])
             named = {name: entry[name] for name in ("annotator", "round", "cost", "split")}
-            name = f"{entry['split']}-{entry['row']}"
-            rows.append({"id": name, "text": text, "label": label, **named, "strategy": entry["policy"]})
+            rows.append(
+                {
+                    "id": name_of(entry["split"], entry["row"]),
+                    "text": text,
+                    "label": label,
+                    **named,
+                    "strategy": entry["policy"],
+                }
+            )
         return pd.DataFrame(rows, columns=columns)
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
@@ -125,14 +133,15 @@ class RunResult:
             table = module.task.encode(rows)
             trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "strategy": "auto"})
             batches = trainer.predict(module, in_order(table, np.arange(len(table)), None, self.data.eval_batch_size))
-        outputs: dict[int, dict[str, Any]] = {}
-        for batch in batches or []:
-            outputs |= by_row(batch)  # type: ignore[arg-type]
+        outputs = by_row(batches or [])
         return [module.task.prediction(outputs[row], rows[row]) for row in range(len(rows))]
 
 
-def by_row(batch: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Each row's part of what `predict_step` returned; tensors become NumPy arrays."""
-    rows = batch["row"].tolist()
-    columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in batch.items() if name != "row"}
-    return {row: {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)}
+def by_row(batches: Iterable[Any]) -> dict[int, dict[str, Any]]:
+    """Each row's part of what `predict_step` returned for some batches; tensors become NumPy arrays."""
+    outputs: dict[int, dict[str, Any]] = {}
+    for batch in batches:
+        columns = {name: v.cpu().numpy() if isinstance(v, Tensor) else v for name, v in batch.items() if name != "row"}
+        for i, row in enumerate(batch["row"].tolist()):
+            outputs[row] = {name: values[i] for name, values in columns.items()}
+    return outputs

@@ -43,15 +43,15 @@ LENGTH: dict[str, Any] = {
 }
 """How long a fit of few labels takes, unless the user says anything of it: they need many steps."""
 
-DEFAULTS: dict[str, Any] = {
-    "gradient_clip_val": 1.0,
+OF_ALL_FITS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "log_every_n_steps": 1,
     "logger": False,
-    "enable_progress_bar": None,
     "enable_model_summary": False,
-    "precision": None,
 }
+"""Options that differ from Lightning's defaults, from the command line too."""
+
+DEFAULTS: dict[str, Any] = {"gradient_clip_val": 1.0, **OF_ALL_FITS}
 """Other options that the user need not give; without clipped gradients fits of few labels now and then collapse."""
 
 

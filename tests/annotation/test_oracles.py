@@ -36,7 +36,7 @@ class Sitting:
 
     def changed(self, round, bought):
         answered = {f"{split}-{row}": (self.ask(split, row, round), label) for (split, row), label in bought.items()}
-        return self.oracle.recheck(answered)
+        return self.oracle.recheck(lambda: answered)
 
 
 def queries(*rows, split="pool"):
