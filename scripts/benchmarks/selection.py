@@ -168,7 +168,7 @@ def losses(names: list[str], folder: Path, pool: int, class_counts: list[int], k
             if not limits:
                 continue
             strategy: Callable[..., Rows] = ENTRIES[name]
-            strategy = partial(strategy, radius=radius) if "radius" in tunable else strategy
+            strategy = partial(strategy, radius=radius) if name == "prob_cover" else strategy
             exact = strategy(signals, k, np.random.default_rng(0))
             thinned = partial(strategy, **limits)(signals, k, np.random.default_rng(0))
             chance = ENTRIES["random"](signals, k, np.random.default_rng(0))

@@ -143,7 +143,7 @@ def test_sample_options_are_single_rows():
     ],
 )
 def test_an_unknown_strategy_is_refused(make):
-    expected = "acquisition.proposals.strategies: unknown strategy 'magic', expected one of badge, bald"
+    expected = "acquisition.proposals.strategies: unknown strategy 'magic', expected one of badge, bait, bald"
     with pytest.raises(UserError, match=expected):
         make()
 

@@ -13,14 +13,20 @@ from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import STRATEGIES, signals_read
 from lit_react.acquisition.strategies.facility_location import _priority_sample, facility_location
+from lit_react.acquisition.strategies.herding import uncertainty_herding
 from lit_react.acquisition.strategies.naming import find_strategy
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
+from lit_react.acquisition.strategies.refinement import refine
 from lit_react.core.errors import UserError
 
 SCORES = {name: min(read) for name, strategy in STRATEGIES.items() if (read := signals_read(strategy))}
 RANKING = {"least_confidence", "margin", "entropy", "cal", "density_weighted_margin", *SCORES}
-GREEDY = {"k_center", "facility_location", "coverage", "transductive_design"}  # with a labeled row to start from
+GREEDY = {  # with a labeled row to start from
+    *("k_center", "facility_location", "coverage", "transductive_design"),
+    *("uncertainty_herding", "max_herding", "bait"),
+}
 EXACT_AT_ANY_SIZE = {*RANKING - {"density_weighted_margin"}, "random", "cluster_margin", "transductive_design"}
+RULES = {**STRATEGIES, "refine": partial(refine, batches=8, depth=2)}  # hundreds of selections else
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
@@ -52,7 +58,7 @@ def changed(signals, **fields):
 
 def propose(name, signals, k, seed=0):
     """Rows of a strategy, checked against what every one promises."""
-    rows = STRATEGIES[name](signals, k, np.random.default_rng(seed))
+    rows = RULES[name](signals, k, np.random.default_rng(seed))
     assert rows.dtype == np.int64
     assert rows.shape == (min(k, len(signals)),)
     assert len(set(rows)) == len(rows)
@@ -91,6 +97,18 @@ def test_any_pool_gives_unique_unlabeled_rows_and_the_seed_reproduces_them(
 
 
 @every_strategy
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_run_may_begin_without_any_label(name, classes, dtype):
+    signals = make_pool(labeled=0, classes=classes, dtype=dtype)
+    assert (signals.labels.shape, signals.labeled_embeddings.shape) == ((0,), (0, 6))
+    for k in (1, 10, 100):
+        np.testing.assert_array_equal(propose(name, signals, k), propose(name, signals, k))
+    if "max_candidates" in inspect.signature(STRATEGIES[name]).parameters:
+        assert len(set(partial(RULES[name], max_candidates=20)(signals, 30, np.random.default_rng(0)))) == 30
+
+
+@every_strategy
 def test_inputs_stay_as_they_were(name):
     signals = make_pool()
     fields = [getattr(signals, field) for field in signals.__dataclass_fields__ if field != "scores"]
@@ -121,7 +139,7 @@ def test_order_of_the_pool_does_not_matter_to_rules_that_draw_nothing(name, seed
     per_row = ("rows", "probabilities", "embeddings", "head_inputs")
     scores = {score: values[order] for score, values in signals.scores.items()}
     shuffled = changed(signals, scores=scores, **{field: getattr(signals, field)[order] for field in per_row})
-    k = 5 if name == "coverage" else 15  # later picks tie: two rows may gain by each other alone
+    k = 5 if name in ("coverage", "max_herding") else 15  # later picks tie: two rows may gain by each other alone
     np.testing.assert_array_equal(propose(name, shuffled, k), propose(name, signals, k))
 
 
@@ -165,19 +183,54 @@ def test_strategies_by_score_say_which_one_is_missing(name):
     assert str(sorted(others)) in str(caught.value)
 
 
-def test_badge_makes_do_with_embeddings():
+@pytest.mark.parametrize("name", ["badge", "dropquery"])
+def test_rules_of_the_last_layer_make_do_with_embeddings(name):
     signals = make_pool()
     same = changed(signals, head_inputs=signals.embeddings)
     without = changed(signals, head_inputs=None)
-    np.testing.assert_array_equal(propose("badge", without, 10), propose("badge", same, 10))
+    np.testing.assert_array_equal(propose(name, without, 10), propose(name, same, 10))
 
 
-@pytest.mark.parametrize("name", ["k_center", "facility_location", "coverage", "prob_cover"])
+@pytest.mark.parametrize(
+    "name", ["k_center", "facility_location", "coverage", "prob_cover", "uncertainty_herding", "max_herding"]
+)
 def test_duplicates_of_labeled_rows_come_last(name):
     signals = make_pool(unlabeled=20, labeled=10, dimension=40)
     signals.embeddings[:10] = signals.labeled_embeddings
     strategy = partial(prob_cover, radius=0.3) if name == "prob_cover" else STRATEGIES[name]
     assert set(strategy(signals, 10, np.random.default_rng(0))) == set(signals.rows[10:])
+
+
+@pytest.mark.parametrize(
+    "options", [{"radius": 0.0}, {"radius": -1.0}, {"temperature": 0.0}, {"temperature": float("nan")}]
+)
+def test_herding_needs_positive_numbers(options):
+    (name, value) = next(iter(options.items()))
+    with pytest.raises(ValueError, match=f"{name}: expected a positive number, got {value}"):
+        uncertainty_herding(make_pool(), 5, np.random.default_rng(0), **options)
+
+
+@pytest.mark.parametrize("labeled", [0, 1, 2])
+def test_herding_has_a_radius_where_labels_tell_none(labeled):
+    """No two labeled rows, or but one text: as if the radius were 1."""
+    signals = make_pool(labeled=labeled)
+    signals.labeled_embeddings[1:] = signals.labeled_embeddings[:1]
+    expected = uncertainty_herding(signals, 10, np.random.default_rng(0), radius=1.0)
+    np.testing.assert_array_equal(uncertainty_herding(signals, 10, np.random.default_rng(0)), expected)
+
+
+def test_a_margin_of_the_task_has_no_temperature():
+    signals = make_pool()
+    signals = changed(signals, scores={"margin": np.random.default_rng(3).random(len(signals)).astype(np.float32)})
+    rows = [uncertainty_herding(signals, 10, np.random.default_rng(0), temperature=t) for t in (1.0, 3.0)]
+    np.testing.assert_array_equal(*rows)
+
+
+def test_bait_takes_the_binary_form_where_classes_are_many():
+    few, many = make_pool(classes=3, dimension=20), make_pool(classes=21, dimension=20)
+    for signals, same in ((few, False), (many, True)):  # 21² · 20 is more than `max_factors`
+        binary = partial(STRATEGIES["bait"], max_factors=0)(signals, 10, np.random.default_rng(0))
+        assert np.array_equal(propose("bait", signals, 10), binary) == same
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -259,7 +312,7 @@ def test_a_setting_needs_what_its_rule_needs():
         assert (proposals.reads(), proposals.reads("reads_if_offered")) == (set(), {"head_inputs"})
 
 
-UNKNOWN, OPTIONS = "expected one of badge, bald", "expected options of {} with numbers"
+UNKNOWN, OPTIONS = "expected one of badge, bait, bald", "expected options of {} with numbers"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +410,7 @@ def test_rules_without_a_limit_are_exact_at_any_size():
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - EXACT_AT_ANY_SIZE))
 def test_pools_beyond_the_limit_are_thinned_but_fill_the_batch(name):
     signals = clustered_pool(unlabeled=400)
-    thinned = partial(STRATEGIES[name], max_candidates=50)
+    thinned = partial(RULES[name], max_candidates=50)
     for k in (20, 90):
         rows = thinned(signals, k, np.random.default_rng(0))
         assert len(set(rows)) == k

@@ -9,8 +9,12 @@ from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.strategies import STRATEGIES, geometry, signals_read
 from lit_react.acquisition.strategies.clustering import cluster, cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.distance import badge, k_center
+from lit_react.acquisition.strategies.dropout import dropquery, last_layer
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
+from lit_react.acquisition.strategies.fisher_information import bait
+from lit_react.acquisition.strategies.herding import max_herding, uncertainty_herding
 from lit_react.acquisition.strategies.probability_coverage import prob_cover, pure_radius
+from lit_react.acquisition.strategies.refinement import refine
 from lit_react.acquisition.strategies.transductive_design import transductive_design
 from lit_react.acquisition.strategies.uncertainty import cal, density_weighted_margin
 
@@ -243,20 +247,169 @@ def test_facility_location_adds_the_row_with_the_largest_weighted_gain(
     covered = [max(max(x @ e, 0) ** power for e in signals.labeled_embeddings) for x in points]
     rng = np.random.default_rng(0)
     rows = facility_location(signals, 15, rng, power=power, exponent=exponent)
+    assert_greedy(rows, signals, weights, similarity, covered, ties=exponent == 0)
+    if exponent == 0:
+        np.testing.assert_array_equal(coverage(signals, 15, rng), rows)
+
+
+def assert_greedy(rows, signals, weights, similarity, covered, ties):
+    """Each row has the largest Σ w · max(s − c, 0); without weights, two rows may gain by each other alone: a tie."""
     for row in rows:
         gains = np.array(
             [
                 sum(w * max(s - c, 0) for w, s, c in zip(weights, similarity[:, j], covered, strict=True))
-                for j in range(len(points))
+                for j in range(len(similarity))
             ]
         )
         best = np.flatnonzero(gains > (1 - 1e-5) * gains.max())
-        assert len(best) == 1 or exponent == 0  # without weights, two rows may gain by each other alone: a tie
+        assert len(best) == 1 or ties
         pick = int(np.searchsorted(signals.rows, row))
         assert pick in best
         covered = [max(c, s) for c, s in zip(covered, similarity[:, pick], strict=True)]
-    if exponent == 0:
-        np.testing.assert_array_equal(coverage(signals, 15, rng), rows)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kept_elements", [0, 2**25])
+@pytest.mark.parametrize(
+    ("labeled", "radius", "temperature"), [(9, None, 1.0), (9, 0.6, 1.0), (0, None, 2.5), (9, 1.5, 0.5)]
+)
+def test_uncertainty_herding_adds_the_row_with_the_largest_weighted_gain(
+    monkeypatch, seed, labeled, radius, temperature, kept_elements
+):
+    module = importlib.import_module("lit_react.acquisition.strategies.facility_location")
+    monkeypatch.setattr(module, "KEPT_ELEMENTS", kept_elements)
+    signals = random_pool(seed, unlabeled=150, labeled=labeled)
+    weights = []
+    for p in signals.probabilities.astype(float):
+        softened = np.sort(p ** (1 / temperature) / sum(p ** (1 / temperature)))
+        weights.append(1 - softened[-1] + softened[-2])
+    known = signals.labeled_embeddings.astype(float)
+    if radius is None:
+        distances = [np.linalg.norm(x - y) for i, x in enumerate(known) for y in known[:i]]
+        sigma = min((d for d in distances if d >= 0.05), default=1.0)
+    else:
+        sigma = radius
+    similarity, covered = gaussian_kernel(signals, sigma)
+    options = {"radius": radius, "temperature": temperature}
+    rows = uncertainty_herding(signals, 15, np.random.default_rng(0), **options)
+    assert_greedy(rows, signals, weights, similarity, covered, ties=False)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("labeled", "radius"), [(9, 1.0), (9, 0.4), (0, 1.0)])
+def test_max_herding_adds_the_row_with_the_largest_gain(seed, labeled, radius):
+    signals = random_pool(seed, unlabeled=150, labeled=labeled)
+    similarity, covered = gaussian_kernel(signals, radius)
+    rows = max_herding(signals, 15, np.random.default_rng(0), radius=radius)
+    assert_greedy(rows, signals, np.ones(len(signals)), similarity, covered, ties=True)
+
+
+def gaussian_kernel(signals, radius):
+    """exp(−‖x − x'‖² / radius²) of all pairs, and each row's to the nearest labeled row; 0 where there is none."""
+    points, known = signals.embeddings.astype(float), signals.labeled_embeddings.astype(float)
+
+    def kernel(x, y):
+        return np.exp(-np.sum((x - y) ** 2) / radius**2)
+
+    similarity = np.array([[kernel(x, y) for y in points] for x in points])
+    return similarity, [max((kernel(x, y) for y in known), default=0.0) for x in points]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("chunk_elements", [40, 2**22])
+@pytest.mark.parametrize("labeled", [0, 9])
+@pytest.mark.parametrize(("classes", "max_factors", "penalty"), [(3, 8192, 1.0), (2, 8192, 0.1), (4, 0, 0.3)])
+def test_bait_adds_and_removes_by_the_trace_with_fisher_matrices_written_out(
+    monkeypatch, seed, classes, max_factors, penalty, labeled, chunk_elements
+):
+    """All inverses are taken anew."""
+    monkeypatch.setattr(geometry, "CHUNK_ELEMENTS", chunk_elements)
+    signals = random_pool(seed, unlabeled=40, labeled=labeled, classes=classes)
+
+    def fisher(p, h):
+        h, p = h.astype(float), p.astype(float)
+        if not max_factors:
+            return max(p) * (1 - max(p)) * np.outer(h, h)
+        gradients = [np.outer(np.eye(classes)[y] - p, h).ravel() for y in range(classes)]
+        return sum(p[y] * np.outer(g, g) for y, g in enumerate(gradients))
+
+    each = [fisher(p, h) for p, h in zip(signals.probabilities, signals.embeddings, strict=True)]
+    known = zip(signals.labeled_probabilities, signals.labeled_embeddings, strict=True)
+    start = sum((fisher(p, h) for p, h in known), penalty * np.eye(len(each[0])))
+
+    def error(picks):
+        return np.trace(np.linalg.inv(sum((each[i] for i in picks), start)) @ sum(each))
+
+    picks = []
+    while len(picks) < 14:
+        picks.append(min((i for i in range(len(each)) if i not in picks), key=lambda i: error([*picks, i])))
+    while len(picks) > 7:
+        picks.remove(min(picks, key=lambda i: error([j for j in picks if j != i])))
+    rows = bait(signals, 7, np.random.default_rng(0), penalty=penalty, max_factors=max_factors)
+    np.testing.assert_array_equal(rows, signals.rows[picks])
+
+
+def pool_of_a_head(seed, labeled=9):
+    """A pool whose probabilities are those of a linear head on `head_inputs`, and the head."""
+    signals, rng = random_pool(seed, unlabeled=200, labeled=labeled), np.random.default_rng([seed, 1])
+    weight, bias = 3 * rng.normal(size=(8, 4)), rng.normal(size=4)
+    logits = signals.embeddings.astype(float) @ weight + bias
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    fields = {"head_inputs": signals.embeddings.astype(np.float16), "probabilities": probabilities.astype(np.float32)}
+    return PoolSignals(**{**vars(signals), **fields}), weight, bias
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_last_layer_is_found_from_what_it_reads_and_says(seed):
+    signals, weight, bias = pool_of_a_head(seed)
+    found, level = last_layer(signals.head_inputs.astype(np.float32), signals.probabilities)
+    np.testing.assert_allclose(found, weight - weight.mean(axis=1, keepdims=True), atol=0.05)
+    np.testing.assert_allclose(level, bias - bias.mean(), atol=0.02)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("labeled", [0, 9])
+@pytest.mark.parametrize(("masks", "rate", "k"), [(3, 0.75, 5), (5, 0.5, 5), (3, 0.1, 30)])
+def test_dropquery_clusters_the_rows_whose_prediction_most_masks_change(seed, labeled, masks, rate, k):
+    signals, _, _ = pool_of_a_head(seed, labeled)
+    inputs = signals.head_inputs.astype(np.float32)
+    weight, bias = last_layer(inputs, signals.probabilities)
+
+    def predicted(x):
+        return int(np.argmax([x @ weight[:, c] + bias[c] for c in range(4)]))
+
+    rng = np.random.default_rng(seed)
+    drawn = [rng.random(inputs.shape, dtype=np.float32) >= rate for _ in range(masks)]
+    changes = [sum(predicted(x * mask[i] / (1 - rate)) != predicted(x) for mask in drawn) for i, x in enumerate(inputs)]
+    candidates = np.array([2 * count > masks for count in changes])
+    rows = dropquery(signals, k, np.random.default_rng(seed), masks=masks, rate=rate)
+    if candidates.sum() >= k:
+        np.testing.assert_array_equal(rows, k_means(signals.select(candidates), k, rng))
+    else:
+        counts = sorted(changes, reverse=True)
+        assert [changes[i] for i in np.searchsorted(signals.rows, rows)] == counts[:k]
+    assert (candidates.sum() >= k) == (rate > 0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("max_candidates", [5000, 30])
+def test_refine_herds_what_rules_propose_on_parts_of_the_pool(seed, max_candidates):
+    signals, rng = random_pool(seed, unlabeled=120), np.random.default_rng(seed)
+    names = ("random", "margin", "badge", "bait", "typiclust", "dropquery", "max_herding", "uncertainty_herding")
+    left = set(signals.rows.tolist())
+    for _ in range(2):
+        proposed, size = set(), max(4, min(int(0.4 * len(left)), max_candidates))
+        for name in names:
+            options = {"max_factors": 0} if name == "bait" else {}
+            for _ in range(2):
+                part = np.sort(rng.choice(len(left), size, replace=False))
+                some = signals.select(np.isin(signals.rows, np.array(sorted(left))[part]))
+                proposed |= set(STRATEGIES[name](some, 4, rng, **options).tolist())
+        assert 4 <= len(proposed) < len(left)
+        left = proposed
+    expected = uncertainty_herding(signals.select(np.isin(signals.rows, list(left))), 4, rng)
+    options = {"batches": 17, "depth": 2, "max_candidates": max_candidates}
+    np.testing.assert_array_equal(refine(signals, 4, np.random.default_rng(seed), **options), expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

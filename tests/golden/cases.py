@@ -33,6 +33,10 @@ SETTINGS = (
     "density_weighted_margin(max_candidates=25)",
     "prob_cover(radius=0.5)",
     "typiclust(min_cluster_size=3)",
+    "uncertainty_herding(radius=0.5)",
+    "uncertainty_herding(temperature=2)",
+    "bait(max_factors=0)",
+    "dropquery(max_candidates=25)",
 )
 """Strategies with other options than the default ones; pools of more than 25 rows are thinned at random."""
 

@@ -15,9 +15,13 @@ and memory stay bounded.
 
 from lit_react.acquisition.strategies.clustering import cluster_margin, k_means, typiclust
 from lit_react.acquisition.strategies.distance import badge, k_center
+from lit_react.acquisition.strategies.dropout import dropquery
 from lit_react.acquisition.strategies.facility_location import coverage, facility_location
+from lit_react.acquisition.strategies.fisher_information import bait
+from lit_react.acquisition.strategies.herding import max_herding, uncertainty_herding
 from lit_react.acquisition.strategies.probability_coverage import prob_cover
 from lit_react.acquisition.strategies.protocol import Strategy, reads, reads_if_offered, signals_read
+from lit_react.acquisition.strategies.refinement import refine
 from lit_react.acquisition.strategies.transductive_design import transductive_design
 from lit_react.acquisition.strategies.uncertainty import (
     by_score,
@@ -45,6 +49,11 @@ STRATEGIES: dict[str, Strategy] = {
     "facility_location": facility_location,
     "coverage": coverage,
     "transductive_design": transductive_design,
+    "uncertainty_herding": uncertainty_herding,
+    "max_herding": max_herding,
+    "bait": bait,
+    "dropquery": dropquery,
+    "refine": refine,
     "bald": by_score("mutual_information"),
     "token_entropy": by_score("token_entropy"),
     "entity_entropy": by_score("entity_entropy"),

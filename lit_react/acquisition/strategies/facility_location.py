@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -13,6 +15,24 @@ from lit_react.acquisition.strategies.ranking import highest
 BATCH = 64  # gains recomputed at a time
 KEPT_ELEMENTS = MANY_ROWS**2  # the similarities of fewer pairs stay in memory (128 MiB)
 NOTHING_LEFT = 1e-6  # share of all weight below which a gain is rounding
+
+
+class Kernel(Protocol):
+    """How similar two rows are, in [0, 1], by the cosine of their embeddings: not less for a larger cosine."""
+
+    def __call__(self, cosines: Float32s, out: Float32s | None = None) -> Float32s:
+        """float32, similarities of the same shape, in `out` where it is given, which may be the cosines themselves."""
+        ...
+
+
+def powered(power: float) -> Kernel:
+    """max(cos, 0)^power."""
+
+    def kernel(cosines: Float32s, out: Float32s | None = None) -> Float32s:
+        block = np.maximum(cosines, 0, out=out)
+        return block if power == 1 else np.power(block, power, out=block)
+
+    return kernel
 
 
 def facility_location(
@@ -30,7 +50,8 @@ def facility_location(
     Maximises Σ_i w_i · max_{j labeled or picked} s(i, j) greedily (within 1 − 1/e of the best; Nemhauser, Wolsey and
     Fisher 1978; on text with uncertainty: Wei, Iyer and Bilmes 2015), with s = max(cos, 0)^power and the weight w_i =
     (rank of −margin_i / n)^exponent in (0, 1]: ranks, since the scale of probabilities is not to be trusted; the
-    exponent 0 weighs all rows alike.
+    exponent 0 weighs all rows alike. The objective is the uncertainty coverage of Uncertainty Herding (Bae, Oliveira
+    and Sutherland 2025, arXiv 2412.20644), with other weights and another kernel than in `uncertainty_herding`.
 
     Gains only shrink as the batch grows, so a pick recomputes those that may still be the highest (Minoux 1978): O(N²
     d) once and a part of it per pick. Of equal gains the lowest position goes first; when nothing is left to gain, the
@@ -43,28 +64,11 @@ def facility_location(
     similarity to the nearest labeled row), the most that row i can add: the sum over the sample is an unbiased estimate
     of that over the pool.
     """
-    k = min(k, len(signals))
-    if k == 0:
-        return signals.rows[:0]
     weights = ((rankdata(-signals.margin) / len(signals)) ** exponent).astype(np.float32)
-    covered = _covered(signals.embeddings, load(signals.labeled_embeddings), power)
-    room: Float32s = np.maximum(1 - covered, 1e-6)
-    positions, worth = _priority_sample(weights * room, max(k, max_candidates), generator)
-
-    points = load(signals.embeddings, positions)
-    known = signals.similarities if len(positions) == len(signals) <= KEPT_ELEMENTS**0.5 else None
-    if known is not None:
-        known = _powered(known, power)
-    elif len(points) ** 2 <= KEPT_ELEMENTS:
-        known = _similarity(points, points, power)
-    own_weights = weights[positions]
     prices = None
     if thrift and signals.costs is not None:
-        prices = (signals.costs[positions] / signals.costs.mean()).astype(np.float32) ** thrift
-    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, power, known, prices)
-    rest = np.setdiff1d(np.arange(len(positions)), picks)
-    by_weight = rest[highest(own_weights[rest], k - len(picks), generator)]
-    return signals.rows[positions[np.concatenate([picks, by_weight])]]
+        prices = (signals.costs / signals.costs.mean()).astype(np.float32) ** thrift
+    return cover(signals, k, generator, weights, powered(power), max_candidates, prices)
 
 
 def coverage(signals: PoolSignals, k: int, generator: np.random.Generator, *, max_candidates: int = 20_000) -> Rows:
@@ -72,11 +76,45 @@ def coverage(signals: PoolSignals, k: int, generator: np.random.Generator, *, ma
     return facility_location(signals, k, generator, exponent=0.0, max_candidates=max_candidates)
 
 
-def _covered(points: Floats, labeled: Float32s, power: float) -> Float32s:
+def cover(
+    signals: PoolSignals,
+    k: int,
+    generator: np.random.Generator,
+    weights: Float32s,
+    kernel: Kernel,
+    max_candidates: int,
+    prices: Float32s | None = None,
+) -> Rows:
+    """The greedy batch of `facility_location` for any weights in [0, 1], kernel and prices.
+
+    Weights and prices are float32 [n]; None: all cost the same.
+    """
+    k = min(k, len(signals))
+    if k == 0:
+        return signals.rows[:0]
+    covered = _covered(signals.embeddings, load(signals.labeled_embeddings), kernel)
+    room: Float32s = np.maximum(1 - covered, 1e-6)
+    positions, worth = _priority_sample(weights * room, max(k, max_candidates), generator)
+
+    points = load(signals.embeddings, positions)
+    known = signals.similarities if len(positions) == len(signals) <= KEPT_ELEMENTS**0.5 else None
+    if known is not None:
+        known = kernel(known)
+    elif len(points) ** 2 <= KEPT_ELEMENTS:
+        known = _similarity(points, points, kernel)
+    own_weights = weights[positions]
+    price = None if prices is None else prices[positions]
+    picks = _lazy_greedy(points, worth / room[positions], own_weights, covered[positions], k, kernel, known, price)
+    rest = np.setdiff1d(np.arange(len(positions)), picks)
+    by_weight = rest[highest(own_weights[rest], k - len(picks), generator)]
+    return signals.rows[positions[np.concatenate([picks, by_weight])]]
+
+
+def _covered(points: Floats, labeled: Float32s, kernel: Kernel) -> Float32s:
     """float32 [n], similarity to the nearest labeled row; 0 where there is none."""
     covered = np.zeros(len(points), dtype=np.float32)
     for part in chunks(len(points), max(labeled.shape)):
-        covered[part] = _similarity(load(points[part]), labeled, power).max(axis=1, initial=0)
+        covered[part] = _similarity(load(points[part]), labeled, kernel).max(axis=1, initial=0)
     return covered
 
 
@@ -90,16 +128,10 @@ def _priority_sample(sizes: Float32s, count: int, generator: np.random.Generator
     return positions, np.maximum(sizes[positions], priorities[order[count]])
 
 
-def _similarity(points: Float32s, others: Float32s, power: float) -> Float32s:
-    """float32 [n, m], max(cos, 0)^power of unit vectors."""
+def _similarity(points: Float32s, others: Float32s, kernel: Kernel) -> Float32s:
+    """float32 [n, m], of unit vectors."""
     block = points @ others.T
-    return _powered(block, power, out=block)
-
-
-def _powered(cosines: Float32s, power: float, out: Float32s | None = None) -> Float32s:
-    """max(cos, 0)^power, in `out` where it is given."""
-    block = np.maximum(cosines, 0, out=out)
-    return block if power == 1 else np.power(block, power, out=block)
+    return kernel(block, out=block)
 
 
 def _lazy_greedy(
@@ -108,7 +140,7 @@ def _lazy_greedy(
     own_weights: Float32s,
     covered: Float32s,
     k: int,
-    power: float,
+    kernel: Kernel,
     kept: Float32s | None,
     prices: Float32s | None = None,
 ) -> Rows:
@@ -119,11 +151,11 @@ def _lazy_greedy(
     its own: by covering itself it covers no more than that. `kept` are the similarities of all pairs, float32 [n, n];
     None where they take too much memory. The gain of each point is divided by its price.
     """
-    to_itself = np.einsum("ij,ij->i", points, points) ** power
+    to_itself = kernel(np.einsum("ij,ij->i", points, points))
     overweight = weights - own_weights
 
     def gain(positions: Rows | slice) -> Float32s:
-        similarity = _similarity(points[positions], points, power) if kept is None else kept[positions]
+        similarity = _similarity(points[positions], points, kernel) if kept is None else kept[positions]
         block = similarity - covered
         own = overweight[positions] * np.maximum(to_itself[positions] - covered[positions], 0)
         gained = np.maximum(block, 0, out=block) @ weights - own
@@ -144,7 +176,7 @@ def _lazy_greedy(
         if gains[pick] <= least:
             break
         picks.append(pick)
-        similarity = _similarity(points, points[[pick]], power)[:, 0] if kept is None else kept[pick]
+        similarity = _similarity(points, points[[pick]], kernel)[:, 0] if kept is None else kept[pick]
         np.maximum(covered, similarity, out=covered)
         gains[pick] = -np.inf
     return np.array(picks, dtype=np.int64)
