@@ -3,15 +3,14 @@
 import json
 import re
 import shutil
-import signal
 import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from processes import ended, start
 from run_folders import bought, purchases, rounds
-from test_kill import start
 from tiny import ACCELERATOR
 
 from lit_react.cli import main
@@ -70,12 +69,12 @@ def test_a_run_buys_within_its_budget_and_measures_its_metric(run: Run) -> None:
 def test_resume_after_kill_buys_no_label_twice_and_equals_the_unbroken_run(run: Run, tmp_path: Path) -> None:
     arguments = words("fit", tmp_path / "run", run.options)
     process = start(arguments)
-    while not (tmp_path / "run" / "round_00" / "query.jsonl").exists() and process.poll() is None:
+    while not (tmp_path / "run" / "round_00" / "query.jsonl").exists() and process.is_alive():
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (tmp_path / "run" / "result.json").exists() or rounds(tmp_path / "run") != rounds(run.folder)
-    assert start(arguments).wait() == 0
+    assert ended(start(arguments)) == 0
     assert bought(tmp_path / "run") == bought(run.folder)
     assert [e["metrics"] for e in rounds(tmp_path / "run")] == [e["metrics"] for e in rounds(run.folder)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import pandas as pd
 import pytest
-from test_kill import start
+from processes import ended, start
 from tiny import command
 
 from lit_react.cli import main
@@ -45,11 +45,11 @@ def test_rewards_validation_metrics_and_queries_are_those_of_a_run_without_refit
 def test_a_run_that_was_killed_goes_on_to_the_same_end(runs: tuple[Path, Path], tmp_path, news_csv, tiny_bert) -> None:
     words = command(news_csv, tiny_bert, tmp_path / "run", *REFIT)
     process = start(words)
-    while not (tmp_path / "run" / "round_00" / "query.jsonl").exists() and process.poll() is None:
+    while not (tmp_path / "run" / "round_00" / "query.jsonl").exists() and process.is_alive():
         time.sleep(0.01)
     process.kill()
-    process.wait()
-    assert start(words).wait() == 0
+    process.join()
+    assert ended(start(words)) == 0
     assert [e["metrics"] for e in rounds(tmp_path / "run")] == [e["metrics"] for e in rounds(runs[1])]
 
 
