@@ -4,24 +4,15 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from processes import ended, start
 from run_folders import bought, purchases, rounds
 from tiny import FROZEN, command
 
 from lit_react.cli import main
-
-
-def start(arguments: list[str], **options: Any) -> subprocess.Popen:
-    """The command as a process of its own, on one thread; what it prints goes nowhere unless the options say so."""
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "lit_react", *arguments], env=environment, **options)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +23,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, news_csv: Path, tiny_bert
     while not (folder / "ledger.sqlite").exists():
         time.sleep(0.01)
     begun = time.monotonic()
-    assert process.wait() == 0
+    assert ended(process) == 0
     return folder, time.monotonic() - begun
 
 
@@ -42,10 +33,10 @@ def kill_and_resume(moment: float, unbroken: tuple[Path, float], folder: Path, a
     while not (folder / "ledger.sqlite").exists():
         time.sleep(0.01)
     time.sleep(moment * seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     before = bought(folder) if (folder / "ledger.sqlite").stat().st_size else []
-    assert start(arguments).wait() == 0
+    assert ended(start(arguments)) == 0
     after = bought(folder)
     assert [entry[:2] for entry in after[: len(before)]] == [entry[:2] for entry in before], "nothing bought was lost"
     assert after == bought(whole)
@@ -79,19 +70,16 @@ def test_resume_after_kill_at_a_random_moment_equals_the_unbroken_run(
 def test_a_run_that_is_stopped_ends_at_once_and_says_how_to_go_on(number, task, tmp_path, news_csv, tiny_bert) -> None:
     encoder = ["--model.pretrained", tiny_bert, "--model.max_length", "16"] if task else []
     arguments = command(news_csv, tiny_bert, tmp_path / "run", *task, *encoder)
-    process = start(
-        arguments,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
-    )
-    lines = iter(process.stderr.readline, "")
-    assert any(line.startswith("round 1: ") for line in lines)
-    process.send_signal(number)
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert rest.splitlines()[-1] == "stopped, the same command goes on"
-    assert "Traceback" not in rest
+    told = tmp_path / "told.txt"
+    process = start(arguments, told)
+    while not (told.exists() and "\nround 1: " in told.read_text()):
+        assert process.is_alive()
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    assert ended(process, within=60) == 128 + number
+    lines = told.read_text().splitlines()
+    assert lines[-1] == "stopped, the same command goes on"
+    assert "Traceback" not in told.read_text()
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["stopped"] is None, "it was stopped before its end"
     main(arguments)

@@ -1,13 +1,14 @@
 """A part in a file outside the package: named on the command line, and as an object."""
 
-import os
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from run_folders import rounds
 from tiny import command
+
+from lit_react.cli import main
 
 OWN = '''
 import numpy as np
@@ -46,35 +47,24 @@ class Nearest(LabelGenerator):
         targets = np.eye(pool.num_classes, dtype=np.float32)[pool.classes[nearest]]
         return GeneratedLabels(rows, targets, np.ones(len(rows), dtype=np.float32))
 '''
-START = """
-import sys
-from lit_react.cli import main
-main(sys.argv[1:])
-"""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("outside")
-    (path / "my_file.py").write_text(OWN)
-    return path
+@pytest.fixture(autouse=True)
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The file in a folder of the path."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "my_file.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path / "outside")
+    yield
+    sys.modules.pop("my_file", None)
 
 
-def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(folder)])
-    environment = os.environ | {"PYTHONPATH": paths}
-    return subprocess.run(
-        [sys.executable, "-c", START, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-
-
-def test_a_part_of_one_s_own_is_named_on_the_command_line(folder, news_csv, tiny_bert, tmp_path) -> None:
+def test_a_part_of_one_s_own_is_named_on_the_command_line(news_csv, tiny_bert, tmp_path) -> None:
     found = {}
     for weight in (1.0, 50.0):
         part = f"[{{class_path: my_file.Centres, init_args: {{weight: {weight}}}}}]"
         options = ["--augmentation.parts", part, "--augmentation.labels", "my_file.Nearest", "--rounds.budget", "34"]
-        done = run(folder, command(news_csv, tiny_bert, tmp_path / str(weight), *options))
-        assert done.returncode == 0, done.stderr[-2000:]
+        main(command(news_csv, tiny_bert, tmp_path / str(weight), *options))
         found[weight] = rounds(tmp_path / str(weight))
     measured = found[1.0][0]["augmentation"]
     assert measured["rows_seen"] == 160 - 20 - 30 - 8
@@ -82,15 +72,16 @@ def test_a_part_of_one_s_own_is_named_on_the_command_line(folder, news_csv, tiny
     assert found[1.0][0]["metrics"]["val/loss"] != found[50.0][0]["metrics"]["val/loss"]
 
 
-def test_a_class_that_is_no_part_is_refused(folder, news_csv, tiny_bert, tmp_path) -> None:
-    done = run(folder, command(news_csv, tiny_bert, tmp_path / "run", "--augmentation.parts", "[my_file.Nearest]"))
-    assert done.returncode == 2
-    assert "augmentation.parts" in done.stderr
-    assert "Part" in done.stderr.splitlines()[-1]
+def test_a_class_that_is_no_part_is_refused(news_csv, tiny_bert, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command(news_csv, tiny_bert, tmp_path / "run", "--augmentation.parts", "[my_file.Nearest]"))
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "augmentation.parts" in told
+    assert "Part" in told.splitlines()[-1]
 
 
-def test_a_part_of_one_s_own_is_given_as_an_object(folder, monkeypatch) -> None:
-    monkeypatch.syspath_prepend(folder)
+def test_a_part_of_one_s_own_is_given_as_an_object() -> None:
     from my_file import Centres, Nearest
 
     from lit_react.augmentation.augmentation import Augmentation

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import zipfile
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from grids import printed
+from processes import ended, start
 from tiny import command
 
 from lit_react.cli import main
@@ -252,19 +252,13 @@ def test_the_death_of_a_worker_is_the_end_of_one_cell(tmp_path) -> None:
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, news_csv, tiny_bert, capfd) -> None:
     config = write(tmp_path, news_csv, tiny_bert, executor={"class_path": "LocalExecutor", "init_args": {"workers": 1}})
-    words = [sys.executable, "-m", "lit_react", "compare", "--config", config]
-    process = subprocess.Popen(
-        words,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
-    )
+    process = start(["compare", "--config", config])
     first, second = (tmp_path / "grid" / "news" / name / "seed_00" for name in ("margin", "either"))
     while not (second / "ledger.sqlite").exists():
-        assert process.poll() is None, (first / "output.log").read_text()
+        assert process.is_alive(), (first / "output.log").read_text()
         time.sleep(0.02)
-    process.send_signal(end)
-    assert process.wait(timeout=20) == code
+    os.kill(process.pid, end)
+    assert ended(process, within=20) == code
     before = (first / "state.pt").stat().st_mtime_ns
     assert compare("--config", config) == 0
     assert "2 of 2 cells finished, 1 of them now" in capfd.readouterr().out

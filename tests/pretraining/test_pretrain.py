@@ -1,15 +1,12 @@
 """The command: what it writes, that it learns, that it resumes, and what it refuses."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import start
 from run_folders import rounds
 from safetensors.torch import load_file
 from tiny import as_words, bbc, command
@@ -167,13 +164,11 @@ def test_a_broken_run_goes_on_and_equals_an_unbroken_one(
 
 def test_a_killed_run_goes_on_and_equals_an_unbroken_one(unbroken, tmp_path, articles, tiny_bert) -> None:
     folder = tmp_path / "run"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    arguments = [sys.executable, "-m", "lit_react", *words(folder, articles, tiny_bert)]
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (folder / "checkpoint.ckpt").exists() and process.poll() is None:
+    process = start(words(folder, articles, tiny_bert))
+    while not (folder / "checkpoint.ckpt").exists() and process.is_alive():
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     main(words(folder, articles, tiny_bert))
     whole, resumed = (load_file(run / "model" / "model.safetensors") for run in (unbroken, folder))
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())

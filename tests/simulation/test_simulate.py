@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from processes import start
 from safetensors.torch import load_file, save
-from test_kill import start
 from tiny import command, write_news
 
 from lit_react.acquisition.pretrained import PretrainedPolicy
@@ -157,13 +157,13 @@ def test_the_same_command_again_simulates_and_trains_nothing(finished: Path, con
 def test_a_simulation_killed_between_episodes_ends_like_an_unbroken_one(finished: Path, config: Path, tmp_path) -> None:
     folder = tmp_path / "killed"
     arguments = ["simulate", "--config", str(config), "--folder", str(folder)]
-    process = start(arguments, start_new_session=True)
+    process = start(arguments)
     try:
         while not files(folder, "episodes/*.safetensors"):
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         deadline = time.monotonic() + 20
         while (left := others_in(process.pid)) and time.monotonic() < deadline:
             time.sleep(0.05)
