@@ -5,37 +5,65 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
+from processes import ended, start
 from run_folders import bought, rounds
 from safetensors.torch import load_file
 from tiny import ACCELERATOR, FROZEN, as_words, command
+
+from lit_react.cli import main
 
 pytestmark = pytest.mark.skipif(
     ACCELERATOR != "cpu" and torch.cuda.device_count() < 2, reason="two processes on GPUs need two of them"
 )
 
 
-def run(arguments: list[str]) -> None:
+ONE_OF_TWO = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "GROUP_RANK": "0",
+    "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
+}
+"""What torchrun tells the first of two processes, by environment variables."""
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "lit_react", *arguments], env=environment, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=500)
 
 
-@pytest.mark.parametrize("task", ["fit", "predict"])
-def test_processes_started_from_outside_are_refused(task, tmp_path, news_csv, tiny_bert) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
+def test_processes_started_from_outside_are_refused(tmp_path, news_csv, tiny_bert) -> None:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
     options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    arguments = [task, *command(news_csv, tiny_bert, tmp_path / "run", *options)[1:]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, *arguments], env=environment, capture_output=True, text=True, timeout=500)
+    done = run([*launch, *command(news_csv, tiny_bert, tmp_path / "run", *options)])
     assert done.returncode != 0
     assert "error: trainer: 2 processes were started from outside (TorchElasticEnvironment)" in done.stderr
     assert "lit_react/" not in done.stderr.partition("error: trainer")[0], "no traceback of ours"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("task", ["fit", "predict"])
+def test_one_of_the_processes_started_from_outside_is_told_so(
+    task, tmp_path, news_csv, tiny_bert, monkeypatch, capsys
+) -> None:
+    for name, value in ONE_OF_TWO.items():
+        monkeypatch.setenv(name, value)
+    options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    with pytest.raises(SystemExit) as stopped:
+        main([task, *command(news_csv, tiny_bert, tmp_path / "run", *options)[1:]])
+    assert stopped.value.code == 2
+    assert "error: trainer: 2 processes were started from outside (TorchElasticEnv" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
 FINE_TUNING: list[str] = []
@@ -52,40 +80,72 @@ STRETCHED = [
 CONTRASTIVE = ["--augmentation.contrastive.weight=1", "--data.batch_size=4"]
 
 
-@pytest.mark.parametrize("task", ["token_classification", "question_answering", "translation"])
-def test_two_processes_train_the_same_model_as_one_where_rows_have_several_targets(task, tmp_path) -> None:
-    options = import_module(f"task_cases.{task}").options(tmp_path / "given")
-    for path in (tmp_path / "given").glob("*/config.json"):
+WAYS = {"fine-tuning": FINE_TUNING, "frozen": FROZEN, "generated labels": STRETCHED, "contrastive": CONTRASTIVE}
+TASKS = ["token_classification", "question_answering", "translation"]
+
+
+def words_of_way(way: str, folder: Path, news_csv: Path, encoder: str) -> list[str]:
+    """The command of a run of four rounds that one process does as two do."""
+    even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
+    own = [*WAYS[way], "--model.pretrained", encoder, "--model.max_length", "16"] if WAYS[way] else []
+    return command(news_csv, encoder, folder, *own, *even)
+
+
+def words_of_task(task: str, folder: Path, given: Path) -> list[str]:
+    """The command of one fit of a model without dropout, with plain steps."""
+    options = import_module(f"task_cases.{task}").options(given)
+    for path in given.glob("*/config.json"):
         rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout", "attention_dropout")
         config = json.loads(path.read_text())
         path.write_text(json.dumps(config | {rate: 0.0 for rate in rates if rate in config}))
-    weights = []
-    for devices in ("1", "2"):
-        others = {"rounds.folder": tmp_path / devices, "rounds.stopping.max_rounds": 1, "trainer.devices": devices}
-        others |= {"trainer.accelerator": ACCELERATOR, "wandb.mode": "disabled", "trainer.max_epochs": 2}
-        others |= {"model.optimizer": "torch.optim.SGD", "model.optimizer.lr": 0.1}
-        strategy = ["--trainer.strategy", "ddp"] if devices == "2" else []
-        run(["fit", *options, *as_words(others), *strategy])
-        weights.append(load_file(tmp_path / devices / "model" / "model.safetensors"))
-    for name, weight in weights[0].items():
-        assert torch.allclose(weights[1][name], weight, atol=1e-5), name
+    others = {"rounds.folder": folder, "rounds.stopping.max_rounds": 1, "trainer.max_epochs": 2}
+    others |= {"trainer.accelerator": ACCELERATOR, "wandb.mode": "disabled"}
+    others |= {"model.optimizer": "torch.optim.SGD", "model.optimizer.lr": 0.1}
+    return ["fit", *options, *as_words(others)]
 
 
-@pytest.mark.parametrize(
-    "task",
-    [FINE_TUNING, FROZEN, STRETCHED, CONTRASTIVE],
-    ids=["fine-tuning", "frozen", "generated labels", "contrastive"],
-)
-def test_two_processes_buy_the_same_rows_as_one(task, tmp_path, news_csv, tiny_bert_without_dropout) -> None:
-    even = ["--data.initial_size", "8", "--acquisition.query_size", "8", "--rounds.budget", "52"]
-    encoder = ["--model.pretrained", tiny_bert_without_dropout, "--model.max_length", "16"] if task else []
-    for name, devices in (("one", ["--trainer.devices", "1"]), ("two", ["--trainer.devices", "2"])):
-        strategy = ["--trainer.strategy", "ddp"] if name == "two" else []
-        options = [*task, *encoder, *even, *devices, *strategy]
-        run(command(news_csv, tiny_bert_without_dropout, tmp_path / name, *options))
-    assert bought(tmp_path / "two") == bought(tmp_path / "one")
-    assert len(bought(tmp_path / "two")) == 52
-    for one, two in zip(rounds(tmp_path / "one"), rounds(tmp_path / "two"), strict=True):
-        assert two["labeled"] == one["labeled"]
-        assert two["metrics"]["test/accuracy"] == one["metrics"]["test/accuracy"]
-        assert abs(two["metrics"]["test/loss"] - one["metrics"]["test/loss"]) < 1e-4
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory, news_csv, tiny_bert_without_dropout) -> Path:
+    """Folder of a run of each way and each task; all by the same two processes, for one launch takes many seconds."""
+    folder = tmp_path_factory.mktemp("by_two")
+    commands = [words_of_way(way, folder / way, news_csv, tiny_bert_without_dropout) for way in WAYS]
+    commands += [words_of_task(task, folder / task, folder / "given" / task) for task in TASKS]
+    (folder / "commands.json").write_text(json.dumps([[*words, *TWO] for words in commands]))
+    done = run([str(Path(__file__).with_name("ddp_driver.py")), str(folder / "commands.json")])
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_train_the_same_model_as_one_where_rows_have_several_targets(
+    task, by_two, tmp_path, one_thread
+) -> None:
+    main([*words_of_task(task, tmp_path / "one", tmp_path / "given"), "--trainer.devices", "1"])
+    one, two = (load_file(run / "model" / "model.safetensors") for run in (tmp_path / "one", by_two / task))
+    for name, weight in one.items():
+        assert torch.allclose(two[name], weight, atol=1e-5), name
+
+
+def same(one: Path, two: Path) -> None:
+    """Both runs bought and measured the same."""
+    assert bought(two) == bought(one)
+    assert len(bought(two)) == 52
+    for first, second in zip(rounds(one), rounds(two), strict=True):
+        assert second["labeled"] == first["labeled"]
+        assert second["metrics"]["test/accuracy"] == first["metrics"]["test/accuracy"]
+        assert abs(second["metrics"]["test/loss"] - first["metrics"]["test/loss"]) < 1e-4
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_buy_the_same_rows_as_one(
+    way, by_two, tmp_path, news_csv, tiny_bert_without_dropout, one_thread
+) -> None:
+    words = words_of_way(way, tmp_path / "one", news_csv, tiny_bert_without_dropout)
+    main([*words, "--trainer.devices", "1"])
+    same(tmp_path / "one", by_two / way)
+
+
+def test_the_command_starts_the_second_process_itself(by_two, tmp_path, news_csv, tiny_bert_without_dropout) -> None:
+    words = words_of_way("frozen", tmp_path / "two", news_csv, tiny_bert_without_dropout)
+    assert ended(start([*words, *TWO])) == 0
+    same(by_two / "frozen", tmp_path / "two")
