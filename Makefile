@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BY_FILE := --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
 
 # On Linux: memory that a step frees is kept for the next one, else the kernel clears it anew (make bench-allocator).
@@ -31,13 +32,13 @@ demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minu
 	$(BIN)/python -m lit_react fit --config configs/bbc_news.yaml
 
 test: $(VENV)/dev  ## install, then run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # a thread per worker
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(BY_FILE)  # a thread per worker
 
 test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 test-gpu: $(VENV)/dev  ## the tests with their fits on a GPU, and those that need one
-	OMP_NUM_THREADS=1 LIT_REACT_TEST_ACCELERATOR=gpu $(BIN)/python -m pytest -m "not slow" --numprocesses 4
+	OMP_NUM_THREADS=1 LIT_REACT_TEST_ACCELERATOR=gpu $(BIN)/python -m pytest -m "not slow" --numprocesses 4 $(BY_FILE)
 
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

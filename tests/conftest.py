@@ -13,6 +13,15 @@ from tiny import build_bert, command, write_news
 
 from lit_react.cli import main
 
+LONG = ["ddp", "every_task", "fit", "extending", "simulate", "grid", "kill", "configs", "refit", "errors", "pretrain"]
+"""Files of half a minute or more, `test_` left out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: a worker that begins one at the end would leave the others idle."""
+    place = {f"test_{name}.py": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

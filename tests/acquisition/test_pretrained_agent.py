@@ -97,7 +97,7 @@ def test_a_sabotaged_network_is_stopped_and_only_the_prior_is_taken_from_then_on
 def test_against_much_noise_a_sabotaged_network_is_stopped_for_most_of_the_time(saved):
     """A harm of 6 points in a metric with a noise of 2; the guard may open again and close again."""
     folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    runs = [sitting(folder, (0.0, -3.0, -6.0), noise=2.0, seed=seed) for seed in range(20)]
+    runs = [sitting(folder, (0.0, -3.0, -6.0), noise=2.0, seed=seed) for seed in range(12)]
     assert all(any(closed) for _, closed in runs)
     assert np.mean([np.mean(np.array(taken) != 0) for taken, _ in runs]) < 0.3
 
@@ -105,7 +105,7 @@ def test_against_much_noise_a_sabotaged_network_is_stopped_for_most_of_the_time(
 def test_a_good_network_is_rarely_stopped(saved):
     """Two rounds of the prior are asked for, to have a comparison; from then on the network chooses."""
     folder = saved(linear_policy(KIND, slope=2.0, expected=1.0))
-    runs = [sitting(folder, (0.0, 1.0, 2.0), noise=2.0, seed=seed) for seed in range(30)]
+    runs = [sitting(folder, (0.0, 1.0, 2.0), noise=2.0, seed=seed) for seed in range(20)]
     undisturbed = [2, 2, 2, 0, 0, *[2] * 15]
     assert np.mean([taken == undisturbed for taken, _ in runs]) >= 0.9
 

@@ -1,5 +1,5 @@
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -62,12 +62,12 @@ def test_languages_that_a_checkpoint_lacks_are_refused(t5, nllb, model, language
         Translation(nllb if model == "nllb" else t5, **languages).task.tokenizer  # noqa: B018  made when it is first used
 
 
-def test_the_small_model_of_the_script_reads_sources_and_writes_any_target(tmp_path) -> None:
+def test_the_small_model_of_the_script_reads_sources_and_writes_any_target(tmp_path, monkeypatch) -> None:
     rows = [{"source": f"a dog sees {number} cats", "target": "ßß"} for number in range(20)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     options = ["--folder", tmp_path / "model", "--source", tmp_path / "rows.jsonl", "--vocabulary", 280, "--width", 32]
-    done = subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, options)])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
     module = Translation(str(tmp_path / "model"))
     table = module.task.encode(datasets.Dataset.from_dict({"text": ["a dog sees 3 cats", ""]}))
     target = "Ein Mädchen läuft über die Straße, 猫."
