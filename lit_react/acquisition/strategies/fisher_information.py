@@ -17,7 +17,7 @@ def bait(
     generator: np.random.Generator,
     *,
     penalty: float = 1.0,
-    max_factors: int = 8192,
+    max_factors: int = 4096,
     max_candidates: int = 20_000,
 ) -> Rows:
     """Greedy Fisher information of the last layer, forward and backward (BAIT; Ash et al. 2021, arXiv 2106.09675).
