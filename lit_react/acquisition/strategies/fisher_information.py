@@ -29,9 +29,10 @@ def bait(
 
     F_x = (diag p − p p') ⊗ h h' is that of softmax regression on the embeddings h (the inputs of a deep model's last
     layer are not kept for labeled rows), of rank C: gains and updates are exact, by the identity of Woodbury. That is
-    affordable where few classes and dimensions make C² d `max_factors` or less: O(n (C d)²) once and O(n C² d + C³ d²)
-    a pick, in memory of O(n (d + C²) + (C d)²). Elsewhere F_x = p̂ (1 − p̂) h h', p̂ being the probability of the most
-    probable class (BAIT Binary; Huseljic et al. 2024, arXiv 2404.08981): O(n d²) once and O(n d) a pick.
+    affordable where few classes and dimensions make C² d `max_factors` or less: O((n + C d) (C d)²) once and O(n C² d +
+    C³ d²) a pick, in memory of O(n (d + C²) + (C d)²). Elsewhere F_x = p̂ (1 − p̂) h h', p̂ being the probability of
+    the most probable class (BAIT Binary; Huseljic et al. 2024, arXiv 2404.08981): O((n + d) d²) once and O(n d + d²) a
+    pick.
     """
     k = min(k, len(signals))
     if k == 0:
