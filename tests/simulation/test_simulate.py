@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from processes import start
+from processes import CONTEXT, start
 from safetensors.torch import load_file, save
 from tiny import command, write_news
 
@@ -154,7 +154,9 @@ def test_the_same_command_again_simulates_and_trains_nothing(finished: Path, con
     assert f"policy: {finished / 'policy'}" in printed
 
 
-def test_a_simulation_killed_between_episodes_ends_like_an_unbroken_one(finished: Path, config: Path, tmp_path) -> None:
+def test_a_simulation_killed_between_episodes_ends_like_an_unbroken_one(
+    finished: Path, config: Path, tmp_path, monkeypatch
+) -> None:
     folder = tmp_path / "killed"
     arguments = ["simulate", "--config", str(config), "--folder", str(folder)]
     process = start(arguments)
@@ -174,6 +176,7 @@ def test_a_simulation_killed_between_episodes_ends_like_an_unbroken_one(finished
     there = files(folder, "episodes/*.safetensors")
     assert 0 < len(there) < 15
     early = {path: path.stat().st_mtime_ns for path in there}
+    monkeypatch.setattr(workers, "get_context", lambda _: CONTEXT)  # its workers begin at once
     main(arguments)
     assert {path: path.stat().st_mtime_ns for path in there} == early, "what was there was not simulated again"
     for name in ("policy", "without_five", "without_four", "without_two"):
