@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lit_react.acquisition.agents import Agent, DoubleDQN
+from lit_react.acquisition.estimate import Estimator, calibrated_accuracy, mean_certainty
 from lit_react.acquisition.knapsack import ByRank, ByValuePerCost, QueryLimits, Selection
 from lit_react.acquisition.learner import Learner, Money
 from lit_react.acquisition.proposals import Batches, Proposals
@@ -22,6 +23,7 @@ from lit_react.acquisition.stopping import StoppingRule
 from lit_react.annotation.ledger import Query
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.data.task import Task
 from lit_react.tasks.base import TaskModule
 
 FORMAT = 3
@@ -59,7 +61,8 @@ class OwnLoop:
 class RoundReport:
     """What the callback tells of one round."""
 
-    metrics: dict[str, float]  # validation metrics of the best weights
+    # validation metrics of the best weights; `val/estimate` and `val/standard_error` where there are no validation rows
+    metrics: dict[str, float]
     reward: float | None = None  # of the previous purchase; None in the first round
     # numbers of the agent, and the `proposal` taken. Of `DoubleDQN`: `td_loss`, `q_mean`, `q_taken`, `temperature` (α),
     # `guard_closed`, `proposals`
@@ -88,7 +91,8 @@ class AcquisitionCallback(L.Callback):
         selection: which of the proposed samples are bought where not all can be paid: `ByRank` or `ByValuePerCost`;
             None: `ByValuePerCost` where `query_cost` is given, else `ByRank`.
         batch_size: rows per forward pass when scoring the pool.
-        metric: validation metric that is V(s); None: the task's own.
+        metric: validation metric that is V(s); None: the task's own. Without validation rows V(s) is an estimate, see
+            `estimated_accuracy`.
     """
 
     def __init__(
@@ -158,7 +162,8 @@ class AcquisitionCallback(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """One step of the learner, on the device and in the precision of the fit."""
-        if not load_best_weights(trainer, pl_module):
+        validated = len(trainer.datamodule.fit_data.validation_rows) > 0  # type: ignore[attr-defined]
+        if validated and not load_best_weights(trainer, pl_module):
             self._best = self._last  # a loop of one's own that keeps its last weights is valued by them
         round, pool = self.learner.next_round + 1, trainer.datamodule.pool  # type: ignore[attr-defined]
         books = self.books or OwnLoop(trainer.datamodule)  # type: ignore[attr-defined]
@@ -175,19 +180,23 @@ class AcquisitionCallback(L.Callback):
         money = books.money(round)
         generator = np.random.default_rng([self.seed, round - 1])
         step = self.learner.step(
-            self._value(pl_module.task.monitor), score, pool.unlabeled_rows, pool.costs, money, generator
+            self._value(pl_module.task, validated), score, pool.unlabeled_rows, pool.costs, money, generator
         )
         trainer.strategy.barrier()  # every process has read the books before one of them writes
         if step.queries and not money.asked:
             books.ask(round, step.queries)
         trainer.strategy.barrier()
         self.report.reward, self.report.stop, self.report.q = step.reward, step.stop, step.numbers
+        if step.estimate is not None:
+            self.report.metrics = {"val/estimate": step.estimate.value, "val/standard_error": step.estimate.error}
         if step.queries:
             self.report.query = _described(step.queries, scored[0])
         self.report.seconds["select"] = time.perf_counter() - start - self.report.seconds.get("score", 0.0)
 
-    def _value(self, monitor: str) -> float:
-        name = self.metric or monitor
+    def _value(self, task: Task, validated: bool) -> float | Estimator:
+        if not validated:
+            return calibrated_accuracy if task.has_classes else mean_certainty
+        name = self.metric or task.monitor
         if name not in self._best:
             known = ", ".join(sorted(self._best)) or "none: the fit ended before its first validation"
             raise UserError(f"acquisition.metric: {name!r} was not logged, known are {known}")

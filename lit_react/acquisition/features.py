@@ -67,6 +67,15 @@ class History:
     predictions: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     # float32 [pool], probability of that class; 0 before the first
     confidences: Vector = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    # of rows that were bought: the confidence of the round before, and whether its prediction was right
+    evidence: list[tuple[float, bool]] = field(default_factory=list)
+
+    def observe(self, signals: PoolSignals) -> None:
+        """Compare the labels that are new in this round with what the last round predicted of them."""
+        rows = signals.labeled_rows
+        new = self.predictions[rows] >= 0 if len(self.predictions) else np.zeros(len(rows), dtype=bool)
+        right = self.predictions[rows[new]] == signals.labels[new]
+        self.evidence += list(zip(self.confidences[rows[new]].tolist(), right.tolist(), strict=True))
 
     def remember(self, signals: PoolSignals, pool_size: int) -> None:
         """Keep this round's predictions for the next round's churn."""
@@ -81,12 +90,14 @@ class History:
             "values": list(self.values),
             "predictions": torch.from_numpy(self.predictions),
             "confidences": torch.from_numpy(self.confidences),
+            "evidence": list(self.evidence),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.values = list(state["values"])
         self.predictions, self.confidences = state["predictions"].numpy(), state["confidences"].numpy()
+        self.evidence = [(confidence, right) for confidence, right in state["evidence"]]
 
 
 def _ranks(values: Vector, reference: Vector) -> Vector:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lit_react.acquisition.agents import Agent, Decision, Purchase, Situation
+from lit_react.acquisition.estimate import Estimate, Estimator
 from lit_react.acquisition.features import History
 from lit_react.acquisition.knapsack import ByRank, Costs, QueryLimits, Selection
 from lit_react.acquisition.proposals import Proposals
@@ -43,6 +44,7 @@ class Step:
     stop: str | None = None  # why nothing is asked for, or None
     queries: list[Query] = field(default_factory=list)  # what is asked for, in the order of asking
     numbers: dict[str, Any] = field(default_factory=dict)  # of the agent, for reports and charts
+    estimate: Estimate | None = None  # of V(s), where it was not measured
 
 
 class Learner:
@@ -74,7 +76,7 @@ class Learner:
 
     def step(
         self,
-        value: float,
+        value: float | Estimator,
         score: Callable[[], PoolSignals],
         unlabeled: Rows,
         costs: Costs,
@@ -82,24 +84,26 @@ class Learner:
         generator: np.random.Generator,
         anchors: Rows | None = None,
     ) -> Step:
-        """One round, whose fit has reached V(s) = `value` on the validation rows.
+        """One round, whose fit has reached V(s): `value` on the validation rows, or what estimates it without any.
 
-        `score` makes one pass over the pool; it is called once at most, and not where an earlier reason ends the run.
-        Unlabeled rows of the pool are int64 [n] and ascending, costs float64 [pool]. For `anchors` see `FeatureMap`.
+        `score` makes one pass over the pool; it is called once at most, and not where an earlier reason ends the run
+        and V(s) is known. Unlabeled rows of the pool are int64 [n] and ascending, costs float64 [pool]. For `anchors`
+        see `FeatureMap`.
         """
-        self.history.values.append(value)
-        reward = self._reward_of_last_purchase(float(costs.mean()))
         scored: list[PoolSignals] = []
 
         def signals() -> PoolSignals:
             scored[:] = scored or [score()]
             return scored[0]
 
+        estimate = value(signals(), self.history) if callable(value) else None
+        self.history.values.append(estimate.value if estimate is not None else float(value))  # type: ignore[arg-type]
+        reward = self._reward_of_last_purchase(float(costs.mean()), estimate)
         stop = self._reason_to_stop(signals, unlabeled, costs, money)
         if stop is not None:
             numbers = self._learn(reward, None)
             self.purchase = None
-            return Step(reward, stop, numbers=numbers)
+            return Step(reward, stop, numbers=numbers, estimate=estimate)
         situation, limit = self._situation(signals(), costs, money, generator, anchors)
         numbers = self._learn(reward, situation)
         decision = self.agent.decide(situation)
@@ -107,11 +111,13 @@ class Learner:
         queries = list(money.asked) or self._queries(decision, costs, limit, situation.k)
         self.purchase = self._purchase(queries, situation)
         self.history.remember(situation.signals, len(costs))
-        return Step(reward, None, queries, numbers | decision.numbers | {"proposal": queries[0].policy})
+        numbers = numbers | decision.numbers | {"proposal": queries[0].policy}
+        return Step(reward, None, queries, numbers, estimate)
 
-    def _reward_of_last_purchase(self, mean_cost: float) -> float | None:
+    def _reward_of_last_purchase(self, mean_cost: float, estimate: Estimate | None) -> float | None:
         if self.purchase is None:
             return None
+        self.purchase.reward_error = 0.0 if estimate is None else estimate.error
         before, after = self.history.values[-2:]
         return self.reward(Outcome(before, after, self.purchase.cost, self.purchase.expected_value, mean_cost))
 

@@ -53,9 +53,10 @@ class PoolDataModule(FitLoaders):
         local_copy: folder below `$LIT_REACT_DATA` that is read instead of the hub where it exists.
         label_names: the names, in the order of the class ids; None: sorted, from the data.
         pool_size: draw so many rows of the pool, by `split_seed`; None: all.
-        validation_size: rows of the validation split; its labels are bought like all others. None: all of a given
-            split. Where the task has groups of rows (questions about one context), what is carved takes whole ones, so
-            that no two splits share any; the last one's rows beyond the size are left out.
+        validation_size: rows of the validation split, whose labels are bought like all others. 0: none, unless
+            `validation` names a split: then all of it. None: all of a given split, none where there is no such split.
+            Where the task has groups of rows (questions about one context), what is carved takes whole ones, so that
+            no two splits share any; the last one's rows beyond the size are left out.
         test_size: rows of the test split; None: all of a given split, none where there is no such split.
         split_seed: draws the splits. Runs that have the same one share a test set; independent repeats have others.
         cost: annotation cost of a row; None: the task's (1 for each text; tokens where people read or tag each).
@@ -78,7 +79,7 @@ class PoolDataModule(FitLoaders):
         local_copy: str | None = None,
         label_names: list[str] | None = None,
         pool_size: int | None = None,
-        validation_size: int | None = 20,
+        validation_size: int | None = 0,
         test_size: int | None = None,
         split_seed: int = 0,
         cost: Cost | None = None,
@@ -91,7 +92,7 @@ class PoolDataModule(FitLoaders):
         super().__init__()
         for name, value, least in (
             ("pool_size", pool_size, 1),
-            ("validation_size", validation_size, 1),
+            ("validation_size", validation_size, 0),
             ("test_size", test_size, 0),
             ("initial_size", initial_size, 1),
             ("batch_size", batch_size, 1),
@@ -143,7 +144,7 @@ class PoolDataModule(FitLoaders):
             task.groups(source.pool),
             name=name_of(self.source),
             pool_size=self.pool_size,
-            validation_size=self.validation_size,
+            validation_size=None if self.validation is not None and not self.validation_size else self.validation_size,
             test_size=self.test_size,
             generator=np.random.default_rng(self.split_seed),
         )

@@ -92,9 +92,11 @@ class FitLoaders(L.LightningDataModule):
         shares = self._processes() if fit.task.shares_batches else {}
         return rows.loader(fit.fixed.rows_per_step(len(rows.labeled)), seed=fit.seed, **shares)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation rows whose labels were bought."""
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """The validation rows whose labels were bought; no loader where there are none."""
         rows = self.fit_data.validation_rows
+        if not len(rows):
+            return []
         labels = [self.fit_data.validation[row] for row in rows.tolist()]
         return self._in_order(self.fit_data.fixed.validation_table, rows, labels)
 

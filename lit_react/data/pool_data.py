@@ -53,9 +53,8 @@ class PoolData:
 
     @property
     def validation_split(self) -> datasets.Dataset:
-        """The validation rows."""
-        assert self.splits.validation is not None, "carved where the source has none"
-        return self.splits.validation
+        """The validation rows; none where no labels are bought for validation."""
+        return self.splits.pool.select([]) if self.splits.validation is None else self.splits.validation
 
     @cached_property
     def pool(self) -> Pool:
@@ -82,6 +81,8 @@ class PoolData:
     @cached_property
     def validation_costs(self) -> NDArray[np.float64]:
         """float64 [m], annotation cost of each validation row."""
+        if self.splits.validation is None:
+            return np.zeros(0)
         return self._costs(self.validation_split, self.validation_table)
 
     @cached_property

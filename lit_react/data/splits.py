@@ -11,9 +11,6 @@ from lit_react.core.errors import UserError
 from lit_react.data.pool import Rows
 from lit_react.data.tables import Source
 
-CARVED_VALIDATION = 100
-"""Rows of a validation split that is carved without a size."""
-
 
 def split(
     source: Source,
@@ -34,7 +31,7 @@ def split(
     """
     pool, validation, test = source.pool, source.validation, source.test
     carve_test = (test_size or 0) if test is None else 0
-    carve_validation = (validation_size or CARVED_VALIDATION) if validation is None else 0
+    carve_validation = (validation_size or 0) if validation is None else 0
     groups = np.arange(len(pool)) if groups is None else groups
     test_rows, validation_rows, pool_rows = carve(groups, carve_test, carve_validation, generator)
     if len(pool_rows) == 0:

@@ -244,7 +244,8 @@ class ActiveLearning:
         check_parts(self.recipe, probe, *parts, refit=self.refit)
         if self.pretraining is not None:
             self.pretraining.check(self.texts.task, self.texts.splits.pool)
-        told = check_lengths(probe, self.steps, self._epochs())
+        validated = bool(len(self.texts.validation_split))
+        told = check_lengths(probe, self.steps, self._epochs(), validated=validated)
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")
             for line in [*warnings_of(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
@@ -335,8 +336,10 @@ class ActiveLearning:
             data,
             augmentation=self.augmentation,
             before=folder.round(round - 1) / "model" if self.start == "warm" and round > 0 else None,
-            make_trainer=partial(trainers.of_fit, folder.round(round), labels, self.acquisition),
-            make_refit_trainer=trainers.of_refit if self.refit else None,
+            make_trainer=partial(
+                trainers.of_fit, folder.round(round), labels, self.acquisition, validated=bool(data.validation)
+            ),
+            make_refit_trainer=trainers.of_refit if self.refit and data.validation else None,
             acquisition=self.acquisition,
         )
         counts = {"labeled": labels, "validation": len(data.validation), "cost": ledger.spent_by(round)}

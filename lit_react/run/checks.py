@@ -11,7 +11,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.errors import UserError
 from lit_react.core.processes import check_launch
-from lit_react.run.steps import Steps, check_validations, few_batches
+from lit_react.run.steps import Steps, check_end, check_validations, few_batches
 from lit_react.tasks import TaskModule
 
 
@@ -47,13 +47,16 @@ def check_parts(
     recipe.check()
 
 
-def check_lengths(trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int]) -> list[str]:
-    """See that each fit has an end, and a validation before it.
+def check_lengths(
+    trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int], *, validated: bool
+) -> list[str]:
+    """See that each fit has an end, and a validation before it where there are validation labels.
 
     Args:
         trainer: as all rounds have it.
         steps: of a fit by its labels; None: as the Trainer's options say.
         epochs: batches of an epoch, of the smallest fit and of the largest.
+        validated: whether there are validation labels.
 
     Returns:
         a line where a fit is shorter than is meant.
@@ -61,10 +64,12 @@ def check_lengths(trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int]
     Raises:
         UserError: a fit has none.
     """
-    if trainer.limit_val_batches == 0:
+    if validated and trainer.limit_val_batches == 0:
         raise UserError("trainer.limit_val_batches: 0, but the best validation decides what a round keeps")
     if steps is not None:
         steps.check(trainer.accumulate_grad_batches)
         return []
-    check_validations(trainer, *epochs)
+    check_end(trainer)
+    if validated:
+        check_validations(trainer, *epochs)
     return few_batches(trainer, epochs[0])

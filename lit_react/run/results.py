@@ -21,7 +21,8 @@ def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:
 
 def have_one_price(rounds: list[dict[str, Any]]) -> bool:
     """Whether labels cost the same, so that their number says what was spent."""
-    prices = [entry["cost"] / (entry["labeled"] + entry["validation"]) for entry in rounds]
+    bought = [(entry["cost"], entry["labeled"] + entry["validation"]) for entry in rounds]
+    prices = [cost / labels for cost, labels in bought if labels]
     return all(math.isclose(price, prices[0], rel_tol=1e-6) for price in prices)
 
 

@@ -77,6 +77,12 @@ class Steps:
             )
 
 
+def check_end(trainer: L.Trainer) -> None:
+    """See that a fit has an end; a `UserError` says that it has none."""
+    if trainer.max_steps == -1 and trainer.max_epochs == -1:
+        raise UserError("trainer.max_steps: -1, and max_epochs too: schedules need an end, expected one of the two")
+
+
 def check_validations(trainer: L.Trainer, *epochs: int) -> None:
     """See that the Trainer's own options lead each fit to a validation, before anything is bought.
 
@@ -85,11 +91,8 @@ def check_validations(trainer: L.Trainer, *epochs: int) -> None:
         *epochs: batches of an epoch, of the smallest fit and of the largest.
 
     Raises:
-        UserError: a fit would have no end, or end without a validation, or `val_check_interval` is more than an epoch
-            has.
+        UserError: a fit would end without a validation, or `val_check_interval` is more than an epoch has.
     """
-    if trainer.max_steps == -1 and trainer.max_epochs == -1:
-        raise UserError("trainer.max_steps: -1, and max_epochs too: schedules need an end, expected one of the two")
     interval: int | float | None = getattr(trainer, "val_check_interval", None)
     if interval is None:  # a time
         return

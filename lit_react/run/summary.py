@@ -14,6 +14,8 @@ from lit_react.run.results import have_one_price
 
 SHORT = {"accuracy": "acc", "macro_f1": "F1", "micro_f1": "micro F1", "f1": "F1", "exact_match": "EM", "bleu": "BLEU"}
 """Headings of metrics that are known by shorter names."""
+ESTIMATE, ERROR = "val/estimate", "val/standard_error"
+"""V(s) without validation labels, see `AcquisitionCallback`."""
 PHASES = ("fit", "score", "select", "refit", "test")
 
 
@@ -37,6 +39,8 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     )
     shown = rounds[0]["shown"] if rounds else []
     columns = {f"{split}/{name}": f"{split}\n{SHORT.get(name, name)}" for split in ("val", "test") for name in shown}
+    if any(ESTIMATE in entry["metrics"] for entry in rounds):
+        columns = {ESTIMATE: "estimated\n± error"} | {k: v for k, v in columns.items() if not k.startswith("val/")}
     made = {entry["round"]: _generated(entry.get("augmentation", {})) for entry in rounds}
     generated = ["generated:\nright, trust"] if any(made.values()) else []
     for name in ("round", "labels", "cost", *generated, *columns.values(), "reward"):
@@ -51,12 +55,20 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
             str(entry["labeled"]),
             f"{entry['cost']:g}",
             *([made[entry["round"]] or "–"] if generated else []),
-            *(f"{100 * metrics[key]:.1f}" if key in metrics else "–" for key in columns),
+            *(_percent(metrics, key) for key in columns),
             "–" if entry["reward"] is None else f"{100 * entry['reward']:+.1f}",
             entry["q"].get("proposal", "–"),
             " + ".join(f"{seconds.get(phase, 0):.1f}" for phase in phases),
         )
     return table
+
+
+def _percent(metrics: dict[str, float], name: str) -> str:
+    """A metric in percent, an estimate with its standard error."""
+    if name not in metrics:
+        return "–"
+    error = f" ± {100 * metrics[ERROR]:.0f}" if name == ESTIMATE else ""
+    return f"{100 * metrics[name]:.1f}{error}"
 
 
 def _generated(measured: dict[str, float]) -> str:
@@ -84,6 +96,10 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
             if all(key in entry["metrics"] for entry in rounds):
                 values = [100 * entry["metrics"][key] for entry in rounds]
                 curve.plot(spent, values, style, color=colour, markersize=4, label=f"{split} {name.replace('_', ' ')}")
+    estimated = [entry["metrics"] for entry in rounds if ESTIMATE in entry["metrics"]]
+    if len(estimated) == len(rounds):
+        values, errors = ([100 * metrics[name] for metrics in estimated] for name in (ESTIMATE, ERROR))
+        curve.errorbar(spent, values, errors, fmt="--", color="tab:gray", capsize=2, label="estimated from bought labels")
     curve.set(ylabel="percent", title=title)
     if curve.lines:
         curve.legend(loc="lower right")

@@ -117,7 +117,7 @@ class Tracker:
 
     def say(self, entry: dict[str, Any]) -> None:
         """Print one line for a finished round."""
-        shown = [f"{split}/{entry['shown'][0]}" for split in ("val", "test")]
+        shown = ["val/estimate", *(f"{split}/{entry['shown'][0]}" for split in ("val", "test"))]
         metrics = "  ".join(f"{name} {100 * entry['metrics'][name]:.1f}" for name in shown if name in entry["metrics"])
         reward = "" if entry["reward"] is None else f"  reward {100 * entry['reward']:+.1f}"
         bought = f"  next batch by {entry['q']['proposal']}" if "proposal" in entry["q"] else ""

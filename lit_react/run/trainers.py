@@ -51,6 +51,9 @@ OF_ALL_FITS: dict[str, Any] = {
 }
 """Options that differ from Lightning's defaults, from the command line too."""
 
+UNVALIDATED: dict[str, Any] = {"val_check_interval": None, "limit_val_batches": 0, "enable_checkpointing": False}
+"""Options of a fit without validation labels."""
+
 DEFAULTS: dict[str, Any] = {"gradient_clip_val": 1.0, **OF_ALL_FITS}
 """Other options that the user need not give; without clipped gradients fits of few labels now and then collapse."""
 
@@ -108,24 +111,26 @@ class RoundTrainers:
     monitor: str
     loggers: Sequence[Logger]
 
-    def of_fit(self, folder: Path, labels: int, acquisition: AcquisitionCallback) -> L.Trainer:
-        """For a round's fit, which keeps the best weights.
+    def of_fit(self, folder: Path, labels: int, acquisition: AcquisitionCallback, *, validated: bool) -> L.Trainer:
+        """For a round's fit, which keeps the best weights, or the last ones where there is nothing to choose by.
 
         Args:
             folder: of the round, where they are kept.
             labels: labeled rows of the pool.
             acquisition: the run's.
+            validated: whether there are validation labels.
         """
+        length = self.steps.of_trainer(labels) if self.steps else {}
+        if not validated:
+            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED})
         stopping = copy.deepcopy(self.early_stopping)
         if stopping.monitor == OF_THE_TASK:
             stopping.monitor = self.monitor
         checkpoint = ModelCheckpoint(
             folder / "checkpoint", "best", monitor=self.monitor, mode="max", save_weights_only=True
         )
-        length = self.steps.of_trainer(labels) if self.steps else {}
         return new_trainer(self.options, acquisition, stopping, checkpoint, logger=self.loggers, **length)
 
     def of_refit(self, steps: int) -> L.Trainer:
         """For so many optimiser steps; it neither validates nor stops early nor asks for labels."""
-        alone: dict[str, Any] = {"val_check_interval": None, "limit_val_batches": 0, "enable_checkpointing": False}
-        return new_trainer({**self.options, "callbacks": None}, max_steps=steps, max_epochs=-1, **alone)
+        return new_trainer({**self.options, "callbacks": None}, max_steps=steps, max_epochs=-1, **UNVALIDATED)

@@ -80,6 +80,7 @@ class Purchase:
     cost: float  # in cost units
     expected_value: float  # of the metric, see `Outcome`
     left_default: bool  # whether some of it is no proposal of the default rule
+    reward_error: float = 0.0  # standard error of its reward, in units of the metric, where V(s) is estimated
 
     def state_dict(self) -> dict[str, Any]:
         """As tensors and plain numbers."""

@@ -143,10 +143,16 @@ class DoubleDQN(Agent):
         return decision
 
     def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
-        """Store the transition."""
+        """Store the transition; a reward that is known up to e points weighs 1 / (1 + e²)."""
         next_state, next_options = (purchase.state, None) if after is None else (after.state, after.options)
         self.record(
-            purchase.state, purchase.samples, reward, next_state, next_options, left_default=purchase.left_default
+            purchase.state,
+            purchase.samples,
+            reward,
+            next_state,
+            next_options,
+            left_default=purchase.left_default,
+            weight=1 / (1 + (purchase.reward_error * POINTS) ** 2),
         )
 
     # ---- acting ---------------------------------------------------------------------------------------------
@@ -193,6 +199,7 @@ class DoubleDQN(Agent):
         next_options: Options | None,
         *,
         left_default: bool = False,
+        weight: float = 1.0,
     ) -> None:
         """Store what a purchase brought; `next_options` None where the run ends.
 
@@ -214,6 +221,7 @@ class DoubleDQN(Agent):
                 next_default=options.default,
                 next_takes=options.takes,
                 members=torch.rand(self.members, generator=self.generator) < 0.8,
+                weight=weight,
             )
         )
 
@@ -240,8 +248,8 @@ class DoubleDQN(Agent):
                 td_target = batch["reward"] + batch["discount"] * next_value
             old_value = self.q_network(batch["state"], batch["action"][:, None], batch["action_mask"][:, None])[..., 0]
             errors = F.smooth_l1_loss(old_value, td_target, reduction="none")
-            weights = batch["members"].T.float()
-            loss = (errors * weights).sum() / weights.sum().clamp(min=1)
+            weights = batch["members"].T * batch["weight"].float()
+            loss = (errors * weights).sum() / batch["members"].sum().clamp(min=1)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -24,6 +24,7 @@ class Transition:
     next_default: Tensor  # bool [a], which of them are the default rule's
     next_takes: int  # how many of those options a decision takes
     members: Tensor  # bool [members], which members of the ensemble learn from it (bootstrap)
+    weight: float = 1.0  # in the loss
 
 
 def _pad(tensors: Sequence[Tensor]) -> Tensor:
