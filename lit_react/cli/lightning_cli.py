@@ -38,7 +38,7 @@ from lit_react.run.active_learning import ActiveLearning
 from lit_react.run.folder import RunFolder
 from lit_react.run.prediction import PredictionWriter
 from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
-from lit_react.tasks import TaskModule, TextClassification
+from lit_react.tasks import SentenceClassification, TaskModule
 from lit_react.tasks.base import is_export
 
 TRAINER_DEFAULTS = {"max_epochs": 10, **OF_ALL_FITS}
@@ -89,7 +89,7 @@ class ReactCLI(LightningCLI):
         parser.set_defaults(
             {
                 "data": _of_class(PoolDataModule),
-                "model": _of_class(TextClassification),
+                "model": _of_class(SentenceClassification),
                 "acquisition.proposals": _of_class(Batches),
                 "acquisition.agent": _of_class(DoubleDQN),
                 "acquisition.reward": _of_class(GainReward),

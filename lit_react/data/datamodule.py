@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,10 @@ class PoolDataModule(FitLoaders):
         cost: annotation cost of a row; None: the task's (1 for each text; tokens where people read or tag each).
         initial: how the first labels are chosen: at random; `stratified` by the known labels (simulation only),
             at least one for each class; `representative`: the texts nearest to k-means centres.
-        initial_size: number of first labels.
+        initial_size: number of first labels; None: none where the model reads the names of the classes, which then
+            choose the first query, else 20.
+        label_descriptions: what a class is, in words or a sentence or a list of them, by its name; for those that are
+            missing the name itself is read. For models that read names: `SentenceClassification`.
         batch_size: rows per optimiser step, of all processes together.
         eval_batch_size: rows per forward pass without gradients, per process.
         predict: file or source that `predict` reads; None: all rows of the pool.
@@ -84,7 +87,8 @@ class PoolDataModule(FitLoaders):
         split_seed: int = 0,
         cost: Cost | None = None,
         initial: Initial = "random",
-        initial_size: int = 20,
+        initial_size: int | None = None,
+        label_descriptions: dict[str, str | list[str]] | None = None,
         batch_size: int = 8,
         eval_batch_size: int = 64,
         predict: Named | None = None,
@@ -94,7 +98,7 @@ class PoolDataModule(FitLoaders):
             ("pool_size", pool_size, 1),
             ("validation_size", validation_size, 0),
             ("test_size", test_size, 0),
-            ("initial_size", initial_size, 1),
+            ("initial_size", initial_size, 0),
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
         ):
@@ -106,6 +110,7 @@ class PoolDataModule(FitLoaders):
         self.pool_size, self.validation_size, self.test_size = pool_size, validation_size, test_size
         self.split_seed, self.cost = split_seed, cost
         self.initial, self.initial_size = initial, initial_size
+        self.label_descriptions = label_descriptions
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.predict = predict
         self._reader: Task | None = None
@@ -149,6 +154,7 @@ class PoolDataModule(FitLoaders):
             generator=np.random.default_rng(self.split_seed),
         )
         self._check_names(task, source)
+        self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None
         if carved and splits.test is not None and None in splits.test["label"]:
             raise UserError(
@@ -162,6 +168,7 @@ class PoolDataModule(FitLoaders):
             cost=self.cost,
             initial=self.initial,
             initial_size=self.initial_size,
+            label_descriptions=self.label_descriptions,
             batch_size=self.batch_size,
             eval_batch_size=self.eval_batch_size,
         )
@@ -173,6 +180,13 @@ class PoolDataModule(FitLoaders):
             raise UserError(
                 f"data.label_column: {name_of(self.source)} has no labels in a column {column!r}: name the one that "
                 f"has them{others and f' ({others})'}; where none has, give data.label_names"
+            )
+
+    def _check_descriptions(self, names: Sequence[str] | None) -> None:
+        unknown = [name for name in self.label_descriptions or {} if name not in (names or ())]
+        if unknown:
+            raise UserError(
+                f"data.label_descriptions: no class is called {unknown[0]!r}, expected some of {', '.join(names or ())}"
             )
 
     def connect(self, task: Task) -> None:

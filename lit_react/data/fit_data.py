@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning as L
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from lit_react.annotation.ledger import Label
@@ -28,6 +29,7 @@ class FitData:
         validation: row of the validation split → the label that was bought.
         seed: of the order of the rows.
         rows: what is read, where that is more than the labeled rows; None: these.
+        embed: makes `embeddings` where the pool is not that of the run.
     """
 
     fixed: PoolData
@@ -35,6 +37,7 @@ class FitData:
     validation: Mapping[int, Label] = field(default_factory=dict)
     seed: int = 0
     rows: FitRows | None = None
+    embed: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def task(self) -> Task:
@@ -46,14 +49,21 @@ class FitData:
         """int64 [v], the validation rows whose labels were bought, ascending."""
         return np.sort(np.fromiter(self.validation, dtype=np.int64))
 
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """float32 [n, d], of the pool's rows under the pretrained weights, see `Task.embed`."""
+        return self.fixed.embeddings if self.embed is None else self.embed()
+
     def reading(self, rows: FitRows | None) -> FitData:
         """The same labels, and other rows to read; None: the labeled ones."""
         return replace(self, rows=rows)
 
     @property
     def fit_rows(self) -> FitRows:
-        """What the fit reads."""
+        """What the fit reads; without any label, one row that has none."""
         labeled = self.pool.labeled_rows
+        if self.rows is None and not len(labeled):
+            return FitRows(self.pool.table, labeled, [], unlabeled=self.pool.unlabeled_rows[:1], unlabeled_size=1)
         return self.rows or FitRows(self.pool.table, labeled, [self.pool.labels[row] for row in labeled.tolist()])
 
 

@@ -38,7 +38,7 @@ class FitRows:
         """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
 
         A batch's first rows are the labeled ones, `batch_size` in all processes together; `labels` has as many entries;
-        then come the unlabeled rows. The seed decides both orders.
+        then come the unlabeled rows. The seed decides both orders. Without labeled rows a batch is of unlabeled ones.
         """
         shares = {"rank": rank, "world_size": world_size}
         sampler: Sampler[list[int]]
@@ -46,7 +46,8 @@ class FitRows:
         if len(self.unlabeled):
             lengths = self.table.lengths[self.unlabeled]
             beside = ShuffledBuckets(lengths, self.unlabeled_size, seed=seed + 1, **shares)
-            sampler = SideBySide(sampler, beside, offset=len(self.labeled), wanted=self.wanted)
+            joined = SideBySide(sampler, beside, offset=len(self.labeled), wanted=self.wanted)
+            sampler = joined if len(self.labeled) else beside
         rows = RowsOf(self.table, np.concatenate([self.labeled, self.unlabeled]), self.labels)
         return DataLoader(rows, batch_sampler=sampler, collate_fn=whole)
 

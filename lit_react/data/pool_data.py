@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import EncodedTable, text_digest
 from lit_react.data.initial import representative, stratified
+from lit_react.data.label_names import TEMPLATES, readable, say_something
 from lit_react.data.pool import Pool, Rows
 from lit_react.data.tables import Source
 from lit_react.data.task import Task
@@ -38,7 +39,8 @@ class PoolData:
     test_is_carved: bool = False
     cost: Cost | None = None
     initial: Initial = "random"
-    initial_size: int = 20
+    initial_size: int | None = None
+    label_descriptions: Mapping[str, str | list[str]] | None = None
     batch_size: int = 8
     eval_batch_size: int = 64
 
@@ -90,6 +92,22 @@ class PoolData:
         """float32 [n, d], of the pool under the pretrained weights, see `Task.embed`."""
         return self.task.embed(self.splits.pool)
 
+    @cached_property
+    def name_embeddings(self) -> NDArray[np.float32] | None:
+        """float32 [C, d], of unit length: what the classes are called, or `label_descriptions`; None: that says nothing.
+
+        Each is the mean over the phrases of `TEMPLATES`.
+        """
+        if not self.task.reads_names or not (self.label_descriptions or say_something(self.task.names)):
+            return None
+        said = [(self.label_descriptions or {}).get(name, readable(name)) for name in self.task.names]
+        texts = [[words] if isinstance(words, str) else words for words in said]
+        phrases = [template.format(text) for of_class in texts for text in of_class for template in TEMPLATES]
+        embeddings = self.task.embed(datasets.Dataset.from_dict({"text": phrases}))
+        ends = np.cumsum([len(of_class) * len(TEMPLATES) for of_class in texts])[:-1]
+        means = np.stack([part.mean(axis=0) for part in np.split(embeddings, ends)])
+        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+
     def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
         cost = self.cost or self.task.default_cost
         return cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
@@ -132,7 +150,7 @@ class PoolData:
         return text_digest(self.splits.test, columns=(*self.task.inputs, "label"))
 
     def initial_rows(self, generator: np.random.Generator, known: Sequence[Label | None]) -> Rows:
-        """The first rows to label, int64 [initial_size], relative to the pool.
+        """The first rows to label, int64 [initial_size], relative to the pool; none where the names are a start.
 
         `known` are the labels that came with the data, None where unknown; `stratified` reads them.
 
@@ -140,6 +158,13 @@ class PoolData:
             UserError: the pool is smaller than `initial_size`, or `stratified` without labels.
         """
         size = self.initial_size
+        if size is None:
+            size = 20 if self.name_embeddings is None else 0
+        if size == 0 and self.name_embeddings is None:
+            raise UserError(
+                "data.initial_size: 0, but this model (--model) learns from labels alone, or the names of the labels "
+                "say nothing: expected 1 or more, or SentenceClassification and data.label_descriptions"
+            )
         if size > len(known):
             raise UserError(f"data.initial_size: {size} is more than the pool's {len(known)} rows")
         if self.initial == "stratified":

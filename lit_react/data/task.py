@@ -58,6 +58,9 @@ class Task(ABC):
     """Scalars of the metrics that tables and pictures show. The first is *the* metric, higher is better: early
     stopping, checkpoints and the reward read it."""
 
+    reads_names: ClassVar[bool] = False
+    """Whether its module can begin with the names of the classes, before there is any label."""
+
     shares_batches: ClassVar[bool] = True
     """Whether a step reads `data.batch_size` rows, shared out among processes, or in each process all labeled rows."""
 

@@ -51,8 +51,8 @@ from lit_react.run.show import show
 from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
 from lit_react.run.tracking import Tracker, tracker_of
-from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer, with_defaults
-from lit_react.tasks import TaskModule, TextClassification
+from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer, say_length, with_defaults
+from lit_react.tasks import SentenceClassification, TaskModule
 
 log = logging.getLogger("lit_react")
 
@@ -65,7 +65,7 @@ class ActiveLearning:
 
     Args:
         data: the texts and their splits; None: the packaged BBC news.
-        model: the task and how a model is fitted to it, without weights; None: `TextClassification()`.
+        model: the task and how a model is fitted to it, without weights; None: `SentenceClassification()`.
         acquisition: what is bought after each fit; None: `AcquisitionCallback()`.
         budget: in cost units, for all labels of the run: validation, initial and acquired ones.
         folder: the run's folder.
@@ -79,7 +79,8 @@ class ActiveLearning:
             loggers see the first fit only.
         stopping: when to stop before the budget is spent, `Stopping` or a rule of your own; None: never.
         steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
-            `val_check_interval`; None: as the Trainer's options say.
+            `val_check_interval`; None: as the Trainer's options say; where they say nothing and there are no validation
+            labels, one for each label, at least those that the model wants.
         augmentation: what a fit reads beside the bought labels; None: nothing.
         pretraining: of the encoder on the pool's texts before the first round; None: none.
         early_stopping: of each fit; None: after five validations without gain.
@@ -95,7 +96,7 @@ class ActiveLearning:
         model: TaskModule | None = None,
         acquisition: AcquisitionCallback | None = None,
         *,
-        budget: float = 220.0,
+        budget: float = 120.0,
         folder: Path | str = Path("runs/default"),
         seed: int = 0,
         oracle: Oracle | Literal["gold", "file", "api"] = "gold",
@@ -112,7 +113,7 @@ class ActiveLearning:
         expect("rounds.budget", budget, at_least=0)
         expect("seed", seed, at_least=0)
         self.data = data if data is not None else PoolDataModule(test_size=500)
-        self.model = model.fresh() if model is not None else TextClassification(max_length=64)
+        self.model = model.fresh() if model is not None else SentenceClassification(max_length=64)
         self._given = acquisition if acquisition is not None else AcquisitionCallback()
         self.acquisition = copy.deepcopy(self._given)
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
@@ -120,7 +121,8 @@ class ActiveLearning:
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
-        self.trainer = with_defaults({**self.model.trainer_defaults, **(trainer or {})})
+        given = {**self.model.trainer_defaults, **(trainer or {})}
+        self.trainer, self._length_is_given = with_defaults(given), say_length(given)
         self.wandb = wandb or Wandb()
         self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)
         if self.folder.path.exists() and not self.folder.path.is_dir():
@@ -245,6 +247,8 @@ class ActiveLearning:
         if self.pretraining is not None:
             self.pretraining.check(self.texts.task, self.texts.splits.pool)
         validated = bool(len(self.texts.validation_split))
+        if self.steps is None and not (validated or self._length_is_given):
+            self.steps = Steps(self.model.fewest_steps, per_label=1.0)
         told = check_lengths(probe, self.steps, self._epochs(), validated=validated)
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")

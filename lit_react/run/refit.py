@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import datasets
 import lightning as L
 import numpy as np
+from numpy.typing import NDArray
 
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.augmentation.augmented_fit import AugmentedFit, Bought
@@ -51,7 +52,13 @@ def refit(
     bought = with_validation_in_pool(data, unlabeled)
     augmented = augmentation.begin(bought, data.task, data.seed, after) if after is not None else None
     module = recipe.fresh(augmentation=augmented, learns_validation=True)
-    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=augmented.rows if augmented is not None else None)
+    rows = augmented.rows if augmented is not None else None
+
+    def embed() -> NDArray[np.float32]:
+        with kept_by_nobody():
+            return data.task.embed(bought.texts)
+
+    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=rows, embed=embed)
     L.seed_everything(data.seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(bought.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=FitLoaders(joined))

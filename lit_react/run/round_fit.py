@@ -50,7 +50,7 @@ def fit_and_test(
     with _timed(seconds, "fit"):
         fixed = data.fixed
         bought = Bought(data.pool, fixed.splits.pool, data.validation, len(fixed.class_names or []))
-        augmented = augmentation.begin(bought, data.task, data.seed) if augmentation.used else None
+        augmented = augmentation.begin(bought, data.task, data.seed) if augmentation.used and bought.labels else None
         loaders = FitLoaders(data.reading(augmented.rows if augmented is not None else None))
     module = recipe.fresh(augmentation=augmented)
     L.seed_everything(data.seed, workers=True, verbose=False)  # whatever was loaded only now drew before

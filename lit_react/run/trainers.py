@@ -58,10 +58,14 @@ DEFAULTS: dict[str, Any] = {"gradient_clip_val": 1.0, **OF_ALL_FITS}
 """Other options that the user need not give; without clipped gradients fits of few labels now and then collapse."""
 
 
+def say_length(options: Mapping[str, Any]) -> bool:
+    """Whether options of a Trainer say how long a fit is."""
+    return bool({*LENGTH, "max_time", "min_steps", "min_epochs"} & options.keys())
+
+
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a Trainer, and those of `LENGTH` and `DEFAULTS` that they leave open."""
-    asked = {*LENGTH, "max_time", "min_steps", "min_epochs"} & options.keys()
-    return {**({} if asked else LENGTH), **DEFAULTS, **options}
+    return {**({} if say_length(options) else LENGTH), **DEFAULTS, **options}
 
 
 def new_trainer(
@@ -122,7 +126,8 @@ class RoundTrainers:
         """
         length = self.steps.of_trainer(labels) if self.steps else {}
         if not validated:
-            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED})
+            once = {} if labels else {"max_steps": 1, "max_epochs": -1}
+            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED, **once})
         stopping = copy.deepcopy(self.early_stopping)
         if stopping.monitor == OF_THE_TASK:
             stopping.monitor = self.monitor

@@ -46,6 +46,9 @@ class TaskModule(Optimised):
     trainer_defaults: ClassVar[Mapping[str, Any]] = {}
     """Options of a Trainer that suit its fits, where the user gives none to `ActiveLearning`."""
 
+    fewest_steps: ClassVar[int] = 200
+    """Steps of a fit of few labels where nothing is validated, and no option says how many."""
+
     augmentable: ClassVar[frozenset[str]] = frozenset()
     """Names of the parts of `Augmentation` that the module has."""
 

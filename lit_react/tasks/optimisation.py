@@ -30,9 +30,14 @@ def adamw_for_few_labels(parameters: Iterable[Any]) -> torch.optim.Optimizer:
     Args:
         parameters: groups of them, or themselves.
     """
+    return adamw(parameters, small=2e-4, large=2e-5)
+
+
+def adamw(parameters: Iterable[Any], *, small: float, large: float) -> torch.optim.Optimizer:
+    """AdamW, at one rate for a model of up to `SMALL` parameters, and at another for larger ones."""
     groups = list(parameters)
     size = sum(p.numel() for group in groups for p in (group["params"] if isinstance(group, dict) else [group]))
-    return torch.optim.AdamW(groups, lr=2e-4 if size <= SMALL else 2e-5, weight_decay=0.01, fused=True)
+    return torch.optim.AdamW(groups, lr=small if size <= SMALL else large, weight_decay=0.01, fused=True)
 
 
 class Optimised(L.LightningModule):

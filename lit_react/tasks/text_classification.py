@@ -107,8 +107,11 @@ class Classifier(TaskModule):
         return torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the labeled rows in float32."""
-        return F.cross_entropy(self.logits(batch).float(), batch["labels"], self._weight)
+        """Cross-entropy of the labeled rows in float32; zero where there are none."""
+        logits = self.logits(batch).float()
+        if not len(batch["labels"]):
+            return 0 * logits.sum()
+        return F.cross_entropy(logits, batch["labels"], self._weight)
 
     def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy without class weights."""
