@@ -41,8 +41,6 @@ from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
 from lit_react.tasks import SentenceClassification, TaskModule
 from lit_react.tasks.base import is_export
 
-TRAINER_DEFAULTS = {"max_epochs": 10, **OF_ALL_FITS}
-
 OTHER_GROUPS = {
     *("data", "model", "acquisition", "augmentation", "pretraining", "early_stopping", "trainer", "wandb"),
     "seed",
@@ -233,7 +231,7 @@ def run_lightning(args: ArgsType) -> None:
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            trainer_defaults=TRAINER_DEFAULTS,
+            trainer_defaults=OF_ALL_FITS,
             args=args,
         )
     except LabelsPending as pending:

@@ -94,7 +94,7 @@ class PoolData:
 
     @cached_property
     def name_embeddings(self) -> NDArray[np.float32] | None:
-        """float32 [C, d], of unit length: what the classes are called, or `label_descriptions`; None: that says nothing.
+        """float32 [C, d], of unit length: what the classes are called (`label_descriptions`); None: that says nothing.
 
         Each is the mean over the phrases of `TEMPLATES`.
         """

@@ -118,7 +118,7 @@ class ActiveLearning:
         self.acquisition = copy.deepcopy(self._given)
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
-        self.start, self.refit, self.steps = start, refit, steps
+        self.start, self.refit, self.steps, self._steps = start, refit, steps, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
         given = {**self.model.trainer_defaults, **(trainer or {})}
@@ -248,8 +248,8 @@ class ActiveLearning:
             self.pretraining.check(self.texts.task, self.texts.splits.pool)
         validated = bool(len(self.texts.validation_split))
         if self.steps is None and not (validated or self._length_is_given):
-            self.steps = Steps(self.model.fewest_steps, per_label=1.0)
-        told = check_lengths(probe, self.steps, self._epochs(), validated=validated)
+            self._steps = Steps(self.model.fewest_steps, per_label=1.0)
+        told = check_lengths(probe, self._steps, self._epochs(), validated=validated)
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")
             for line in [*warnings_of(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
@@ -333,7 +333,7 @@ class ActiveLearning:
         bought = [entry for entry in ledger.purchases() if entry["round"] == round]
         self._tracker.bought(round, bought, folder.chosen_in(round - 1), self.texts)
         trainers = RoundTrainers(
-            self.trainer, self.early_stopping, self.steps, self.texts.task.monitor, self._tracker.loggers
+            self.trainer, self.early_stopping, self._steps, self.texts.task.monitor, self._tracker.loggers
         )
         trainer, module, result = fit_and_test(
             self.recipe,

@@ -47,9 +47,7 @@ def check_parts(
     recipe.check()
 
 
-def check_lengths(
-    trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int], *, validated: bool
-) -> list[str]:
+def check_lengths(trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int], *, validated: bool) -> list[str]:
     """See that each fit has an end, and a validation before it where there are validation labels.
 
     Args:

@@ -59,13 +59,18 @@ DEFAULTS: dict[str, Any] = {"gradient_clip_val": 1.0, **OF_ALL_FITS}
 
 
 def say_length(options: Mapping[str, Any]) -> bool:
-    """Whether options of a Trainer say how long a fit is."""
-    return bool({*LENGTH, "max_time", "min_steps", "min_epochs"} & options.keys())
+    """Whether options of a Trainer say how long a fit is; Lightning's defaults do not."""
+    others = ("max_epochs", "max_time", "min_steps", "min_epochs")
+    return options.get("max_steps", -1) != -1 or any(options.get(name) is not None for name in others)
 
 
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a Trainer, and those of `LENGTH` and `DEFAULTS` that they leave open."""
-    return {**({} if say_length(options) else LENGTH), **DEFAULTS, **options}
+    if say_length(options):
+        return {**DEFAULTS, **options}
+    unsaid = {"max_steps": -1, "max_epochs": None, "check_val_every_n_epoch": 1, "val_check_interval": None}
+    said = {name: value for name, value in options.items() if name not in unsaid or value != unsaid[name]}
+    return {**LENGTH, **DEFAULTS, **said}
 
 
 def new_trainer(

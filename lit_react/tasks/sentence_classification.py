@@ -17,9 +17,9 @@ from transformers import PreTrainedModel
 from lit_react.data.encoding import Batch
 from lit_react.data.fit_data import FitData
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
-from lit_react.tasks.starting_classifier import MOST_UNLABELED, Known, classifier_from_names, labels_only
 from lit_react.tasks.optimisation import adamw
 from lit_react.tasks.pretrained import MINILM
+from lit_react.tasks.starting_classifier import MOST_UNLABELED, Known, classifier_from_names, labels_only
 from lit_react.tasks.text_classification import ClassificationTask
 
 log = logging.getLogger("lit_react")
