@@ -99,9 +99,8 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
     estimated = [entry["metrics"] for entry in rounds if ESTIMATE in entry["metrics"]]
     if len(estimated) == len(rounds):
         values, errors = ([100 * metrics[name] for metrics in estimated] for name in (ESTIMATE, ERROR))
-        curve.errorbar(
-            spent, values, errors, fmt="--", color="tab:gray", capsize=2, label="estimated from bought labels"
-        )
+        look: dict[str, Any] = {"fmt": "--", "color": "tab:gray", "capsize": 2}
+        curve.errorbar(spent, values, errors, label="estimated from bought labels", **look)
     curve.set(ylabel="percent", title=title)
     if curve.lines:
         curve.legend(loc="lower right")
