@@ -205,6 +205,7 @@ def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list
         "data.initial_size": 8,
         "data.batch_size": 8,
         "acquisition.query_size": 6,
+        "model": "TextClassification",
         "model.pretrained": tiny_bert,
         "model.max_length": 16,
         "trainer.max_epochs": 2,

@@ -63,14 +63,21 @@ def estimated_accuracy(confidences: Floats, evidence: Floats, right: NDArray[np.
         return Estimate(float(right.mean()) if len(right) else UNKNOWN, UNKNOWN)
     mean, precision = np.array([0.0, 1.0]), np.diag(1 / np.square(SPREAD))
     inputs, weights = _inputs(evidence), mean.copy()
-    for _ in range(50):  # Newton's method; the loss is strictly convex
+
+    def loss(weights: Floats) -> float:
+        logits, away = inputs @ weights, weights - mean
+        return float(np.logaddexp(0, logits).sum() - right @ logits + away @ precision @ away / 2)
+
+    for _ in range(50):  # Newton's method; the loss is strictly convex, but a whole step may go too far
         shares = _sigmoid(inputs @ weights)
         gradient = inputs.T @ (shares - right) + precision @ (weights - mean)
         curvature = (inputs * (shares * (1 - shares))[:, None]).T @ inputs + precision
         step = np.linalg.solve(curvature, gradient)
-        weights = weights - step
         if np.abs(step).max() < 1e-8:
             break
+        while loss(weights - step) > loss(weights):
+            step = step / 2
+        weights = weights - step
     rows = _inputs(confidences)
     shares = _sigmoid(rows @ weights)
     slope = (rows * (shares * (1 - shares))[:, None]).mean(axis=0)
