@@ -44,7 +44,7 @@ def texts(table):
 @settings(max_examples=25, deadline=None)
 @given(
     test_size=st.none() | st.integers(0, 59),
-    validation_size=st.none() | st.integers(1, 40),
+    validation_size=st.none() | st.integers(0, 40),
     pool_size=st.none() | st.integers(1, 200),
     split_seed=st.integers(0, 5),
 )
@@ -53,11 +53,10 @@ def test_carved_splits_partition_the_source(make, news_csv, test_size, validatio
     splits = data.fixed.splits
     with news_csv.open(newline="") as file:
         everything = Counter(row["text"] for row in csv.DictReader(file))
-    validation, test = texts(splits.validation), texts(splits.test) if splits.test else []
-    expected_validation = 100 if validation_size is None else validation_size
-    assert len(validation) == expected_validation
+    validation, test = (texts(table) if table else [] for table in (splits.validation, splits.test))
+    assert len(validation) == len(data.fixed.validation_split) == (validation_size or 0)
     assert len(test) == (test_size or 0)
-    left = 160 - expected_validation - (test_size or 0)
+    left = 160 - len(validation) - len(test)
     assert len(splits.pool) == min(left, pool_size or left)
     together = Counter(texts(splits.pool) + validation + test)
     assert together <= everything, "no row is in two splits"
@@ -98,10 +97,14 @@ def test_a_source_smaller_than_its_splits_is_refused(make):
         make(test_size=150)
 
 
-@pytest.mark.parametrize("option", ["pool_size", "validation_size", "initial_size", "batch_size", "eval_batch_size"])
-def test_sizes_below_one_are_refused(option):
-    with pytest.raises(UserError, match=option):
-        PoolDataModule(**{option: 0})
+@pytest.mark.parametrize(
+    ("option", "least"),
+    [("pool_size", 1), ("validation_size", 0), ("initial_size", 0), ("batch_size", 1), ("eval_batch_size", 1)],
+)
+def test_sizes_that_are_too_small_are_refused(option, least):
+    PoolDataModule(**{option: least})
+    with pytest.raises(UserError, match=rf"data\.{option}: {least - 1} is too small, expected {least} or more"):
+        PoolDataModule(**{option: least - 1})
 
 
 def test_a_test_split_is_not_carved_from_rows_without_labels(make, tmp_path):
@@ -128,7 +131,9 @@ def test_nothing_but_bought_labels_is_visible(make):
     data = make()
     assert len(data.pool.labeled_rows) == 0
     assert data.fit_data.validation == {}
-    assert list(data.train_dataloader()) == list(data.val_dataloader()) == []
+    (first,) = data.train_dataloader()
+    assert (first["row"].tolist(), len(first["labels"])) == ([0], 0), "a fit of no labels has a row, without its label"
+    assert list(data.val_dataloader()) == []
     known = data.fixed.known_labels()
     buy(data, "pool", [3, 50, 7])
     buy(data, "validation", [1, 4])
