@@ -37,6 +37,9 @@ def command(folder: str, options: str, budget: float) -> list[str]:
     if extra[0] == "--data":
         place = words.index("--data.source")
         del words[place : place + 2]
+    if extra[0] == "--model":
+        place = words.index("--model")
+        del words[place : place + 2]
     if extra[0] == "--rounds.oracle":
         words += ["--data.source", "texts.csv", "--data.test_size", "0", "--data.label_names", json.dumps(JOB["names"])]
     if extra[1] == "text_regression.TextRegression":
