@@ -13,7 +13,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
-	table-fine-tuning table-label-stretching table-label-stretching-short table-stretching-parts \
+	table-fine-tuning table-label-stretching table-labels table-labels-short table-stretching-parts \
 	table-stretching-and-acquisition bench-label-gan bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
@@ -94,10 +94,13 @@ table-label-stretching: $(VENV)/dev  ## 3 ways to use labels x 5 data sets x 5 s
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
 	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
 
-table-label-stretching-short: $(VENV)/dev  ## 2 ways x 2 data sets, one seed (minutes)
-	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
-		--config configs/compare/label_stretching_short.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching_short --focus stretched --baseline plain
+table-labels: $(VENV)/dev  ## the default and random labels x 6 data sets x 5 seeds, at equal total cost (two hours)
+	$(BIN)/python -m lit_react compare --config configs/compare/labels.yaml
+	$(BIN)/python -m lit_react report runs/labels --focus default --baseline random_fine_tuned
+
+table-labels-short: $(VENV)/dev  ## the same, 2 data sets, one seed, up to 50 labels (minutes)
+	$(BIN)/python -m lit_react compare --config configs/compare/labels.yaml --config configs/compare/labels_short.yaml
+	$(BIN)/python -m lit_react report runs/labels_short --focus default --baseline random_fine_tuned
 
 table-stretching-parts: $(VENV)/dev  ## 11 ways to stretch labels x 3 data sets x 2 seeds, and the report (two hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
