@@ -29,7 +29,7 @@ class FitData:
         validation: row of the validation split → the label that was bought.
         seed: of the order of the rows.
         rows: what is read, where that is more than the labeled rows; None: these.
-        embed: makes `embeddings` where the pool is not that of the run.
+        embed: see `embeddings`, where the pool is not that of the run.
     """
 
     fixed: PoolData
@@ -37,7 +37,7 @@ class FitData:
     validation: Mapping[int, Label] = field(default_factory=dict)
     seed: int = 0
     rows: FitRows | None = None
-    embed: Callable[[], NDArray[np.float32]] | None = None
+    embed: Callable[[Rows], NDArray[np.float32]] | None = None
 
     @property
     def task(self) -> Task:
@@ -49,10 +49,15 @@ class FitData:
         """int64 [v], the validation rows whose labels were bought, ascending."""
         return np.sort(np.fromiter(self.validation, dtype=np.int64))
 
+    def embeddings(self, rows: Rows) -> NDArray[np.float32]:
+        """float32 [k, d], of rows of the pool, int64 [k], under the pretrained weights, see `Task.embed`."""
+        return (self.embed or self.fixed.embeddings_of)(rows)
+
     @property
-    def embeddings(self) -> NDArray[np.float32]:
-        """float32 [n, d], of the pool's rows under the pretrained weights, see `Task.embed`."""
-        return self.fixed.embeddings if self.embed is None else self.embed()
+    def unlabeled_sample(self) -> Rows:
+        """int64 [u], ascending: unlabeled rows that stand for the others of a large pool."""
+        rows = self.pool.unlabeled_rows
+        return rows if self.embed is not None else np.intersect1d(rows, self.fixed.sample, assume_unique=True)
 
     def reading(self, rows: FitRows | None) -> FitData:
         """The same labels, and other rows to read; None: the labeled ones."""

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from lit_react.annotation.costs import Cost
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import EncodedTable, text_digest
+from lit_react.data.encoding import EncodedTable, kept_by_nobody, text_digest
 from lit_react.data.initial import representative, stratified
 from lit_react.data.label_names import TEMPLATES, readable, say_something
 from lit_react.data.pool import Pool, Rows
 from lit_react.data.tables import Source
 from lit_react.data.task import Task
+
+SAMPLE = 5_000
+"""Rows of a pool that stand for all of them where a larger one would have to be embedded."""
 
 Initial: TypeAlias = Literal["random", "stratified", "representative"]
 
@@ -91,6 +94,26 @@ class PoolData:
     def embeddings(self) -> NDArray[np.float32]:
         """float32 [n, d], of the pool under the pretrained weights, see `Task.embed`."""
         return self.task.embed(self.splits.pool)
+
+    @cached_property
+    def sample(self) -> Rows:
+        """int64 [s], ascending: all rows of the pool, of a large one `SAMPLE` that are drawn once."""
+        rows = np.arange(len(self.splits.pool))
+        return rows if len(rows) <= SAMPLE else np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
+
+    @cached_property
+    def _sample_embeddings(self) -> NDArray[np.float32]:
+        whole = len(self.sample) == len(self.splits.pool)
+        return self.embeddings if whole else self.task.embed(self.splits.pool.select(self.sample))
+
+    def embeddings_of(self, rows: Rows) -> NDArray[np.float32]:
+        """float32 [k, d], of some rows of the pool, int64 [k]; a large pool is not embedded for them."""
+        places = np.minimum(np.searchsorted(self.sample, rows), len(self.sample) - 1)
+        found, others = np.array(self._sample_embeddings[places]), self.sample[places] != rows
+        if others.any():
+            with kept_by_nobody():
+                found[others] = self.task.embed(self.splits.pool.select(rows[others]))
+        return found
 
     @cached_property
     def name_embeddings(self) -> NDArray[np.float32] | None:

@@ -52,13 +52,13 @@ def refit(
     bought = with_validation_in_pool(data, unlabeled)
     augmented = augmentation.begin(bought, data.task, data.seed, after) if after is not None else None
     module = recipe.fresh(augmentation=augmented, learns_validation=True)
-    rows = augmented.rows if augmented is not None else None
+    read = augmented.rows if augmented is not None else None
 
-    def embed() -> NDArray[np.float32]:
+    def embed(rows: Rows) -> NDArray[np.float32]:
         with kept_by_nobody():
-            return data.task.embed(bought.texts)
+            return data.task.embed(bought.texts.select(rows))
 
-    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=rows, embed=embed)
+    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=read, embed=embed)
     L.seed_everything(data.seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(bought.labels) / len(data.pool.labels), 2)))
     trainer.fit(module, datamodule=FitLoaders(joined))

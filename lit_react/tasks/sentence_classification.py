@@ -19,7 +19,7 @@ from lit_react.data.fit_data import FitData
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
 from lit_react.tasks.optimisation import adamw
 from lit_react.tasks.pretrained import MINILM
-from lit_react.tasks.starting_classifier import MOST_UNLABELED, Known, classifier_from_names, labels_only
+from lit_react.tasks.starting_classifier import Known, classifier_from_names, labels_only
 from lit_react.tasks.text_classification import ClassificationTask
 
 log = logging.getLogger("lit_react")
@@ -81,11 +81,10 @@ class SentenceClassification(EncoderClassification):
 
     @torch.no_grad()
     def _start_from(self, data: FitData) -> None:
-        labeled, unlabeled = data.pool.labeled_rows, data.pool.unlabeled_rows
-        drawn = np.random.default_rng(data.seed).permutation(unlabeled)[:MOST_UNLABELED]
+        labeled = data.pool.labeled_rows
         classes = np.asarray([self.task.class_of(data.pool.labels[row]) for row in labeled.tolist()], dtype=np.int64)
-        embeddings, names = data.embeddings, data.fixed.name_embeddings
-        known = Known(embeddings[labeled], classes, embeddings[np.sort(drawn)], names, len(self.names))
+        names, unlabeled = data.fixed.name_embeddings, data.embeddings(data.unlabeled_sample)
+        known = Known(data.embeddings(labeled), classes, unlabeled, names, len(self.names))
         found, rule = classifier_from_names(known, data.seed)
         if names is not None and rule == labels_only.__name__:
             log.warning("label names: the bought labels are told better without them, so this fit starts without")

@@ -19,9 +19,6 @@ SHARPNESS = 20.0
 NAME_WEIGHT = 3.0
 """Labeled rows that the name of a class weighs as much as."""
 
-MOST_UNLABELED = 5_000
-"""Unlabeled rows that expectation-maximisation reads at most."""
-
 FEWEST = 10
 """Labels from which on they choose the rule."""
 
