@@ -17,6 +17,10 @@ Floats = NDArray[np.floating[Any]]
 SPREAD = (0.5, 0.3)
 """Standard deviations of intercept and slope of the calibration before there is evidence."""
 
+UNSEEN = 0.1
+"""Standard error of what no evidence shows: rows that are bought are seldom those of which a model is sure, and how many
+of these it has wrong is the larger part of the error (docs/labels.md)."""
+
 UNKNOWN = 0.5
 """Standard error of a share in [0, 1] of which nothing is known."""
 
@@ -51,8 +55,8 @@ def estimated_accuracy(confidences: Floats, evidence: Floats, right: NDArray[np.
     A model's own confidence is calibrated on rows that were predicted *before* their labels were learned (prequential
     evaluation; Dawid 1984): P(right) = σ(a + b · logit(confidence)), Platt's scaling (1999), with the prior a ~ N(0,
     0.5²), b ~ N(1, 0.3²), so that without evidence confidence is believed. The estimate is the mean over the rows, and
-    its error that of Laplace's approximation. Rows that were bought are harder than others; a share of right ones among
-    them would be 15 to 20 points too low, where this is 8 too low (docs/acquisition.md).
+    its error that of Laplace's approximation and `UNSEEN` together. Rows that were bought are harder than others: the
+    share of right ones among them would be far too low (docs/labels.md).
 
     Args:
         confidences: float [n] in [0, 1], probability of the predicted class of each row.
@@ -81,7 +85,7 @@ def estimated_accuracy(confidences: Floats, evidence: Floats, right: NDArray[np.
     rows = _inputs(confidences)
     shares = _sigmoid(rows @ weights)
     slope = (rows * (shares * (1 - shares))[:, None]).mean(axis=0)
-    return Estimate(float(shares.mean()), float(np.sqrt(slope @ np.linalg.solve(curvature, slope))))
+    return Estimate(float(shares.mean()), float(np.hypot(np.sqrt(slope @ np.linalg.solve(curvature, slope)), UNSEEN)))
 
 
 def _inputs(confidences: Floats) -> Floats:

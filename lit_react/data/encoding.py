@@ -204,6 +204,8 @@ def tokenised(
     The function gets all columns of some rows, and the rows' numbers `with_indices`; it gives columns of these
     `features`, of as many rows or of others.
     """
+    if not len(table):
+        return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}.partial")
         table.map(
@@ -265,6 +267,8 @@ def embed(
     names encoder weights, texts and embedding together: the file in `cache` is found again by it. `embedding` makes
     float32 [b, width] (None: h) of last hidden states [b, t, h] and their batch.
     """
+    if not len(tokens):
+        return FeatureTable(np.zeros((0, width or encoder.config.hidden_size), dtype=np.float32), tokens.lengths)
     path = cache / f"embeddings-{key}.npy"
     if not path.exists():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
