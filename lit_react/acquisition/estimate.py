@@ -14,8 +14,9 @@ from lit_react.acquisition.signals import PoolSignals
 
 Floats = NDArray[np.floating[Any]]
 
-SPREAD = (0.5, 0.3)
-"""Standard deviations of intercept and slope of the calibration before there is evidence."""
+PRIOR, SPREAD = (0.0, 0.6), (1.0, 0.4)
+"""Mean and standard deviation of intercept and slope of the calibration before there is evidence: a model that was fitted
+to few labels is surer than it is right."""
 
 UNSEEN = 0.1
 """Standard error of what no evidence shows: rows that are bought are seldom those of which a model is sure, and how many
@@ -53,8 +54,8 @@ def estimated_accuracy(confidences: Floats, evidence: Floats, right: NDArray[np.
     """The share of some rows that a model gets right, by how sure it is of each.
 
     A model's own confidence is calibrated on rows that were predicted *before* their labels were learned (prequential
-    evaluation; Dawid 1984): P(right) = σ(a + b · logit(confidence)), Platt's scaling (1999), with the prior a ~ N(0,
-    0.5²), b ~ N(1, 0.3²), so that without evidence confidence is believed. The estimate is the mean over the rows, and
+    evaluation; Dawid 1984): P(right) = σ(a + b · logit(confidence)), Platt's scaling (1999), with a prior
+    (`PRIOR`, `SPREAD`) by which confidence is believed in part. The estimate is the mean over the rows, and
     its error that of Laplace's approximation and `UNSEEN` together. Rows that were bought are harder than others: the
     share of right ones among them would be far too low (docs/labels.md).
 
@@ -65,7 +66,7 @@ def estimated_accuracy(confidences: Floats, evidence: Floats, right: NDArray[np.
     """
     if len(confidences) == 0:
         return Estimate(float(right.mean()) if len(right) else UNKNOWN, UNKNOWN)
-    mean, precision = np.array([0.0, 1.0]), np.diag(1 / np.square(SPREAD))
+    mean, precision = np.array(PRIOR), np.diag(1 / np.square(SPREAD))
     inputs, weights = _inputs(evidence), mean.copy()
 
     def loss(weights: Floats) -> float:
