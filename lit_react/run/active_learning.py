@@ -24,7 +24,7 @@ from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
-from lit_react.core.processes import is_first_process
+from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_data import FitData
@@ -292,7 +292,11 @@ class ActiveLearning:
         folder, first = self.folder, is_first_process()
         folder.path.mkdir(parents=True, exist_ok=True)
         data = self.texts.fingerprint
+        if not first:
+            wait_for_all()  # where processes run one fit after another, the first of them makes the ledger
         with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
+            if first:
+                wait_for_all()
             self.state = RunState.load(folder.path)
             if first and self.state.rounds:
                 folder.publish(self.state)
