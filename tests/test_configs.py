@@ -79,11 +79,33 @@ def test_shipped_configs_run(name: str, tmp_path, news_csv, tiny_bert, masked_be
         "wandb.mode": "disabled",
     }
     if name != "frozen.yaml":
-        small |= {"trainer.max_steps": 4, "trainer.val_check_interval": 2}
+        small |= {"trainer.max_steps": 4, "trainer.val_check_interval": 2, "trainer.check_val_every_n_epoch": "null"}
     small |= PRICES.get(name, {}) | QUICK.get(name, {})
     given = [f"--{option}={str(value).format(masked=masked_bert)}" for option, value in small.items()]
     main(["fit", *merged(name), *given])
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [8, 14]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "steps"), [("bbc_news.yaml", [0, 20, 26], [1, 50, 50]), ("frozen.yaml", [20, 26], [1, 1])]
+)
+def test_the_default_run_begins_at_names_and_over_a_frozen_encoder_at_random_labels(
+    name, labels, steps, tmp_path, news_csv, tiny_bert
+) -> None:
+    """Neither validates."""
+    small = {
+        "rounds.folder": tmp_path / "run",
+        "rounds.budget": 26,
+        "data.source": news_csv,
+        "data.test_size": 30,
+        "model.pretrained": tiny_bert,
+        "model.max_length": 16,
+        "wandb.mode": "disabled",
+    }
+    main(["fit", *merged(name), *(f"--{option}={value}" for option, value in small.items())])
+    assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == labels
+    assert [entry["steps"] for entry in rounds(tmp_path / "run")] == steps
+    assert {entry["validation"] for entry in rounds(tmp_path / "run")} == {0}
 
 
 @pytest.mark.parametrize("name", [name for name in FITS if task_of(name) in CASES])
@@ -151,7 +173,7 @@ def test_print_config_prints_a_config_that_can_be_read_again(tmp_path, capsys) -
     printed = capsys.readouterr().out
     config = yaml.safe_load(printed)
     assert config["rounds"]["budget"] == 300
-    assert config["model"]["class_path"].endswith("TextClassification")
+    assert config["model"]["class_path"].endswith("SentenceClassification")
     (tmp_path / "printed.yaml").write_text(printed)
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--config", str(tmp_path / "printed.yaml"), "--print_config"])

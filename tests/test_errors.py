@@ -86,9 +86,24 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--data.source", csv(p, ROWS), "--data.initial_size", "60"],
         "data.initial_size: 60 is more than the pool's 30 rows",
     ),
-    "no validation set": (
-        lambda p: ["--data.validation_size", "0"],
-        "data.validation_size: 0 is too small, expected 1 or more",
+    "validation set of less than nothing": (
+        lambda p: ["--data.validation_size=-1"],
+        "data.validation_size: -1 is too small, expected 0 or more",
+    ),
+    "no first labels for a model that reads no names": (
+        lambda p: ["--data.initial_size", "0"],
+        "data.initial_size: 0, but this model (--model) learns from labels alone",
+    ),
+    "description of a class that there is not": (
+        lambda p: ["--data.label_descriptions", "{weather: rain and sun}"],
+        "data.label_descriptions: no class is called 'weather', expected some of business, entertainment, politics",
+    ),
+    "no first labels and names that say nothing": (
+        lambda p: [
+            *("--model", "SentenceClassification", "--data.initial_size", "0"),
+            *("--data.source", csv(p, "text,label\n" + "the news,1\nthe game,2\n" * 60)),
+        ],
+        "learns from labels alone, or the names of the labels say nothing",
     ),
     "budget below the first labels": (
         lambda p: ["--rounds.budget", "27"],

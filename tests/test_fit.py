@@ -106,15 +106,29 @@ def test_test_labels_reach_neither_purchases_nor_rewards(finished: Path, tmp_pat
     assert accuracies(tmp_path / "run") != accuracies(finished), "the scrambled labels were the test labels"
 
 
-@pytest.mark.parametrize("proposals", ["Batches", "Samples"])
+PROBE = ["--model", "LinearProbe", "--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+UNVALIDATED = ["--data.validation_size", "0", "--rounds.budget", "26"]
+NAMES = ["--model", "SentenceClassification", "--data.initial_size", "null", "--trainer.max_epochs", "3"]
+"""Past ten labels they and the names are compared by folds."""
+
+
+@pytest.mark.parametrize(
+    ("proposals", "way"),
+    [
+        ("Batches", PROBE),
+        ("Samples", PROBE),
+        ("Batches", [*PROBE, *UNVALIDATED]),
+        ("Samples", [*NAMES, *UNVALIDATED]),
+    ],
+    ids=["batches", "samples", "without validation", "from names"],
+)
 def test_labels_of_a_test_file_do_not_reach_a_network_that_chooses_and_learns(
-    proposals, tmp_path, news_csv, tiny_bert
+    proposals, way, tmp_path, news_csv, tiny_bert
 ) -> None:
     """Random weights and no doubt: whatever reached a feature, a reward or an update would change what is bought."""
     random_policy(spread=5.0).save(tmp_path / "policy")
     free = ["--acquisition.agent.doubt", "-10", "--acquisition.agent.learning_rate", "0.01"]
-    probe = ["--model", "LinearProbe", "--model.pretrained", tiny_bert, "--model.max_length", "16"]
-    fast = ["--data.batch_size", "1000", "--trainer.max_epochs", "1"]
+    model = ["--model.pretrained", tiny_bert, "--model.max_length", "16"]
     chosen = ["--acquisition.proposals", proposals, "--acquisition.agent.pretrained", str(tmp_path / "policy"), *free]
     table = pd.read_csv(news_csv)
     test, names = table.sample(40, random_state=0), sorted(table["label"].unique())
@@ -124,7 +138,7 @@ def test_labels_of_a_test_file_do_not_reach_a_network_that_chooses_and_learns(
         ("other", test["label"].map(lambda name: names[names.index(name) - 1])),
     ):
         test.assign(label=labels).to_csv(tmp_path / f"{run}.csv", index=False)
-        options = command(tmp_path / "pool.csv", tiny_bert, tmp_path / run, *probe, *fast, *chosen)
+        options = command(tmp_path / "pool.csv", tiny_bert, tmp_path / run, *way, *model, *chosen)
         main([*options, "--data.test", str(tmp_path / f"{run}.csv")])
     assert bought(tmp_path / "gold") == bought(tmp_path / "other")
     assert untested(tmp_path / "gold") == untested(tmp_path / "other")

@@ -15,12 +15,12 @@ from lit_react.acquisition.signals import PoolSignals
 Floats = NDArray[np.floating[Any]]
 
 PRIOR, SPREAD = (0.0, 0.6), (1.0, 0.4)
-"""Mean and standard deviation of intercept and slope of the calibration before there is evidence: a model that was fitted
-to few labels is surer than it is right."""
+"""Mean and standard deviation of intercept and slope of the calibration before there is evidence: a model that was
+fitted to few labels is surer than it is right."""
 
 UNSEEN = 0.1
-"""Standard error of what no evidence shows: rows that are bought are seldom those of which a model is sure, and how many
-of these it has wrong is the larger part of the error (docs/labels.md)."""
+"""Standard error of what no evidence shows: rows that are bought are seldom those of which a model is sure, and how
+many of these it has wrong is the larger part of the error (docs/labels.md)."""
 
 UNKNOWN = 0.5
 """Standard error of a share in [0, 1] of which nothing is known."""

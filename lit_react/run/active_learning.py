@@ -121,7 +121,8 @@ class ActiveLearning:
         self.start, self.refit, self.steps, self._steps = start, refit, steps, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
-        given = {**self.model.trainer_defaults, **(trainer or {})}
+        suits, said = self.model.trainer_defaults, trainer or {}
+        given = {**suits, **{name: value for name, value in said.items() if value is not None or name not in suits}}
         self.trainer, self._length_is_given = with_defaults(given), say_length(given)
         self.wandb = wandb or Wandb()
         self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)
@@ -265,9 +266,10 @@ class ActiveLearning:
         self._tracker.config(options)
 
     def _epochs(self) -> list[int]:
-        """Batches of an epoch, of the smallest fit and of the largest."""
-        labels = label_counts(self.texts, self.budget, self._first)
-        rows = [self.augmentation.rows_of(count) for count in labels]
+        """Batches of an epoch, of the smallest fit that has labels and of the largest."""
+        least, most = label_counts(self.texts, self.budget, self._first)
+        least = least or min(self.acquisition.learner.limits[0].size or 1, most)
+        rows = [self.augmentation.rows_of(max(count, 1)) for count in (least, most)]
         return [-(-count // self.texts.rows_per_step(count)) for count in rows]
 
     def _options(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def refit(
 
     joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=read, embed=embed)
     L.seed_everything(data.seed, workers=True, verbose=False)
-    trainer = make_trainer(round(steps * min(len(bought.labels) / len(data.pool.labels), 2)))
+    trainer = make_trainer(round(steps * min(len(bought.labels) / max(len(data.pool.labels), 1), 2)))
     trainer.fit(module, datamodule=FitLoaders(joined))
     return trainer, module
 

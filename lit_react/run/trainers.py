@@ -123,6 +123,8 @@ class RoundTrainers:
     def of_fit(self, folder: Path, labels: int, acquisition: AcquisitionCallback, *, validated: bool) -> L.Trainer:
         """For a round's fit, which keeps the best weights, or the last ones where there is nothing to choose by.
 
+        Without labels it has one step.
+
         Args:
             folder: of the round, where they are kept.
             labels: labeled rows of the pool.
@@ -130,9 +132,10 @@ class RoundTrainers:
             validated: whether there are validation labels.
         """
         length = self.steps.of_trainer(labels) if self.steps else {}
+        if not labels:
+            length = {"max_steps": 1, "max_epochs": -1, "check_val_every_n_epoch": None, "val_check_interval": 1}
         if not validated:
-            once = {} if labels else {"max_steps": 1, "max_epochs": -1}
-            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED, **once})
+            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED})
         stopping = copy.deepcopy(self.early_stopping)
         if stopping.monitor == OF_THE_TASK:
             stopping.monitor = self.monitor

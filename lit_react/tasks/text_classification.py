@@ -103,7 +103,7 @@ class Classifier(TaskModule):
 
     def balanced(self, labels: Sequence[Label]) -> Tensor:
         """Weights of the classes, float32 [C]; a class without a label has weight 0."""
-        counts = torch.bincount(torch.as_tensor(labels), minlength=len(self.names)).float()
+        counts = torch.bincount(torch.as_tensor(labels, dtype=torch.int64), minlength=len(self.names)).float()
         return torch.where(counts > 0, len(labels) / (counts.gt(0).sum() * counts.clamp(min=1)), 0.0)
 
     def loss(self, batch: Batch) -> Tensor:

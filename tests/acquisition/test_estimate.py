@@ -10,7 +10,14 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from tiny import make_signals
 
-from lit_react.acquisition.estimate import calibrated_accuracy, estimated_accuracy, mean_certainty
+from lit_react.acquisition.estimate import (
+    PRIOR,
+    SPREAD,
+    UNSEEN,
+    calibrated_accuracy,
+    estimated_accuracy,
+    mean_certainty,
+)
 from lit_react.acquisition.features import History
 from lit_react.acquisition.signals import PoolSignals
 
@@ -24,17 +31,23 @@ def estimate(confidences: list[float], evidence: list[tuple[float, bool]]):
 
 
 @given(st.lists(SHARES, max_size=30), EVIDENCE)
-def test_it_is_a_share_and_so_is_its_error(confidences, evidence) -> None:
+def test_it_is_a_share_and_its_error_no_more_than_that_of_what_is_unknown(confidences, evidence) -> None:
     found = estimate(confidences, evidence)
     assert 0 <= found.value <= 1
-    assert 0 <= found.error <= 0.5
+    assert UNSEEN <= found.error <= 0.6
 
 
-@given(st.lists(SHARES, min_size=1, max_size=30))
-def test_without_evidence_the_model_is_believed(confidences) -> None:
+@given(st.lists(st.floats(0.5, 1), min_size=1, max_size=30))
+def test_without_evidence_a_model_is_believed_in_part(confidences) -> None:
     found = estimate(confidences, [])
-    assert found.value == pytest.approx(np.clip(confidences, 1e-4, 1 - 1e-4).mean())
-    assert min(confidences) - 1e-4 <= found.value <= max(confidences) + 1e-4
+    assert 0.5 - 1e-9 <= found.value <= np.mean(confidences) + 1e-9
+    assert found.value == pytest.approx(np.mean([estimate([share], []).value for share in confidences]))
+
+
+@given(SHARES, SHARES)
+def test_a_surer_model_is_thought_better(one, other) -> None:
+    low, high = sorted((one, other))
+    assert estimate([low] * 3, []).value <= estimate([high] * 3, []).value
 
 
 @pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
@@ -43,7 +56,8 @@ def test_the_error_falls_with_the_labels_that_confirm_the_model(share) -> None:
     mixed = [evidence[number] for number in np.random.default_rng(0).permutation(200)]
     errors = [estimate([share] * 5, mixed[:labels]).error for labels in (0, 20, 60, 200)]
     assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < errors[0] / 2
+    seen = [np.sqrt(error**2 - UNSEEN**2) for error in errors]
+    assert seen[-1] < seen[0] / 2
 
 
 @given(st.lists(st.floats(0.5, 0.99), min_size=1, max_size=20), st.floats(0.5, 0.99), st.integers(1, 40))
@@ -64,10 +78,10 @@ def test_no_curve_fits_the_evidence_better(confidences, evidence) -> None:
 
     def loss(weights):
         logits = inputs(shares) @ weights
-        prior = (weights[0] / 0.5) ** 2 / 2 + ((weights[1] - 1) / 0.3) ** 2 / 2
+        prior = (((weights - PRIOR) / SPREAD) ** 2).sum() / 2
         return np.logaddexp(0, logits).sum() - right @ logits + prior
 
-    best = minimize(loss, [0.0, 1.0], method="BFGS", options={"gtol": 1e-7}).x
+    best = minimize(loss, PRIOR, method="BFGS", options={"gtol": 1e-7}).x
     found = estimated_accuracy(np.array(confidences), shares, right > 0)
     assert found.value == pytest.approx(expit(inputs(confidences) @ best).mean(), abs=1e-3)
 
@@ -76,7 +90,7 @@ def test_it_comes_to_the_share_of_right_rows_where_there_is_much_evidence() -> N
     """A model that says 0.99 and is right in 70 of 100."""
     found = estimate([0.99] * 10, [(0.99, number % 10 < 7) for number in range(1000)])
     assert found.value == pytest.approx(0.7, abs=0.03)
-    assert found.error < 0.03
+    assert found.error == pytest.approx(UNSEEN, abs=0.01)
 
 
 def test_where_every_row_is_labeled_the_evidence_alone_is_left() -> None:

@@ -31,7 +31,9 @@ class World:
     """Clusters of a pool and of a test set, and names that lie near the clusters' centres."""
 
     def __init__(self, classes: int, *, pool: int = 300, spread: float = 1.0, dimension: int = 24) -> None:
-        self.pool, self.test = (embedded(rows, classes, seed, dimension, spread) for rows, seed in ((pool, 0), (500, 1)))
+        self.pool, self.test = (
+            embedded(rows, classes, seed, dimension, spread) for rows, seed in ((pool, 0), (500, 1))
+        )
         centres = np.random.default_rng(dimension).normal(size=(classes, dimension))
         self.names = unit(centres + 0.5 * np.random.default_rng(2).normal(size=centres.shape))
 
@@ -59,7 +61,9 @@ def test_names_alone_are_a_classifier_and_labels_and_pool_make_it_better() -> No
 def test_names_of_other_classes_lose_to_the_labels() -> None:
     """Where the pool has no clusters that could win over the names, the rule without names is chosen."""
     world = World(6, spread=2.5)
-    rules = {classifier_from_names(world.known(50, np.roll(world.names, 1, axis=0), seed), seed)[1] for seed in range(5)}
+    rules = {
+        classifier_from_names(world.known(50, np.roll(world.names, 1, axis=0), seed), seed)[1] for seed in range(5)
+    }
     assert rules == {labels_only.__name__}
     for seed in range(5):
         assert world.accuracy(50, np.roll(world.names, 1, axis=0), seed) == world.accuracy(50, None, seed)
