@@ -224,6 +224,39 @@ def test_other_parts_work_beside_a_start_without_labels(options, tmp_path, news_
     assert [entry["labeled"] for entry in rounds(tmp_path / "run")][:2] == [0, 6]
 
 
+@pytest.mark.parametrize("initial", ["random", "stratified", "representative"])
+def test_where_names_are_the_start_no_first_labels_are_chosen(initial, tmp_path, news_csv, tiny_bert) -> None:
+    for folder, size, labeled in (("none", "null", 0), ("zero", "0", 0), ("four", "4", 4)):
+        first = {"data.initial": initial, "data.initial_size": size, "rounds.budget": 4}
+        main(words(news_csv, tiny_bert, tmp_path / folder, **first))
+        assert rounds(tmp_path / folder)[0]["labeled"] == labeled
+
+
+def test_people_are_first_asked_for_what_the_model_of_the_names_wants(tmp_path, news_csv, tiny_bert, capsys) -> None:
+    frame = pd.read_csv(news_csv)
+    answers = dict(zip(frame["text"], frame["label"], strict=True))
+    frame[["text"]].to_csv(tmp_path / "unlabeled.csv", index=False)
+    run = words(tmp_path / "unlabeled.csv", tiny_bert, tmp_path / "run", **{"data.test_size": 0, "rounds.budget": 12})
+    run += ["--rounds.oracle", "file", "--data.label_names", f"[{', '.join(NAMES)}]"]
+    for round in (1, 2):
+        main(run)
+        assert "0 of 6 labels are there" in capsys.readouterr().out
+        assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [0, 6][:round]
+        asked = tmp_path / "run" / f"round_{round:02d}" / "to_label.jsonl"
+        records = [json.loads(line) for line in asked.read_text().splitlines()]
+        lines = [json.dumps({"id": record["id"], "label": answers[record["text"]]}) for record in records]
+        asked.with_name("labels.jsonl").write_text("\n".join(lines))
+    main(run)
+    assert [entry["labeled"] for entry in rounds(tmp_path / "run")] == [0, 6, 12]
+    assert {entry["annotator"] for entry in purchases(tmp_path / "run")} == {"people"}
+
+
+def test_a_model_that_reads_no_names_says_that_descriptions_are_not_read(tmp_path, news_csv, tiny_bert, caplog) -> None:
+    described = ["--data.label_descriptions", "{sports: games}"]
+    main(words(news_csv, tiny_bert, tmp_path / "run", *FROM_LABELS, *described, **{"rounds.budget": 6}))
+    assert "label_descriptions: this model (--model) does not read them" in caplog.text
+
+
 # ---- names
 
 

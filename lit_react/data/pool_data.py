@@ -190,6 +190,8 @@ class PoolData:
             )
         if size > len(known):
             raise UserError(f"data.initial_size: {size} is more than the pool's {len(known)} rows")
+        if size == 0:
+            return np.zeros(0, dtype=np.int64)
         if self.initial == "stratified":
             if None in known:
                 raise UserError("data.initial: stratified needs a label for every row of the pool; use representative")

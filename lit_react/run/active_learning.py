@@ -255,6 +255,8 @@ class ActiveLearning:
             print(f"data: {self.texts.splits.summary}")
             for line in [*warnings_of(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
                 log.warning("data: %s", line)
+            if self.texts.label_descriptions and not self.texts.task.reads_names:
+                log.warning("data.label_descriptions: this model (--model) does not read them")
             for line in told if self.texts.task.shares_batches else []:
                 log.warning("trainer: %s", line)
         if self.pretraining is not None:
