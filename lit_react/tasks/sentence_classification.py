@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from lit_react.data.encoding import Batch
 from lit_react.data.fit_data import FitData
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
-from lit_react.tasks.optimisation import adamw
+from lit_react.tasks.optimisation import adamw, adamw_for_few_labels
 from lit_react.tasks.pretrained import MINILM
 from lit_react.tasks.starting_classifier import Known, classifier_from_names, labels_only
 from lit_react.tasks.text_classification import ClassificationTask
@@ -59,8 +59,9 @@ class SentenceClassification(EncoderClassification):
 
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
-        optimizer: builds the optimiser from the parameters; the default is AdamW, at a rate of 1e-4 for models of up to
-            50 million parameters and 2e-5 for others.
+        optimizer: builds the optimiser from the parameters; the default stands for `adamw_from_a_start` here: AdamW, at a
+            rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others. It has the name that it has in
+            other modules, for the command line keeps options where `--model` names another class.
         **options: see `TextClassification`.
     """
 
@@ -69,9 +70,10 @@ class SentenceClassification(EncoderClassification):
     fewest_steps = 50
 
     def __init__(
-        self, pretrained: str = MINILM, optimizer: OptimizerCallable = adamw_from_a_start, **options: Any
+        self, pretrained: str = MINILM, optimizer: OptimizerCallable = adamw_for_few_labels, **options: Any
     ) -> None:
-        super().__init__(pretrained, optimizer=optimizer, **options)
+        suits = adamw_from_a_start if optimizer is adamw_for_few_labels else optimizer
+        super().__init__(pretrained, optimizer=suits, **options)
 
     def on_train_start(self) -> None:
         """A head from names and labels, unless the weights are those of an earlier fit."""
