@@ -4,12 +4,15 @@ import gc
 import os
 import random
 import sqlite3
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from run_folders import bought, rounds
 from tiny import ACCELERATOR, command
 
@@ -334,10 +337,34 @@ def test_without_options_a_fit_is_as_long_as_suits_the_model(tiny_bert) -> None:
         10,
         1.0,
     )
+    from_the_command_line = {"max_steps": -1, "max_epochs": None, "precision": None, "gradient_clip_val": None}
+    unsaid = ActiveLearning(model=LinearProbe(tiny_bert), trainer=from_the_command_line).trainer
+    assert (unsaid["max_epochs"], unsaid["precision"]) == (1, "32-true")
     frozen = ActiveLearning(model=LinearProbe(tiny_bert)).trainer
     assert (frozen["max_epochs"], frozen["precision"], "max_steps" in frozen) == (1, "32-true", False)
     own = ActiveLearning(model=TextClassification(tiny_bert), trainer={"max_epochs": 3}).trainer
     assert (own["max_epochs"], "max_steps" in own) == (3, False)
+
+
+def test_the_default_rate_is_that_of_the_class_whichever_is_the_default_class(tiny_bert, capsys, tmp_path) -> None:
+    """The command line keeps options of the default class where another is named."""
+    weights, rates = [torch.nn.Parameter(torch.empty(1))], {}
+    for name in ("SentenceClassification", "TextClassification", "RelationExtraction"):
+        rates[name] = getattr(lit_react, name)(tiny_bert).optimizer(weights).defaults["lr"]
+        for words in (["--model", name], ["--config", str(tmp_path / f"{name}.yaml")]):
+            (tmp_path / f"{name}.yaml").write_text(f"model: {{class_path: {name}}}\n")
+            with pytest.raises(SystemExit):
+                main(["fit", *words, "--print_config"])
+            config = yaml.safe_load(capsys.readouterr().out)["model"]
+            again = getattr(lit_react, name)(tiny_bert, optimizer=resolved(config["init_args"]["optimizer"]))
+            assert again.optimizer(weights).defaults["lr"] == rates[name]
+    assert rates == {"SentenceClassification": 1e-4, "TextClassification": 2e-4, "RelationExtraction": 2e-4}
+
+
+def resolved(path: str) -> Any:
+    """What a dotted path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 @pytest.mark.parametrize(("width", "rate"), [(1000, 2e-4), (60_000_000, 2e-5)])

@@ -59,8 +59,8 @@ class SentenceClassification(EncoderClassification):
 
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
-        optimizer: builds the optimiser from the parameters; the default stands for `adamw_from_a_start` here: AdamW, at a
-            rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others. It has the name that it has in
+        optimizer: builds the optimiser from the parameters; the default stands for `adamw_from_a_start` here: AdamW, at
+            a rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others. It has the name that it has in
             other modules, for the command line keeps options where `--model` names another class.
         **options: see `TextClassification`.
     """

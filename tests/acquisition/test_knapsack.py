@@ -153,11 +153,14 @@ def signals_of(everything: PoolSignals, pool: Pool) -> PoolSignals:
     )
 
 
-def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool, list[list[Query]], str]:
+def spend(
+    costs, budget, proposals, agent=None, seed=0, validation_rows=(0,), **options
+) -> tuple[Pool, list[list[Query]], str]:
     """Buy until the callback stops: the pool then, the queries and the reason. Labels come at once, from a die."""
     everything = make_signals(seed, unlabeled=len(costs), labeled=0)
     pool, rng = Pool(None, np.asarray(costs)), np.random.default_rng(seed)
-    module = SimpleNamespace(task=SimpleNamespace(monitor="val/accuracy"), offers=frozenset({"head_inputs"}))
+    task = SimpleNamespace(monitor="val/accuracy", has_classes=True)
+    module = SimpleNamespace(task=task, offers=frozenset({"head_inputs"}))
     trainer = SimpleNamespace(
         checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
     )
@@ -174,10 +177,11 @@ def spend(costs, budget, proposals, agent=None, seed=0, **options) -> tuple[Pool
             asked = ledger.asked(len(queries))
             assert asked, "each round buys something"
             pool = pool.with_labels({**pool.labels, **{query.row: int(rng.integers(3)) for query in asked}})
-            trainer.datamodule = SimpleNamespace(pool=pool)
+            trainer.datamodule = SimpleNamespace(pool=pool, fit_data=SimpleNamespace(validation_rows=validation_rows))
             queries.append(asked)
             buyer._best = buyer._last = {"val/accuracy": float(rng.random())}
             buyer.on_train_end(trainer, module)
+            assert len(validation_rows) or set(buyer.report.metrics) == {"val/estimate", "val/standard_error"}
         assert ledger.spent <= budget * (1 + 1e-9)
     return pool, queries, buyer.report.stop
 
@@ -221,6 +225,15 @@ def test_every_agent_spends_its_budget_in_queries_of_a_cost(way, selection, one_
     check_spent(pool, queries, budget, 80)
     assert "is spent" in reason
     assert all(sum(entry.cost for entry in query) > 80 - 40 for query in queries[1:4]), "queries are filled"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_agent_spends_its_budget_without_validation_labels(way, one_thread):
+    costs = np.ones(ROWS)
+    pool, queries, reason = spend(costs, INITIAL + 12, *WAYS[way](), query_size=4, validation_rows=())
+    assert [len(query) for query in queries] == [INITIAL, 4, 4, 4]
+    assert "is spent" in reason
+    assert len(pool.labels) == INITIAL + 12
 
 
 @pytest.mark.parametrize("seed", range(4))
