@@ -283,12 +283,16 @@ class Ledger:
 
 
 def has_purchases(path: Path) -> bool:
-    """Whether a ledger is there in which something was asked for; true for a damaged one: opening it tells."""
+    """Whether a ledger is there in which something was asked for; true for a damaged one: opening it tells.
+
+    One that is still empty is that of a process that was killed while it made it.
+    """
     if not path.is_file():
         return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
-            return db.execute("SELECT COUNT(*) FROM purchases").fetchone()[0] > 0
+            made = db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'purchases'").fetchone()[0]
+            return made > 0 and db.execute("SELECT COUNT(*) FROM purchases").fetchone()[0] > 0
     except sqlite3.DatabaseError:
         return True
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 from ledgers import opened, query, without_times
 
+from lit_react.annotation.ledger import Ledger, has_purchases
 from lit_react.core.errors import UserError
 
 
@@ -174,3 +175,13 @@ def test_two_processes_cannot_buy_on_one_ledger_but_others_can_read(ledger, path
     assert refused.stderr.count("\n") == 1
     reader = child(path, "read")
     assert (reader.returncode, reader.stdout.strip()) == (0, "[6]")
+
+
+def test_a_process_that_was_killed_while_it_made_the_ledger_has_bought_nothing(tmp_path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.touch()
+    assert not has_purchases(path)
+    with Ledger(path, budget=1, fingerprint="x"):
+        assert not has_purchases(path)
+    path.write_bytes(b"not what it was" * 100)
+    assert has_purchases(path)
