@@ -195,7 +195,7 @@ class AcquisitionCallback(L.Callback):
 
     def _value(self, task: Task, validated: bool) -> float | Estimator:
         if not validated:
-            return calibrated_accuracy if task.has_classes else mean_certainty
+            return calibrated_accuracy if task.labels_are_classes else mean_certainty
         name = self.metric or task.monitor
         if name not in self._best:
             known = ", ".join(sorted(self._best)) or "none: the fit ended before its first validation"

@@ -10,9 +10,9 @@ TEMPLATES = ("{}", "This text is about {}.", "This example is {}.")
 
 
 def say_something(names: Sequence[str]) -> bool:
-    """Whether names of classes are words: most of them have two letters or more, and are not `LABEL_3`."""
-    words = [name for name in names if re.search(r"[^\W\d_]{2}", name) and not re.fullmatch(r"(?i)label_?\d+", name)]
-    return 2 * len(words) > len(names)
+    """Whether names of classes are words: most have two letters or more, and not all the same, as `LABEL_3` has."""
+    letters = [re.sub(r"[\W\d_]+", "", name).casefold() for name in names]
+    return 2 * sum(len(word) > 1 for word in letters) > len(names) and len(set(letters)) > 1
 
 
 def readable(name: str) -> str:

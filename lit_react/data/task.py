@@ -58,6 +58,9 @@ class Task(ABC):
     """Scalars of the metrics that tables and pictures show. The first is *the* metric, higher is better: early
     stopping, checkpoints and the reward read it."""
 
+    labels_are_classes: ClassVar[bool] = False
+    """Whether a label is one class, so that `class_of` loses nothing and a prediction is right or wrong."""
+
     reads_names: ClassVar[bool] = False
     """Whether its module can begin with the names of the classes, before there is any label."""
 

@@ -34,6 +34,8 @@ from lit_react.tasks.transformer import TransformerModule, named_outputs
 class ClassificationTask(EncoderTask):
     """Texts that are each of one of C classes; a label is a class id."""
 
+    labels_are_classes: ClassVar[bool] = True
+
     def metrics(self) -> nn.Module:
         """Those of the classes that the data or the checkpoint names."""
         return ClassificationMetrics(self._checked_names())

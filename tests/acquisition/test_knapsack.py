@@ -159,7 +159,7 @@ def spend(
     """Buy until the callback stops: the pool then, the queries and the reason. Labels come at once, from a die."""
     everything = make_signals(seed, unlabeled=len(costs), labeled=0)
     pool, rng = Pool(None, np.asarray(costs)), np.random.default_rng(seed)
-    task = SimpleNamespace(monitor="val/accuracy", has_classes=True)
+    task = SimpleNamespace(monitor="val/accuracy", labels_are_classes=True)
     module = SimpleNamespace(task=task, offers=frozenset({"head_inputs"}))
     trainer = SimpleNamespace(
         checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
