@@ -13,7 +13,20 @@ from tiny import build_bert, command, write_news
 
 from lit_react.cli import main
 
-LONG = ["ddp", "every_task", "fit", "extending", "simulate", "grid", "kill", "configs", "refit", "errors", "pretrain"]
+LONG = [
+    "ddp",
+    "every_task",
+    "fit",
+    "extending",
+    "simulate",
+    "grid",
+    "without_validation",
+    "kill",
+    "configs",
+    "refit",
+    "errors",
+    "pretrain",
+]
 """Files of half a minute or more, `test_` left out."""
 
 
