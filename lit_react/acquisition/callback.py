@@ -26,7 +26,7 @@ from lit_react.core.errors import UserError
 from lit_react.data.task import Task
 from lit_react.tasks.base import TaskModule
 
-FORMAT = 3
+FORMAT = 4
 """Of the saved state; counts up when its content changes."""
 
 

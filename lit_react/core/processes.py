@@ -45,6 +45,13 @@ def wait_for_all() -> None:
         distributed.barrier()
 
 
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return once something is so, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @contextmanager
 def signs_of_life(path: Path) -> Iterator[None]:
     """Inside, a file is touched again and again, for `wait_for_first`; also where no process group is there yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +26,8 @@ from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
 from lit_react.data.splits import split
 from lit_react.data.tables import Source, Split
 from lit_react.data.task import Task
+
+log = logging.getLogger("lit_react")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,6 +156,8 @@ class PoolDataModule(FitLoaders):
             test_size=self.test_size,
             generator=np.random.default_rng(self.split_seed),
         )
+        if source.validation is not None and splits.validation is None:
+            log.warning("data: the validation split is not used; data.validation_size null buys all of its labels")
         self._check_names(task, source)
         self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None

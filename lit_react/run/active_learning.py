@@ -24,7 +24,7 @@ from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
-from lit_react.core.processes import is_first_process, wait_for_all
+from lit_react.core.processes import is_first_process, wait_until
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_data import FitData
@@ -244,10 +244,10 @@ class ActiveLearning:
         self._first = first_queries(self.texts, self.oracle, self.budget, self.seed)
         probe = new_trainer(self.trainer)
         parts = self.acquisition, self.augmentation, self.early_stopping
-        check_parts(self.recipe, probe, *parts, refit=self.refit)
+        validated = bool(len(self.texts.validation_split))
+        check_parts(self.recipe, probe, *parts, refit=self.refit, validated=validated)
         if self.pretraining is not None:
             self.pretraining.check(self.texts.task, self.texts.splits.pool)
-        validated = bool(len(self.texts.validation_split))
         if self.steps is None and not (validated or self._length_is_given):
             self._steps = Steps(self.model.fewest_steps, per_label=1.0)
         told = check_lengths(probe, self._steps, self._epochs(), validated=validated)
@@ -297,10 +297,8 @@ class ActiveLearning:
         folder.path.mkdir(parents=True, exist_ok=True)
         data = self.texts.fingerprint
         if not first:
-            wait_for_all()  # where processes run one fit after another, the first of them makes the ledger
+            wait_until((folder.path / RECORD).exists)  # where processes run one fit after another
         with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
-            if first:
-                wait_for_all()
             self.state = RunState.load(folder.path)
             if first and self.state.rounds:
                 folder.publish(self.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import lightning as L
@@ -14,6 +15,8 @@ from lit_react.core.processes import check_launch
 from lit_react.run.steps import Steps, check_end, check_validations, few_batches
 from lit_react.tasks import TaskModule
 
+log = logging.getLogger("lit_react")
+
 
 def check_parts(
     recipe: TaskModule,
@@ -23,6 +26,7 @@ def check_parts(
     early_stopping: EarlyStopping,
     *,
     refit: bool,
+    validated: bool,
 ) -> None:
     """See that the parts of a run fit together.
 
@@ -33,11 +37,18 @@ def check_parts(
         augmentation: of each fit.
         early_stopping: of each fit.
         refit: whether each fit is followed by another with the validation labels.
+        validated: whether there are validation labels.
 
     Raises:
         UserError: they do not, in one line.
     """
     check_launch(trainer)
+    if not validated and recipe.lr_scheduler == "plateau":
+        raise UserError("model.lr_scheduler: plateau goes by validations, expected data.validation_size above 0")
+    if not validated and acquisition.metric is not None:
+        raise UserError("acquisition.metric: is measured on validation rows, expected data.validation_size above 0")
+    if not validated and refit:
+        log.warning("rounds.refit: there are no validation labels, which it would learn (data.validation_size)")
     if refit and recipe.lr_scheduler == "plateau":
         raise UserError("rounds.refit: a refit has no validations, which model.lr_scheduler plateau goes by")
     if early_stopping.monitor.endswith("loss") and early_stopping.mode == "max":

@@ -87,8 +87,8 @@ class SentenceClassification(EncoderClassification):
         classes = np.asarray([self.task.class_of(data.pool.labels[row]) for row in labeled.tolist()], dtype=np.int64)
         names, unlabeled = data.fixed.name_embeddings, data.embeddings(data.unlabeled_sample)
         known = Known(data.embeddings(labeled), classes, unlabeled, names, len(self.names))
-        found, rule = classifier_from_names(known, data.seed)
-        if names is not None and rule == labels_only.__name__:
+        found, rule = self.trainer.strategy.broadcast(classifier_from_names(known, data.seed))
+        if names is not None and rule == labels_only.__name__ and self.trainer.is_global_zero:
             log.warning("label names: the bought labels are told better without them, so this fit starts without")
         head = self._head()
         head.weight.copy_(torch.from_numpy(found.weight.T))

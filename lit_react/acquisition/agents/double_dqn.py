@@ -143,7 +143,7 @@ class DoubleDQN(Agent):
         return decision
 
     def observe(self, purchase: Purchase, reward: float, after: Situation | None) -> None:
-        """Store the transition; a reward that is known up to e points weighs 1 / (1 + e²)."""
+        """Store the transition; a reward that is known up to e points weighs 1 / (1 + e²), see `learn`."""
         next_state, next_options = (purchase.state, None) if after is None else (after.state, after.options)
         self.record(
             purchase.state,
@@ -206,7 +206,8 @@ class DoubleDQN(Agent):
         States are float32 [S]; the action, float32 [k, F], is what was bought; the reward is in units of the metric.
         """
         expected = float(self.expected_gain[:-1] @ state + self.expected_gain[-1])
-        self.guard.record(reward * POINTS, expected, left_default=left_default)
+        if weight > 0.5:
+            self.guard.record(reward * POINTS, expected, left_default=left_default)
         nothing = Options(action[None, :0], torch.zeros(1, 0, dtype=torch.bool), torch.ones(1) > 0, 1)
         options = next_options or nothing
         self.replay_buffer.add(
@@ -229,11 +230,12 @@ class DoubleDQN(Agent):
     def learn(self) -> dict[str, float]:
         """`updates_per_round` steps towards the double-DQN target; the mean TD loss; nothing without any.
 
+        Transitions that together weigh less than one say less than one reward that was measured: none is made then.
         The network chooses the next options among those that may be taken (batch-constrained, Fujimoto et al. 2019),
         the target network values them (van Hasselt et al. 2016); the value of taking several single samples is the
         mean of the best `next_takes`.
         """
-        if self.updates_per_round == 0 or len(self.replay_buffer) == 0:
+        if self.updates_per_round == 0 or sum(t.weight for t in self.replay_buffer.transitions) < 1:
             return {}
         losses = []
         for _ in range(self.updates_per_round):
