@@ -100,7 +100,8 @@ def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None
     if len(estimated) == len(rounds):
         values, errors = ([100 * metrics[name] for metrics in estimated] for name in (ESTIMATE, ERROR))
         look: dict[str, Any] = {"fmt": "--", "color": "tab:gray", "capsize": 2}
-        curve.errorbar(spent, values, errors, label="estimated from bought labels", **look)
+        shares = [errors, [min(error, 100 - value) for value, error in zip(values, errors, strict=True)]]
+        curve.errorbar(spent, values, shares, label="estimated from bought labels", **look)
     curve.set(ylabel="percent", title=title)
     if curve.lines:
         curve.legend(loc="lower right")
