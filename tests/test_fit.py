@@ -144,7 +144,8 @@ def test_labels_of_a_test_file_do_not_reach_a_network_that_chooses_and_learns(
     assert untested(tmp_path / "gold") == untested(tmp_path / "other")
     assert accuracies(tmp_path / "gold") != accuracies(tmp_path / "other")
     told = untested(tmp_path / "gold")
-    assert all(entry["q"]["td_loss"] > 0 for entry in told[1:]), "it learned on"
+    measured = "--data.validation_size" not in way  # estimated rewards weigh too little to learn from
+    assert all(("td_loss" in entry["q"]) is measured for entry in told[1:]), "it learned on"
     assert {row["policy"] for entry in told for row in entry["query"]} - {"facility_location"}, "it left the prior"
 
 

@@ -318,3 +318,16 @@ def test_a_loaded_pretrained_agent_goes_on_like_the_saved_one(saved):
     loaded = DoubleDQN(folder, updates_per_round=5, seed=99)
     loaded.load_state_dict(through_a_file(agent.state_dict()))
     assert decisions_and_losses(loaded) == decisions_and_losses(agent)
+
+
+def test_rewards_that_are_mostly_error_move_neither_network_nor_guard_until_many_are_there():
+    agent, state, action = make_agent(), torch.ones(STATE), torch.ones(3, SAMPLE)
+    before = [parameter.clone() for parameter in agent.q_network.parameters()]
+    for _ in range(9):
+        agent.record(state, action, 5.0, state, None, left_default=True, weight=0.1)
+        assert agent.learn() == {}
+    assert all(torch.equal(old, new) for old, new in zip(before, agent.q_network.parameters(), strict=True))
+    assert not agent.guard.left
+    for _ in range(2):
+        agent.record(state, action, 5.0, state, None, weight=0.1)
+    assert agent.learn()["td_loss"] > 0
