@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lit_react.acquisition.agents import Agent, DoubleDQN
-from lit_react.acquisition.estimate import Estimator, calibrated_accuracy, mean_certainty
+from lit_react.acquisition.estimate import ERROR, ESTIMATE, Estimator, calibrated_accuracy, mean_certainty
 from lit_react.acquisition.knapsack import ByRank, ByValuePerCost, QueryLimits, Selection
 from lit_react.acquisition.learner import Learner, Money
 from lit_react.acquisition.proposals import Batches, Proposals
@@ -188,7 +188,7 @@ class AcquisitionCallback(L.Callback):
         trainer.strategy.barrier()
         self.report.reward, self.report.stop, self.report.q = step.reward, step.stop, step.numbers
         if step.estimate is not None:
-            self.report.metrics = {"val/estimate": step.estimate.value, "val/standard_error": step.estimate.error}
+            self.report.metrics = {ESTIMATE: step.estimate.value, ERROR: step.estimate.error}
         if step.queries:
             self.report.query = _described(step.queries, scored[0])
         self.report.seconds["select"] = time.perf_counter() - start - self.report.seconds.get("score", 0.0)

@@ -14,6 +14,9 @@ from lit_react.acquisition.signals import PoolSignals
 
 Floats = NDArray[np.floating[Any]]
 
+ESTIMATE, ERROR = "val/estimate", "val/standard_error"
+"""What an estimate and its error are called among the metrics of a round."""
+
 PRIOR, SPREAD = (0.0, 0.6), (1.0, 0.4)
 """Mean and standard deviation of intercept and slope of the calibration before there is evidence: a model that was
 fitted to few labels is surer than it is right."""

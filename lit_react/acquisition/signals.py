@@ -92,6 +92,12 @@ class PoolSignals:
             return self.scores["max_probability"]
         return self.probabilities.max(axis=1)
 
+    def at(self, positions: Rows) -> PoolSignals:
+        """The same signals for the unlabeled rows at these positions, int64 [k], in their own order."""
+        keep = np.zeros(len(self), dtype=bool)
+        keep[positions] = True
+        return self.select(keep)
+
     def select(self, keep: NDArray[np.bool_]) -> PoolSignals:
         """The same signals for those of the unlabeled rows that bool [n] says."""
         if keep.all():

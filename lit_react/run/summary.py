@@ -10,12 +10,11 @@ import rich.table
 from matplotlib.figure import Figure
 from rich import box
 
+from lit_react.acquisition.estimate import ERROR, ESTIMATE
 from lit_react.run.results import have_one_price
 
 SHORT = {"accuracy": "acc", "macro_f1": "F1", "micro_f1": "micro F1", "f1": "F1", "exact_match": "EM", "bleu": "BLEU"}
 """Headings of metrics that are known by shorter names."""
-ESTIMATE, ERROR = "val/estimate", "val/standard_error"
-"""V(s) without validation labels, see `AcquisitionCallback`."""
 PHASES = ("fit", "score", "select", "refit", "test")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
+from lit_react.acquisition.estimate import ESTIMATE
 from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.pool_data import PoolData
@@ -117,7 +118,7 @@ class Tracker:
 
     def say(self, entry: dict[str, Any]) -> None:
         """Print one line for a finished round."""
-        shown = ["val/estimate", *(f"{split}/{entry['shown'][0]}" for split in ("val", "test"))]
+        shown = [ESTIMATE, *(f"{split}/{entry['shown'][0]}" for split in ("val", "test"))]
         metrics = "  ".join(f"{name} {100 * entry['metrics'][name]:.1f}" for name in shown if name in entry["metrics"])
         reward = "" if entry["reward"] is None else f"  reward {100 * entry['reward']:+.1f}"
         bought = f"  next batch by {entry['q']['proposal']}" if "proposal" in entry["q"] else ""

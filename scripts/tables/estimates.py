@@ -16,19 +16,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lit_react.acquisition.estimate import ERROR, ESTIMATE
 from lit_react.core.errors import UserError
 from lit_react.experiments.cells import load_grid
-
-NAMES = ("val/estimate", "val/standard_error")
 
 
 def levels(way: Path) -> list[np.ndarray]:
     """Of each cell float64 [rounds, 3]: estimate, its error and the test metric, in points."""
     cells = [cell for cell in load_grid(way.parent).cells if cell.strategy == way.name]
     found = [
-        [[100 * entry["metrics"][name] for name in (*NAMES, f"test/{cell.metric}")] for entry in cell.rounds]
+        [[100 * entry["metrics"][name] for name in (ESTIMATE, ERROR, f"test/{cell.metric}")] for entry in cell.rounds]
         for cell in cells
-        if all(NAMES[0] in entry["metrics"] for entry in cell.rounds)
+        if all(ESTIMATE in entry["metrics"] for entry in cell.rounds)
     ]
     if not found:
         raise UserError(f"{way}: no finished cells without validation labels")

@@ -40,9 +40,7 @@ def dropquery(
     k = min(k, len(signals))
     if k == 0:
         return signals.rows[:0]
-    kept = np.zeros(len(signals), dtype=bool)
-    kept[sample(len(signals), max(k, max_candidates), generator)] = True
-    pool = signals.select(kept)
+    pool = signals.at(sample(len(signals), max(k, max_candidates), generator))
     inputs = load(pool.embeddings if pool.head_inputs is None else pool.head_inputs)
     weight, bias = last_layer(inputs, pool.probabilities)
     changes = np.zeros(len(pool), dtype=np.float32)

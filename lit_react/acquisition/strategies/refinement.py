@@ -56,16 +56,9 @@ def refine(
     for _ in range(depth):
         size = max(k, min(int(share * len(pool)), max_candidates))
         proposed = [
-            rule(_keep(pool, sample(len(pool), size, generator)), k, generator)
+            rule(pool.at(sample(len(pool), size, generator)), k, generator)
             for rule in PROPOSERS
             for _ in range(max(1, batches // len(PROPOSERS)))
         ]
-        pool = _keep(pool, np.searchsorted(pool.rows, np.unique(np.concatenate(proposed))))
+        pool = pool.at(np.searchsorted(pool.rows, np.concatenate(proposed)))
     return uncertainty_herding(pool, k, generator)
-
-
-def _keep(signals: PoolSignals, positions: Rows) -> PoolSignals:
-    """The signals of these unlabeled rows alone."""
-    kept = np.zeros(len(signals), dtype=bool)
-    kept[positions] = True
-    return signals.select(kept)
