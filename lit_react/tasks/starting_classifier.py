@@ -22,6 +22,12 @@ NAME_WEIGHT = 3.0
 FEWEST = 10
 """Labels from which on they choose the rule."""
 
+FEWEST_AGAINST = 5
+"""Labels from which on they may say that the names mislead."""
+
+TEMPER = 0.2
+"""What logits are multiplied by before labels judge them: the bought rows are hard, and a sure error is not the end."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -73,20 +79,30 @@ def classifier_from_names(known: Known, seed: int) -> tuple[LinearClassifier, st
 
     Before there are `FEWEST` labels it is `balanced_clusters`. Then five folds over the labels decide: the rule that
     has most of them right (a nat of their log-likelihood counts a quarter of a label), with a head start by `RULES`.
-    Names that mislead lose to `labels_only`; without names that is the only rule.
+    It is `labels_only` without names, and where names mislead (see `_mislead`).
 
     Raises:
         ValueError: there are neither names nor labels.
     """
-    if known.names is None:
-        if not len(known.labeled):
-            raise ValueError("neither names nor labels")
+    if known.names is None and not len(known.labeled):
+        raise ValueError("neither names nor labels")
+    if known.names is None or _mislead(known):
         return labels_only(known), labels_only.__name__
     if len(known.labeled) < FEWEST:
         return balanced_clusters(known), balanced_clusters.__name__
     folds = _folds(known.classes, np.random.default_rng(seed))
     best = max(RULES, key=lambda rule: RULES[rule] + _score(rule, known, folds))
     return best(known), best.__name__
+
+
+def _mislead(known: Known) -> bool:
+    """Whether the bought labels are less likely by the names and the pool, without them, than if all were as likely."""
+    if len(known.labeled) < FEWEST_AGAINST:
+        return False
+    found = balanced_clusters(known.keep(np.zeros(len(known.labeled), dtype=bool)))
+    likely = LinearClassifier(TEMPER * found.weight, TEMPER * found.bias).probabilities(known.labeled)
+    truth = likely[np.arange(len(known.classes)), known.classes]
+    return float(np.log(truth).mean()) < -np.log(known.num_classes)
 
 
 def _score(rule: Callable[[Known], LinearClassifier], known: Known, folds: Rows) -> float:

@@ -186,12 +186,13 @@ def mean_accuracy(world: World, labels: int, names: np.ndarray | None) -> float:
 
 @pytest.mark.shared_data
 @pytest.mark.skipif("LIT_REACT_DATA" not in os.environ, reason="LIT_REACT_DATA is not set")
-def test_names_of_real_classes_help_and_wrong_ones_do_not_hurt_for_long(news_world) -> None:
+def test_names_of_real_classes_help_and_wrong_ones_do_not_hurt(news_world) -> None:
     true = {labels: mean_accuracy(news_world, labels, news_world.names) for labels in (0, *LABELS)}
     none = {labels: mean_accuracy(news_world, labels, None) for labels in LABELS}
-    wrong = mean_accuracy(news_world, 50, np.roll(news_world.names, 1, axis=0))
     assert true[0] > none[20] + 0.1, "no label is better than twenty"
     for labels in (5, 20):
         assert true[labels] > none[labels] + 0.1
     assert true[50] >= none[50]
-    assert wrong >= none[50] - 0.01
+    for labels in (20, 50):
+        wrong = mean_accuracy(news_world, labels, np.roll(news_world.names, 1, axis=0))
+        assert wrong >= none[labels] - 0.01
