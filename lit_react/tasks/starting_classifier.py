@@ -66,7 +66,7 @@ def labels_only(known: Known) -> LinearClassifier:
 
 
 RULES: dict[Callable[[Known], LinearClassifier], float] = {
-    balanced_clusters: 4.0,
+    balanced_clusters: 6.0,
     clusters: 3.0,
     names_only: 3.0,
     labels_only: 0.0,
