@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "broken jsonl": (
         lambda p: ["--data.source", csv(p, '{"text": "a"\n', "texts.jsonl")],
-        "texts.jsonl:1: not a JSON object on one line",
+        "texts.jsonl:2: not a JSON object: Expecting ',' delimiter",
     ),
     "missing label in the test set": (
         lambda p: ["--data.source", csv(p, ROWS), "--data.test", csv(p, "text,label\nx,\n", "test.csv")],
@@ -69,7 +69,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "labels that differ by spaces": (
         lambda p: ["--data.source", csv(p, ROWS.replace("7,b", "7, b"))],
-        "labels ' b' and 'b' differ by the spaces around them",
+        "labels ' b' and 'b' look the same (' b', 'b')",
     ),
     "names that YAML takes for something else": (
         lambda p: ["--data.source", csv(p, ROWS), "--data.label_names", "[yes, no]"],
@@ -219,7 +219,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "labels of another task": (
         lambda p: ["--data.source", csv(p, '{"text": "a b", "label": [0, 1]}\n' * 80, "tags.jsonl")],
-        "column 'label' holds list<item: int64>: expected strings or integers; see data.text_column, data.label_column",
+        "tags.jsonl:1: column 'label' holds lists, 2 labels here: expected one for each text; see data.text_column",
     ),
     "fewer batches of all labels at once": (
         lambda p: ["--model", "LinearProbe", "--trainer.val_check_interval", "2", "--data.initial_size", "20"],

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError, WrongColumn
+from lit_react.data.cells import objects
 from lit_react.data.tables import Source, Split, is_list, is_string
 
 log = logging.getLogger("lit_react")
@@ -42,7 +43,8 @@ def read_questions(tables: Mapping[str, Split], question_column: str, answer_col
         blank = next((row for row, context in enumerate(contexts) if not context.strip()), None)
         if blank is not None:
             raise UserError(f"{split.where(blank)}: empty: expected a text in column {CONTEXT!r}")
-        references = _references(split.having(answer_column, required=part != "pool"), answer_column)
+        there = split.having(answer_column, required=part != "pool")
+        references = _references(split, answer_column) if there else [([], [])] * len(contexts)
         labels = (_pool_labels if part == "pool" else _gold_labels)(split, contexts, references)
         column = pa.chunked_array([pa.array(labels, ANSWER)])
         parts[part] = split.dataset(question_column, questions, answer_column, column)
@@ -59,12 +61,13 @@ def locate(context: str, text: str, near: int | None = None) -> int | None:
 
 
 def _references(split: Split, column: str) -> References:
-    kind = split.table.schema.field(column).type
+    answers = objects(split, column)
+    kind = answers.type
     if pa.types.is_null(kind):
-        return [([], [])] * split.table.num_rows
+        return [([], [])] * len(answers)
     if pa.types.is_struct(kind) and {"text", "answer_start"} <= {field.name for field in kind}:
-        answers = [answer or {} for answer in split.table[column].to_pylist()]
-        return [(answer.get("text") or [], answer.get("answer_start") or []) for answer in answers]
+        found = [answer or {} for answer in answers.to_pylist()]
+        return [(answer.get("text") or [], answer.get("answer_start") or []) for answer in found]
     if is_string(kind):
         return _flat_references(split, column)
     raise WrongColumn(
@@ -76,8 +79,8 @@ def _flat_references(split: Split, column: str) -> References:
     count = split.table.num_rows
 
     def values(name: str, lists: bool) -> list[Any]:
-        known = name in split.table.column_names and is_list(split.table.schema.field(name).type) == lists
-        return split.table[name].to_pylist() if known else [None] * count
+        known = split.has(name) and is_list(split.field(name).type) == lists
+        return split.column(name).to_pylist() if known else [None] * count
 
     texts, starts = values(column, False), values(FLAT_START, False)
     all_texts, all_starts = values(FLAT_TEXTS, True), values(FLAT_STARTS, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.encoding import Batch
+from lit_react.data.files import TextFormat
 from lit_react.data.fit_data import FitData, FitLoaders
 from lit_react.data.memory import InMemory, as_split
 from lit_react.data.pool import Rows, in_order
@@ -26,8 +26,6 @@ from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
 from lit_react.data.splits import split
 from lit_react.data.tables import Source, Split
 from lit_react.data.task import Task
-
-log = logging.getLogger("lit_react")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +43,10 @@ class PoolDataModule(FitLoaders):
     and `label` moves rows from the unlabeled to the labeled split.
 
     Args:
-        source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file; a folder with `train.*` and maybe `validation.*` and
-            `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged. In Python also a pandas
-            frame, a `datasets.Dataset` or a `datasets.DatasetDict`, as for `validation`, `test` and `predict`.
+        source: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file (`docs/data.md`); a folder with `train.*` and
+            maybe `validation.*` and `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged. In
+            Python also a pandas frame, a `datasets.Dataset` or a `datasets.DatasetDict`, as for `validation`, `test`
+            and `predict`.
         text_column: column of the texts; None: the name that the task gives it (`text`, `tokens`, `question`, …).
         label_column: column of the labels; the pool may lack it, or some of its values. None: as the task names it.
         train: name of the split that is the pool (`trial` where there is no `train`); a single file is the pool.
@@ -72,6 +71,8 @@ class PoolDataModule(FitLoaders):
         batch_size: rows per optimiser step, of all processes together.
         eval_batch_size: rows per forward pass without gradients, per process.
         predict: file or source that `predict` reads; None: all rows of the pool.
+        quote: mark around the texts of CSV and TSV files that hold line ends or the delimiter; "": there is none.
+        encoding: of text files without byte order mark; None: UTF-8.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class PoolDataModule(FitLoaders):
         batch_size: int = 8,
         eval_batch_size: int = 64,
         predict: Named | None = None,
+        quote: str = '"',
+        encoding: str | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -116,6 +119,8 @@ class PoolDataModule(FitLoaders):
         self.label_descriptions = label_descriptions
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.predict = predict
+        self.quote, self.encoding = quote, encoding
+        self._text_format = TextFormat(quote, encoding)
         self._reader: Task | None = None
         self._prepared: PoolData | None = None
         self._labels: dict[str, dict[int, Label]] = {"pool": {}, "validation": {}}
@@ -128,9 +133,22 @@ class PoolDataModule(FitLoaders):
             tables or `Split`s.
         """
         tables, _ = load_tables(
-            self.source, train=self.train, validation=self.validation, test=self.test, local_copy=self.local_copy
+            self.source,
+            train=self.train,
+            validation=self.validation,
+            test=self.test,
+            local_copy=self.local_copy,
+            text_format=self._text_format,
+            unused=self._unused,
         )
         return tables
+
+    @property
+    def _unused(self) -> set[str]:
+        """The splits that no option asks for."""
+        named = {"validation": self.validation, "test": self.test}
+        sizes = {"validation": self.validation_size, "test": self.test_size}
+        return {part for part, value in named.items() if value is None and sizes[part] == 0}
 
     def prepare(self, task: Task) -> PoolData:
         """What is fixed: the splits as a task reads them, given ones cut to size, missing ones carved from the pool.
@@ -140,7 +158,8 @@ class PoolDataModule(FitLoaders):
         Raises:
             UserError: in one line, which file, row or option is wrong.
         """
-        tables = {part: as_split(table, f"the {part} table") for part, table in self.tables().items()}
+        given = {part: table for part, table in self.tables().items() if part not in self._unused}
+        tables = {part: as_split(table, f"the {part} table") for part, table in given.items()}
         is_local = local_folder(self.source, self.local_copy) is not None
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         try:
@@ -156,8 +175,6 @@ class PoolDataModule(FitLoaders):
             test_size=self.test_size,
             generator=np.random.default_rng(self.split_seed),
         )
-        if source.validation is not None and splits.validation is None:
-            log.warning("data: the validation split is not used; data.validation_size null buys all of its labels")
         self._check_names(task, source)
         self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None
@@ -267,7 +284,7 @@ class PoolDataModule(FitLoaders):
         """What `predict` labels: the rows of `predict`, or all rows of the pool."""
         if self.predict is None:
             return self.fixed.splits.pool
-        split, _ = load_pool(self.predict, self.train)
+        split, _ = load_pool(self.predict, self.train, text_format=self._text_format)
         return self._connected.read({"pool": split}, self.text_column, "").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:

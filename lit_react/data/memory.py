@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import datasets
 import pandas as pd
 import pyarrow as pa
 
 from lit_react.core.errors import UserError
-from lit_react.data.tables import Split, decoded
+from lit_react.data.tables import MIXED, Split
 
 InMemory: TypeAlias = pd.DataFrame | datasets.Dataset | pa.Table
 """One split; a row is a text."""
@@ -31,10 +32,9 @@ def as_split(table: InMemory | Split, place: str) -> Split:
         arrow: pa.Table = table.with_format("arrow")[:]
         arrow = arrow.replace_schema_metadata(metadata)
     elif isinstance(table, pd.DataFrame):
-        try:
-            arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise UserError(f"{place}: a column mixes types: {' '.join(str(error).split())}") from error
+        columns = [_column(values) for _, values in table.items()]
+        fields = [pa.field(str(name), *column[1:]) for name, column in zip(table.columns, columns, strict=True)]
+        arrow = pa.Table.from_arrays([column[0] for column in columns], schema=pa.schema(fields))
     elif isinstance(table, pa.Table):
         arrow = table
     else:
@@ -42,7 +42,17 @@ def as_split(table: InMemory | Split, place: str) -> Split:
         raise UserError(f"{place}: a {kind}, expected a pandas frame, a datasets.Dataset or an Arrow table")
     if arrow.num_rows == 0:
         raise UserError(f"{place}: empty: expected at least one row")
-    return Split(decoded(arrow), place)
+    return Split(arrow, place)
+
+
+def _column(values: pd.Series[Any]) -> tuple[pa.Array, pa.DataType, bool, dict[bytes, bytes] | None]:
+    """Values, type, whether there may be nulls, and metadata, see `MIXED`."""
+    try:
+        column = pa.array(values, from_pandas=True)
+        return column, column.type, True, None
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        texts = [None if value is None else json.dumps(value, default=str) for value in values]
+        return pa.array(texts, pa.string()), pa.string(), True, {MIXED: b""}
 
 
 def as_splits(source: object, train: str) -> Mapping[str, Split]:

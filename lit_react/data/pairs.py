@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 
-from lit_react.core.errors import UserError, WrongColumn
+from lit_react.core.errors import UserError
+from lit_react.data.cells import word_lists
 from lit_react.data.tables import Split, is_list
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
@@ -27,13 +27,9 @@ def mark_pairs(split: Split, column: str) -> Split:
     The column has strings that hold each of the four markers once; or lists of tokens, beside the integer columns
     `head_start`, `head_end`, `tail_start` and `tail_end`. Mentions may overlap.
     """
-    if column not in split.table.column_names:
-        raise WrongColumn(split.lacks(column))
-    place = split.table.column_names.index(column)
-    kind = split.table.schema.field(column).type
-    rows = _from_tokens(split, column) if is_list(kind) else _from_text(split, column)
-    marked = pa.chunked_array([pa.array(rows, pa.string())])
-    return replace(split, table=split.table.set_column(place, column, marked))
+    tokens = word_lists(split, column)
+    rows = _from_tokens(split, column, tokens) if is_list(tokens.type) else _from_text(split, column)
+    return split.with_column(column, pa.array(rows, pa.string()))
 
 
 def mentions(text: str) -> tuple[str, str]:
@@ -67,12 +63,9 @@ def _from_text(split: Split, column: str) -> Iterator[str]:
         yield marked
 
 
-def _from_tokens(split: Split, column: str) -> Iterator[str]:
-    missing = next((name for name in OFFSETS if name not in split.table.column_names), None)
-    if missing is not None:
-        raise WrongColumn(split.lacks(missing))
-    offsets = zip(*(split.table[name].to_pylist() for name in OFFSETS), strict=True)
-    for row, (tokens, places) in enumerate(zip(split.table[column].to_pylist(), offsets, strict=True)):
+def _from_tokens(split: Split, column: str, words: pa.Array) -> Iterator[str]:
+    offsets = zip(*(split.column(name).to_pylist() for name in OFFSETS), strict=True)
+    for row, (tokens, places) in enumerate(zip(words.to_pylist(), offsets, strict=True)):
         if tokens is None or not all(isinstance(token, str) for token in tokens):
             raise UserError(f"{split.where(row)}: column {column!r}: expected a list of strings")
         for name, start, end in (("head", *places[:2]), ("tail", *places[2:])):

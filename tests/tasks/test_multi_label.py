@@ -16,8 +16,9 @@ from transformers import pipeline
 from lit_react.annotation.costs import ConstantCost
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.files import read_table
 from lit_react.data.label_sets import number_label_sets
-from lit_react.data.tables import Split, read_table
+from lit_react.data.tables import Split
 from lit_react.tasks import MultiLabelClassification
 from lit_react.tasks.multi_label import MultiLabelMetrics
 

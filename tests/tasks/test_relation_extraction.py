@@ -15,8 +15,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.files import read_table
 from lit_react.data.pairs import MARKERS, OFFSETS, mark_pairs, mentions, without_markers
-from lit_react.data.tables import Split, read_table
+from lit_react.data.tables import Split
 from lit_react.tasks import RelationExtraction, TextClassification
 from lit_react.tasks.relation_extraction import RelationMetrics, window
 

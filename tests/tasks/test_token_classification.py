@@ -15,7 +15,8 @@ from transformers import RobertaConfig, RobertaModel, RobertaTokenizer, pipeline
 
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.tables import Split, read_table
+from lit_react.data.files import read_table
+from lit_react.data.tables import Split
 from lit_react.tasks import TokenClassification
 from lit_react.tasks.entities import entities_of, tag_names, tags_of
 
