@@ -8,6 +8,7 @@ from lit_react.tasks.multi_label import MultiLabelClassification
 from lit_react.tasks.question_answering import QuestionAnswering
 from lit_react.tasks.relation_extraction import RelationExtraction
 from lit_react.tasks.sentence_classification import SentenceClassification
+from lit_react.tasks.setfit import SetFit
 from lit_react.tasks.summarization import Summarization
 from lit_react.tasks.text_classification import TextClassification
 from lit_react.tasks.token_classification import TokenClassification
@@ -23,6 +24,7 @@ __all__ = [
     "QuestionAnswering",
     "RelationExtraction",
     "SentenceClassification",
+    "SetFit",
     "Summarization",
     "TaskModule",
     "TextClassification",

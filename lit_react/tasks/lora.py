@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.core.extras import check_installed
 from lit_react.tasks.pretrained import load_model, skeleton
 
 ADAPTERS = "adapter_model.safetensors"
@@ -54,9 +54,9 @@ class LoRA:
         expect("model.lora.dropout", self.dropout, at_least=0, below=1)
         if self.target_modules == []:
             raise UserError("model.lora.target_modules: an empty list adapts nothing, expected names, or null for all")
-        _check_installed("peft", "model.lora", "lora")
+        check_installed("peft", "model.lora", "lora")
         if self.quantize:
-            _check_installed("bitsandbytes", "model.lora.quantize", "4bit")
+            check_installed("bitsandbytes", "model.lora.quantize", "4bit")
             if not torch.cuda.is_available():
                 raise UserError("model.lora.quantize: 4bit needs a CUDA GPU, this machine has none; leave it null")
 
@@ -179,10 +179,3 @@ def _as_the_head(part: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Hidden states of a transformer in bfloat16 in the dtype of the head."""
     dtype = next(part.modules_to_save.parameters()).dtype
     return tuple(x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
-
-
-def _check_installed(package: str, option: str, extra: str) -> None:
-    try:
-        import_module(package)
-    except ImportError as error:
-        raise UserError(f"{option}: {package} is not installed (pip install -e '.[{extra}]')") from error
