@@ -117,7 +117,7 @@ class SetFit(EncoderClassification):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
         from sklearn.linear_model import LogisticRegression
-        from transformers import ProgressCallback
+        from transformers import PrinterCallback, ProgressCallback
 
         setfit.logging.set_verbosity_error()
         transformer = Transformer(resolve(self.task.pretrained))
@@ -129,7 +129,8 @@ class SetFit(EncoderClassification):
         with TemporaryDirectory() as folder:
             options = setfit.TrainingArguments(folder, seed=seed, report_to="none", save_strategy="no")
             trainer = setfit.Trainer(model=model, args=options, train_dataset=rows)
-            trainer.st_trainer.remove_callback(ProgressCallback)
+            for loud in (PrinterCallback, ProgressCallback):
+                trainer.st_trainer.remove_callback(loud)
             trainer.st_trainer.args.dataloader_pin_memory = False
             trainer.train()
         self.model.base_model.load_state_dict(transformer.auto_model.state_dict())

@@ -291,6 +291,7 @@ OVER = {
     "label_stretching": [],
     "labels": [],
     "labels_short": ["labels"],
+    "labels_setfit": ["labels"],
     "stretching_parts": ["label_stretching"],
     "no_validation": ["label_stretching"],
     "baselines": ["label_stretching"],

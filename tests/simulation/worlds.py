@@ -14,10 +14,11 @@ def embedded(rows, classes, seed=0, dimension=24, spread=1.0):
     return Embedded((points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), labels)
 
 
-def world(pool=300, classes=4, seed=0, test=200, **options):
+def world(pool=300, classes=4, seed=0, test=200, spread=1.0, **options):
     """A task of synthetic clusters."""
     sizes = {"initial_size": 8, "query_size": 6} | options
-    return Task(embedded(pool, classes, seed), embedded(test, classes, seed + 1000), classes, sources=("toy",), **sizes)
+    parts = embedded(pool, classes, seed, spread=spread), embedded(test, classes, seed + 1000, spread=spread)
+    return Task(*parts, classes, sources=("toy",), **sizes)
 
 
 def row_ids(part, of):

@@ -67,7 +67,9 @@ def test_the_only_class_among_the_labels_is_predicted_throughout(setfit, news_cs
     assert np.isfinite(found).all()
 
 
-def test_without_the_extra_a_fit_is_refused_before_anything_is_bought(news_csv, tiny_bert, tmp_path, monkeypatch, capsys):
+def test_without_the_extra_a_fit_is_refused_before_anything_is_bought(
+    news_csv, tiny_bert, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setitem(sys.modules, "setfit", None)
     with pytest.raises(SystemExit) as stopped:
         main([*command(news_csv, tiny_bert, tmp_path / "run", "--model", "SetFit")])

@@ -55,6 +55,8 @@ def find_strategy(text: str) -> Strategy:
         strategy = _imported(name)
     elif name in STRATEGIES:
         strategy = STRATEGIES[name]
+    elif name.lower() == "boss":
+        raise ValueError(f"{name} chooses by test labels, which no run may read; see scripts/tables/reachable_gain.py")
     else:
         known = ", ".join(sorted(STRATEGIES))
         raise ValueError(f"unknown strategy {text!r}, expected one of {known}, or the dotted path of your own")
