@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pandas as pd
 import pytest
 from processes import ended, start
@@ -13,7 +14,10 @@ from tiny import command
 
 from lit_react.cli import main
 from lit_react.core.errors import UserError
+from lit_react.core.logistic_regression import LinearClassifier
 from lit_react.run.active_learning import ActiveLearning
+from lit_react.tasks import sentence_classification
+from lit_react.tasks.starting_classifier import Known
 
 REFIT = ("--rounds.refit", "true")
 
@@ -90,6 +94,36 @@ def test_a_refit_shows_no_bars_of_its_own(tmp_path: Path, news_csv, tiny_bert, c
     for name, shown in (("cold", True), ("encoded before", False)):
         main(command(news_csv, tiny_bert, tmp_path / name, *quick))
         assert ("Tokenising" in capfd.readouterr().err) == shown
+
+
+def test_validation_labels_are_learned_wherever_there_are_any(tmp_path: Path, news_csv: Path, tiny_bert: str) -> None:
+    options = ("--rounds.refit=null", "--rounds.budget=34", "--model.max_length=18")
+    cases = {
+        "cold": ((), True),
+        "warm": (("--rounds.start=warm",), False),
+        "plateau": (("--model.lr_scheduler=plateau",), False),
+    }
+    for name, (more, refitted) in cases.items():
+        main(command(news_csv, tiny_bert, tmp_path / name, *options, *more))
+        assert all(("refit_steps" in entry) == refitted for entry in rounds(tmp_path / name)), name
+
+
+def test_a_refit_begins_at_the_names_and_the_pool_as_the_fit_did(monkeypatch, tmp_path, news_csv, tiny_bert) -> None:
+    known: list[Known] = []
+    make = sentence_classification.classifier_from_names
+
+    def note(of_a_fit: Known, seed: int) -> tuple[LinearClassifier, str]:
+        known.append(of_a_fit)
+        return make(of_a_fit, seed)
+
+    monkeypatch.setattr(sentence_classification, "classifier_from_names", note)
+    options = ("--model", "SentenceClassification", "--rounds.budget=28", *REFIT)
+    main(command(news_csv, tiny_bert, tmp_path / "run", *options))
+    fit, refit = known
+    assert (len(fit.labeled), len(refit.labeled)) == (8, 28)
+    np.testing.assert_array_equal(refit.labeled[:8], fit.labeled)
+    np.testing.assert_array_equal(refit.unlabeled, fit.unlabeled)
+    assert len(fit.unlabeled) == 160 - 20 - 30 - 8
 
 
 def test_a_warm_start_is_refused_for_it_would_be_validated_on_what_it_learned() -> None:

@@ -199,6 +199,7 @@ def command(news_csv: Path, tiny_bert: str, folder: Path, *options: str) -> list
     settings = {
         "rounds.folder": folder,
         "rounds.budget": 46,
+        "rounds.refit": False,
         "data.source": news_csv,
         "data.validation_size": 20,
         "data.test_size": 30,

@@ -30,6 +30,7 @@ class FitData:
         seed: of the order of the rows.
         rows: what is read, where that is more than the labeled rows; None: these.
         embed: see `embeddings`, where the pool is not that of the run.
+        first: of a refit, the fit before it.
     """
 
     fixed: PoolData
@@ -38,6 +39,7 @@ class FitData:
     seed: int = 0
     rows: FitRows | None = None
     embed: Callable[[Rows], NDArray[np.float32]] | None = None
+    first: FitData | None = None
 
     @property
     def task(self) -> Task:
@@ -54,10 +56,11 @@ class FitData:
         return (self.embed or self.fixed.embeddings_of)(rows)
 
     @property
-    def unlabeled_sample(self) -> Rows:
-        """int64 [u], ascending: unlabeled rows that stand for the others of a large pool."""
-        rows = self.pool.unlabeled_rows
-        return rows if self.embed is not None else np.intersect1d(rows, self.fixed.sample, assume_unique=True)
+    def unlabeled_embeddings(self) -> NDArray[np.float32]:
+        """float32 [u, d], of unlabeled rows that stand for the others of a large pool."""
+        if self.first is not None:
+            return self.first.unlabeled_embeddings
+        return self.embeddings(np.intersect1d(self.pool.unlabeled_rows, self.fixed.sample, assume_unique=True))
 
     def reading(self, rows: FitRows | None) -> FitData:
         """The same labels, and other rows to read; None: the labeled ones."""

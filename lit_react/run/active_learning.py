@@ -75,8 +75,9 @@ class ActiveLearning:
             an `Oracle` of your own.
         start: `cold`, each round from the pretrained weights; or `warm`, from those of the round before.
         refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
-            metrics, rewards and queries are those of the first. Only for a cold start; the Trainer's own callbacks and
-            loggers see the first fit only.
+            metrics, rewards and queries are those of the first; the Trainer's own callbacks and loggers see the first
+            fit only. None: wherever there are validation labels, but not after a warm start, which would be validated
+            on labels that it has learned, nor with a rate that goes by validations.
         stopping: when to stop before the budget is spent, `Stopping` or a rule of your own; None: never.
         steps: of each fit, by the number of labels, instead of the Trainer's `max_steps`, `max_epochs` and
             `val_check_interval`; None: as the Trainer's options say; where they say nothing and there are no validation
@@ -101,7 +102,7 @@ class ActiveLearning:
         seed: int = 0,
         oracle: Oracle | Literal["gold", "file", "api"] = "gold",
         start: Literal["cold", "warm"] = "cold",
-        refit: bool = False,
+        refit: bool | None = None,
         stopping: StoppingRule | None = None,
         steps: Steps | None = None,
         augmentation: Augmentation | None = None,
@@ -245,7 +246,7 @@ class ActiveLearning:
         probe = new_trainer(self.trainer)
         parts = self.acquisition, self.augmentation, self.early_stopping
         validated = bool(len(self.texts.validation_split))
-        check_parts(self.recipe, probe, *parts, refit=self.refit, validated=validated)
+        check_parts(self.recipe, probe, *parts, refit=bool(self.refit), validated=validated)
         if self.pretraining is not None:
             self.pretraining.check(self.texts.task, self.texts.splits.pool)
         if self.steps is None and not (validated or self._length_is_given):
@@ -319,6 +320,11 @@ class ActiveLearning:
                 yield ledger
 
     @property
+    def _refits(self) -> bool:
+        can = self.start == "cold" and self.recipe.lr_scheduler != "plateau"
+        return can if self.refit is None else self.refit
+
+    @property
     def _limits(self) -> dict[str, Any]:
         return {"budget": self.budget, "stopping": json.dumps(described(self.stopping))}
 
@@ -349,7 +355,7 @@ class ActiveLearning:
             make_trainer=partial(
                 trainers.of_fit, folder.round(round), labels, self.acquisition, validated=bool(data.validation)
             ),
-            make_refit_trainer=trainers.of_refit if self.refit and data.validation else None,
+            make_refit_trainer=trainers.of_refit if self._refits and data.validation else None,
             acquisition=self.acquisition,
         )
         counts = {"labeled": labels, "validation": len(data.validation), "cost": ledger.spent_by(round)}

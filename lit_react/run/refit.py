@@ -58,7 +58,7 @@ def refit(
         with kept_by_nobody():
             return data.task.embed(bought.texts.select(rows))
 
-    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=read, embed=embed)
+    joined = FitData(data.fixed, bought.pool, seed=data.seed, rows=read, embed=embed, first=data)
     L.seed_everything(data.seed, workers=True, verbose=False)
     trainer = make_trainer(round(steps * min(len(bought.labels) / max(len(data.pool.labels), 1), 2)))
     trainer.fit(module, datamodule=FitLoaders(joined))

@@ -85,8 +85,8 @@ class SentenceClassification(EncoderClassification):
     def _start_from(self, data: FitData) -> None:
         labeled = data.pool.labeled_rows
         classes = np.asarray([self.task.class_of(data.pool.labels[row]) for row in labeled.tolist()], dtype=np.int64)
-        names, unlabeled = data.fixed.name_embeddings, data.embeddings(data.unlabeled_sample)
-        known = Known(data.embeddings(labeled), classes, unlabeled, names, len(self.names))
+        names = data.fixed.name_embeddings
+        known = Known(data.embeddings(labeled), classes, data.unlabeled_embeddings, names, len(self.names))
         found, rule = self.trainer.strategy.broadcast(classifier_from_names(known, data.seed))
         if names is not None and rule == labels_only.__name__ and self.trainer.is_global_zero:
             log.warning("label names: the bought labels are told better without them, so this fit starts without")
