@@ -207,7 +207,7 @@ def test_the_first_model_is_the_classifier_of_the_names(tmp_path, news_csv, tiny
         ["--rounds.start", "warm"],
         ["--rounds.refit", "true"],
         ["--augmentation.labels", "SelfTraining"],
-        ["--augmentation.contrastive.weight", "1"],
+        ["--model.contrastive", "0"],
         ["--augmentation.texts", "WordDropout"],
         ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.1"],
         ["--model.lr_scheduler", "cosine", "--model.warmup", "0"],

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from lit_react.augmentation.contrastive import Contrastive
+from lit_react.core.bounds import expect
 from lit_react.data.encoding import Batch
 from lit_react.data.fit_data import FitData
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
@@ -55,31 +57,50 @@ class SentenceClassification(EncoderClassification):
     Each fit starts at a classifier that knows the names of the classes, the bought labels and the pool, without having
     changed the encoder (see `classifier_from_names`): its weights are those of the head. So there are predictions
     before the first label, and 50 steps at a small rate are enough, where a random head needs 200 (a classifier of
-    names as the start of fine-tuning: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+    names as the start of fine-tuning: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903). The loss is the
+    cross-entropy and a contrastive one, for each pair of labeled texts says something (see `Contrastive`).
 
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
         optimizer: builds the optimiser from the parameters; the default stands for `adamw_from_a_start` here: AdamW, at
             a rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others. It has the name that it has in
             other modules, for the command line keeps options where `--model` names another class.
+        contrastive: weight of the contrastive loss of each step's labeled texts; 0: none.
         **options: see `TextClassification`.
     """
 
     head_class = MeanOfTokens
     task_class = SentenceTask
     fewest_steps = 50
+    augmentable = EncoderClassification.augmentable - {"contrastive"}
 
     def __init__(
-        self, pretrained: str = MINILM, optimizer: OptimizerCallable = adamw_for_few_labels, **options: Any
+        self,
+        pretrained: str = MINILM,
+        optimizer: OptimizerCallable = adamw_for_few_labels,
+        contrastive: float = 1.0,
+        **options: Any,
     ) -> None:
         suits = adamw_from_a_start if optimizer is adamw_for_few_labels else optimizer
         super().__init__(pretrained, optimizer=suits, **options)
+        expect("model.contrastive", contrastive, at_least=0)
+        self.contrastive = contrastive
 
     def on_train_start(self) -> None:
         """A head from names and labels, unless the weights are those of an earlier fit."""
         super().on_train_start()
         if not self.restored:
             self._start_from(self.trainer.datamodule.fit_data)  # type: ignore[attr-defined]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """That of `TextClassification`, and the contrastive one; one pass of the encoder."""
+        with self._recording() as seen:
+            loss = super().loss(batch)
+        labels = batch["labels"]
+        if not (self.contrastive and len(labels)):
+            return loss
+        features = self._read_by_head(seen["head_inputs"], batch)[: len(labels)]
+        return loss + Contrastive(self.contrastive).of_pairs(self._gathered(features), self._gathered(labels))
 
     @torch.no_grad()
     def _start_from(self, data: FitData) -> None:

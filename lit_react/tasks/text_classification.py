@@ -167,7 +167,7 @@ class TextClassification(Classifier, TransformerModule):
 
     def _gathered(self, rows: Tensor) -> Tensor:
         """Of all processes, [world_size · b, …], with gradients into each."""
-        if self.trainer.world_size == 1:
+        if self._trainer is None or self.trainer.world_size == 1:
             return rows
         return cast(Tensor, self.all_gather(rows, sync_grads=rows.is_floating_point())).flatten(0, 1)
 

@@ -4,8 +4,10 @@ import datasets
 import pytest
 import torch
 from tiny import documented_code, named
+from torch.nn import functional
 from transformers import AutoModel
 
+from lit_react.augmentation.contrastive import Contrastive
 from lit_react.tasks import SentenceClassification
 from lit_react.tasks.linear_probe import LinearProbe
 
@@ -53,6 +55,18 @@ def test_the_unused_pooler_has_no_gradient_to_wait_for(module, texts):
     module.loss(batch).backward()
     missing = {name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None}
     assert not missing
+
+
+def test_the_loss_is_cross_entropy_and_that_of_pairs_as_it_weighs(module, texts):
+    batch = module.task.encode(texts).batch([0, 1, 2], [0, 1, 0])
+    with torch.no_grad():
+        features = module.model.features(module.model.base_model(batch["input_ids"], batch["attention_mask"])[0], batch)
+        pairs = Contrastive().of_pairs(features, batch["labels"])
+        entropy = functional.cross_entropy(module.model.head(features), batch["labels"])
+        for weight in (0.0, 1.0, 3.0):
+            module.contrastive = weight
+            torch.testing.assert_close(module.loss(batch), entropy + weight * pairs)
+        assert module.loss(module.task.encode(texts).batch([0], [])) == 0, "no label, nothing to learn"
 
 
 def test_the_documented_code_gives_the_same_probabilities(module, texts, tmp_path):
