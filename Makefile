@@ -13,8 +13,8 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
-	table-fine-tuning table-label-stretching table-labels table-labels-short table-stretching-parts \
-	table-stretching-and-acquisition bench-label-gan bench-allocator model-multi30k model-scitldr clean
+	table-fine-tuning table-labels table-labels-short \
+	bench-label-gan bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -90,10 +90,6 @@ table-tasks-short: $(VENV)/dev  ## 3 tasks x 3 strategies, one seed of little da
 	$(BIN)/python -m lit_react compare --config configs/compare/tasks.yaml --config configs/compare/tasks_short.yaml
 	$(BIN)/python -m lit_react report runs/tasks_short
 
-table-label-stretching: $(VENV)/dev  ## 3 ways to use labels x 5 data sets x 5 seeds, and the report (two hours)
-	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml
-	$(BIN)/python -m lit_react report runs/label_stretching --focus stretched --baseline plain
-
 table-labels: $(VENV)/dev  ## the default and random labels x 6 data sets x 5 seeds, at equal total cost (two hours)
 	$(BIN)/python -m lit_react compare --config configs/compare/labels.yaml
 	$(BIN)/python -m lit_react report runs/labels --focus default --baseline random_fine_tuned
@@ -101,16 +97,6 @@ table-labels: $(VENV)/dev  ## the default and random labels x 6 data sets x 5 se
 table-labels-short: $(VENV)/dev  ## the same, 2 data sets, one seed, up to 50 labels (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/labels.yaml --config configs/compare/labels_short.yaml
 	$(BIN)/python -m lit_react report runs/labels_short --focus default --baseline random_fine_tuned
-
-table-stretching-parts: $(VENV)/dev  ## 11 ways to stretch labels x 3 data sets x 2 seeds, and the report (two hours)
-	$(BIN)/python -m lit_react compare --config configs/compare/label_stretching.yaml \
-		--config configs/compare/stretching_parts.yaml
-	$(BIN)/python -m lit_react report runs/stretching_parts --focus stretched --baseline plain
-	$(BIN)/python scripts/tables/parts.py runs/stretching_parts
-
-table-stretching-and-acquisition: $(VENV)/dev  ## random and learned acquisition, plain and stretched (two hours)
-	$(BIN)/python -m lit_react compare --config configs/compare/stretching_and_acquisition.yaml
-	$(BIN)/python -m lit_react report runs/stretching_and_acquisition --focus policy_stretched
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \

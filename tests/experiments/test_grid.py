@@ -18,7 +18,6 @@ from tiny import command
 from lit_react.cli import main
 from lit_react.cli.commands import COMMANDS
 from lit_react.core.errors import UserError
-from lit_react.core.same_work import dotted
 from lit_react.experiments.executors import DIED, LocalExecutor, RayExecutor
 from lit_react.experiments.grid import plan
 from lit_react.experiments.jobs import Job
@@ -288,16 +287,9 @@ OVER = {
     "policy": [],
     "tasks": [],
     "tasks_short": ["tasks"],
-    "label_stretching": [],
     "labels": [],
     "labels_short": ["labels"],
     "labels_setfit": ["labels"],
-    "stretching_parts": ["label_stretching"],
-    "no_validation": ["label_stretching"],
-    "baselines": ["label_stretching"],
-    "chinese": ["label_stretching"],
-    "text_infilling": ["label_stretching"],
-    "stretching_and_acquisition": [],
 }
 """Grids that are not merged over `policy`, and what they are merged over."""
 
@@ -320,54 +312,20 @@ def test_shipped_grids_are_sound(name: str, monkeypatch) -> None:
     assert {job.folder.parts[1] for job in shipped_jobs(name, seeds=[0])} == {name}, "a folder of its own"
 
 
-NO_LONGER_THERE = {
-    *("all_parts", "consistency", "few_samples", "first_token", "gaussians", "mixup", "more_steps", "neighbour_vote"),
-    *("safe_negatives", "smote"),
-}
-"""Ways that were measured, showed no gain and were removed; their archived cells are for reports only."""
-
-
-@pytest.mark.parametrize("name", sorted({path.stem for path in ARCHIVES.glob("*.zip")} - {"all_parts_and_acquisition"}))
+@pytest.mark.parametrize("name", sorted(path.stem for path in ARCHIVES.glob("*.zip")))
 def test_archived_cells_are_those_of_the_shipped_grid_which_goes_on_from_them(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
     with zipfile.ZipFile(ARCHIVES / f"{name}.zip") as archive:
         archive.extractall(tmp_path)
     jobs = shipped_jobs(name, folder=str(tmp_path / name))
     archived = {path.parent for path in tmp_path.glob("*/*/*/*/cell.json")}
-    others = archived - {job.folder for job in jobs}
-    assert {folder.parts[-2] for folder in others} == (NO_LONGER_THERE if name == "stretching_parts" else set())
+    assert archived <= {job.folder for job in jobs}
     for job in jobs:
         job.check_record()
 
 
 def shipped(path: str) -> dict[str, Any]:
     return yaml.safe_load((CONFIGS / path).read_text())
-
-
-@pytest.mark.parametrize("over", ["label_stretching", "stretching_parts"])
-def test_no_option_of_a_grid_overrides_what_a_way_to_stretch_labels_sets(over: str) -> None:
-    grid = shipped("compare/label_stretching.yaml") | shipped(f"compare/{over}.yaml")
-    for name, special in grid["strategies"].items():
-        own = dotted(shipped(f"augmentation/{name}.yaml"))
-        assert not own.keys() & grid["options"].keys() - special.keys(), name
-        assert all(own[option] == value for option, value in special.items()), name
-
-
-@pytest.mark.parametrize(
-    ("grid", "strategy", "fragments"),
-    [
-        ("stretching_and_acquisition", "random_stretched", ["stretched"]),
-        ("stretching_and_acquisition", "policy_stretched", ["stretched"]),
-        ("baselines", "gan_bert_refit", ["gan_bert", "refit"]),
-    ],
-)
-def test_a_grid_that_names_parts_itself_stretches_labels_as_the_fragments_do(grid, strategy, fragments) -> None:
-    head, named = dotted(shipped("augmentation/sentence_head.yaml")), shipped(f"compare/{grid}.yaml")["strategies"]
-    merged = head
-    for fragment in fragments:
-        merged = merged | dotted(shipped(f"augmentation/{fragment}.yaml"))
-    chosen = {option: value for option, value in named[strategy].items() if not option.startswith("acquisition.")}
-    assert head | chosen | {"rounds.folder": None} == merged | {"rounds.folder": None}
 
 
 def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypatch) -> None:
