@@ -18,10 +18,10 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.annotation.ledger import Label
+from lit_react.core.progress import followed
 from lit_react.data.batching import length_sorted_batches
 
 Batch = dict[str, Any]
@@ -278,7 +278,8 @@ def embed(
             partial, mode="w+", dtype=np.float32, shape=(len(tokens), width or encoder.config.hidden_size)
         )
         batches = length_sorted_batches(tokens.lengths, batch_size)
-        for rows in tqdm(batches, desc="Embedding", leave=False, disable=datasets.are_progress_bars_disabled()):
+        what, bar = f"Embedding {len(tokens)} texts", not datasets.are_progress_bars_disabled()
+        for rows in followed(batches, what, len(batches), bar=bar):
             batch = {name: tensor.to(device) for name, tensor in tokens.batch(rows).items()}
             hidden = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
             features[rows] = embedding(hidden, batch).cpu().numpy()

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.core.errors import UserError
 from lit_react.core.precision import fast_precision
+from lit_react.core.progress import Estimate
 from lit_react.run.steps import Steps
 
 
@@ -30,6 +31,19 @@ class RoundBar(RichProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Any:
         """Of the fit, without the logger's version."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+class SaysHowLong(L.Callback):
+    """Tells in the log how long a fit will take; it stands in for a bar."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The first step begins."""
+        steps = trainer.estimated_stepping_batches
+        self._estimate = Estimate(f"Fitting in {steps:.0f} steps", steps)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """A step may have been made."""
+        self._estimate.after(max(trainer.global_step, 1))
 
 
 OF_THE_TASK = "the task's metric"
@@ -94,7 +108,9 @@ def new_trainer(
         fresh["enable_progress_bar"] = sys.stderr.isatty()
     if fresh.get("precision") is None:
         fresh["precision"] = fast_precision(str(fresh.get("accelerator", "auto")))
-    if fresh["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in used):
+    if not fresh["enable_progress_bar"]:
+        used.append(SaysHowLong())
+    elif not any(isinstance(callback, ProgressBar) for callback in used):
         used.append(RoundBar(leave=False))
     try:
         return L.Trainer(**fresh | {"callbacks": used, "logger": list(logger), "use_distributed_sampler": False})

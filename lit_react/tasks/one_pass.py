@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
+from lit_react.core.progress import followed
 from lit_react.data.encoding import Batch
 from lit_react.data.pool import Rows
 from lit_react.tasks.base import TaskModule
@@ -35,8 +35,8 @@ def collect_signals(
     arrays: dict[str, NDArray[Any]] = {}
     order = np.argsort(rows)
     mine: list[Rows] = []  # places in `rows`
-    quiet = trainer.progress_bar_callback is None or not trainer.is_global_zero
-    for batch in tqdm(loader, desc="Scoring the pool", leave=False, disable=quiet):
+    bar = trainer.progress_bar_callback is not None and trainer.is_global_zero
+    for batch in followed(loader, f"Scoring {len(rows)} texts", len(loader), bar=bar):
         on_device = trainer.strategy.batch_to_device(batch)
         with trainer.precision_plugin.forward_context():
             found = module.signals(on_device, needs)
