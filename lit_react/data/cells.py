@@ -120,9 +120,10 @@ def whole(column: pa.ChunkedArray) -> pa.Array:
 def _from_json(split: Split, name: str) -> pa.Array:
     """A column of several types: names and lists of names."""
     values = [text and _as_list(json.loads(text)) for text in split.table[name].to_pylist()]
-    if any(value is not None and not all(isinstance(entry, str) for entry in value) for value in values):
+    names = all(value is None or all(isinstance(entry, str) for entry in value) for value in values)
+    if not names or (lists := _array(values)) is None:
         raise UserError(split.conflict(name))
-    return pa.array(values, pa.list_(pa.string()))
+    return lists
 
 
 def _as_list(value: Any) -> list[Any] | None:
@@ -145,5 +146,5 @@ def _itself(text: str) -> list[str]:
 def _array(values: list[list[Any] | None]) -> pa.Array | None:
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None

@@ -75,7 +75,7 @@ class Split:
     def field(self, column: str) -> pa.Field:
         """Name, type and metadata of a column that is there."""
         if column in self.table.column_names:
-            return self.table.schema.field(column)
+            return self.table.schema.field(self.table.column_names.index(column))
         outer, inner = column.split(".", 1)
         kind = self.table.schema.field(outer).type
         return kind.field(inner)
@@ -238,7 +238,12 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    return column.cast(kind)
+    try:
+        cast = column.cast(kind)
+        cast.validate(full=True)  # pyarrow 26 makes invalid lists of list views
+        return cast
+    except pa.ArrowException:
+        return pa.chunked_array([pa.array(chunk.to_pylist(), kind) for chunk in column.chunks], kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from torch import Tensor
 
 from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
+from lit_react.data.memory import as_split
 from lit_react.data.pool import in_order
 from lit_react.data.pool_data import PoolData
-from lit_react.data.tables import Split
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
 from lit_react.run.questions import name_of
@@ -128,8 +127,7 @@ class RunResult:
         with isolated():
             module = self.model.fresh()
             module.restore(self.folder.model)
-            split = Split(pa.Table.from_pandas(frame, preserve_index=False), "texts")
-            rows = module.task.read({"pool": split}, column, "").pool
+            rows = module.task.read({"pool": as_split(frame, "texts")}, column, "").pool
             table = module.task.encode(rows)
             trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "strategy": "auto"})
             batches = trainer.predict(module, in_order(table, np.arange(len(table)), None, self.data.eval_batch_size))
