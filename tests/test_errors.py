@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Prepare, str]] = {
     ),
     "no gold label for the simulation": (
         lambda p: ["--data.source", csv(p, ROWS + "x,\n" * 300), "--data.test", csv(p, ROWS, "test.csv")],
-        "a pool row has no gold label, 'x': leave it out, or ask people",
+        "texts.csv:82 is the first): leave such rows out, or ask people (--rounds.oracle file)",
     ),
     "stratified start without labels": (
         lambda p: [

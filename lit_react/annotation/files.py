@@ -12,6 +12,7 @@ from lit_react.annotation.ledger import Label
 from lit_react.annotation.oracles import Oracle, Question
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_lines
+from lit_react.core.text_files import open_text
 
 log = logging.getLogger("lit_react")
 
@@ -133,14 +134,15 @@ def _records(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict[str, A
     """Line number (from 1) and object of each line that is not blank; nothing where there is no file."""
     if not path.exists():
         return
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.decode())
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not a JSON object on one line: {error}") from error
-        if not isinstance(record, dict) or not set(keys) <= set(record) or not isinstance(record["id"], str):
-            expected = ", ".join(f'"{key}": …' for key in keys)
-            raise UserError(f"{path}:{number}: expected {{{expected}}}, got {line.decode()[:80]}")
-        yield number, record
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: not a JSON object on one line: {error}") from error
+            if not isinstance(record, dict) or not set(keys) <= set(record) or not isinstance(record["id"], str):
+                expected = ", ".join(f'"{key}": …' for key in keys)
+                raise UserError(f"{path}:{number}: expected {{{expected}}}, got {line.strip()[:80]}")
+            yield number, record

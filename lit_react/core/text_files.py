@@ -29,6 +29,12 @@ MARKS = (
 )
 """What a file may begin with, and the encoding that it says."""
 
+USUAL = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949", "koi8_r", "iso8859_2", "iso8859_15", "mac_roman"),
+]
+"""Encodings that files have today, if it is not UTF-8."""
+
 HEAD, SAMPLE, CANDIDATES = 4096, 1 << 16, 4
 """Bytes that are looked at before a file is read, and for a guess at its encoding; encodings that are suggested."""
 
@@ -61,8 +67,8 @@ def open_text(path: Path, encoding: str | None = None, option: str = "") -> Iter
             yield text
     except UnicodeDecodeError as error:
         raise UserError(_undecodable(path, used, option)) from error
-    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{path}: cannot be unpacked ({error}): expected a whole {path.suffix} file") from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"{path}: cannot be read ({error}): expected a whole {path.suffix} file") from error
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -90,7 +96,8 @@ def _undecodable(path: Path, encoding: str, option: str) -> str:
 
 def _advice(sample: bytes, place: int, option: str, candidates: tuple[str, ...] = ()) -> str:
     """What the bytes around a place read like in the encodings that they may be in; no single one is guessed."""
-    found = candidates or [match.encoding for match in charset_normalizer.from_bytes(sample)][:CANDIDATES]
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=USUAL, threshold=0.3)
+    found = candidates or [match.encoding for match in matches][:CANDIDATES]
     shown = [f"{_around(sample, place, name)!r} in {name}" for name in found]
     named = f", or name what reads right ({option})" if option else ""
     reads = f"it reads {', '.join(shown)}" if shown else "no usual encoding fits"

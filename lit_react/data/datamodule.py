@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 from torch.utils.data import DataLoader
 
 from lit_react.annotation.costs import Cost
@@ -159,7 +160,8 @@ class PoolDataModule(FitLoaders):
             UserError: in one line, which file, row or option is wrong.
         """
         given = {part: table for part, table in self.tables().items() if part not in self._unused}
-        tables = {part: as_split(table, f"the {part} table") for part, table in given.items()}
+        accepted = task.label_column if self.label_column is None else self.label_column
+        tables = {part: as_split(table, f"the {part} table").accepted(accepted) for part, table in given.items()}
         is_local = local_folder(self.source, self.local_copy) is not None
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         try:
@@ -178,15 +180,17 @@ class PoolDataModule(FitLoaders):
         self._check_names(task, source)
         self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None
+        unlabeled = _first_unlabeled(source.pool, tables["pool"])
         if carved and splits.test is not None and None in splits.test["label"]:
             raise UserError(
-                f"data.test_size: {name_of(self.source)} has rows without label; give data.test, or set "
-                "data.test_size 0"
+                f"data.test_size: {unlabeled}: no label, which test rows need: leave such rows out, give data.test, "
+                "or set data.test_size 0"
             )
         return PoolData(
             task.named(splits.label_names),
             splits,
             test_is_carved=carved,
+            unlabeled=unlabeled,
             cost=self.cost,
             initial=self.initial,
             initial_size=self.initial_size,
@@ -291,3 +295,9 @@ class PoolDataModule(FitLoaders):
         """The rows of `predict_split`."""
         table = self._connected.encode(self.predict_split)
         return in_order(table, np.arange(len(table)), None, self.eval_batch_size, **self._processes())
+
+
+def _first_unlabeled(pool: datasets.Dataset, split: Split) -> str:
+    """The place of the first row without a label; "" where all have one."""
+    labels = pool.select_columns(["label"]).with_format("arrow")[:]["label"]
+    return split.where(pc.index(pc.is_null(labels), True).as_py()) if labels.null_count else ""

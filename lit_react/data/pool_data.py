@@ -35,11 +35,13 @@ class PoolData:
         task: reads and encodes the rows, and knows the names of the classes that were found there.
         splits: pool, validation and test as the run uses them.
         test_is_carved: whether the test rows come from the pool's source, for lack of a test split.
+        unlabeled: where the first row of the pool's source without a label is; "": all have one.
     """
 
     task: Task
     splits: Source
     test_is_carved: bool = False
+    unlabeled: str = ""
     cost: Cost | None = None
     initial: Initial = "random"
     initial_size: int | None = None

@@ -121,7 +121,6 @@ class Task(ABC):
         if label_names is not None and not self.has_classes:
             raise UserError(f"data.label_names: labels of {type(self).__name__} have no names, expected none")
         label = self.label_column if label_column is None else label_column
-        tables = {part: split.accepted(label) for part, split in tables.items()}
         return self.named(label_names).source(tables, text_column or self.text_column, label, label_names)
 
     def source(self, tables: Mapping[str, Split], text: str, label: str, names: list[str] | None) -> Source:
@@ -187,6 +186,10 @@ class Task(ABC):
         Where the classes only sum up how sure the model is, a label that was bought is of the first one: it is right.
         """
         return 0
+
+    def classes_in(self, labels: Sequence[Label]) -> set[int]:
+        """The ids of the classes that stand in some labels; none where labels are no classes."""
+        return set(labels) if self.labels_are_classes else set()
 
     def question(self, row: dict[str, Any]) -> dict[str, Any]:
         """What people are shown of a row: its `inputs`, `text` at least, and the names to choose from."""

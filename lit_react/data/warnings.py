@@ -15,6 +15,7 @@ from lit_react.core.errors import UserError
 from lit_react.data.cells import OPENING
 from lit_react.data.classes import look
 from lit_react.data.tables import Source, is_list
+from lit_react.data.task import Task
 
 ENOUGH = 20
 """Labels from which on most classes should be there twice."""
@@ -46,6 +47,19 @@ def warnings_of(splits: Source) -> list[str]:
             raise UserError(f"all {empty} texts of the pool are empty: is data.text_column theirs?")
         found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")
     return found
+
+
+def missing_classes(splits: Source, task: Task) -> Iterator[str]:
+    """A line for validation and test each, where a class has no row there: a metric says nothing of it."""
+    for name, table in (("validation", splits.validation), ("test", splits.test)):
+        labels = [] if table is None else table["label"][:]
+        if not labels or None in labels:
+            continue
+        missing = [task.names[place] for place in sorted(set(range(len(task.names))) - task.classes_in(labels))]
+        if missing and len(missing) < len(task.names):
+            listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+            share = f"{len(missing)} of {len(task.names)} classes"
+            yield f"{share} have no {name} row ({listed}): its metrics say nothing of them"
 
 
 def _of_names(names: Sequence[str]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
-from lit_react.data.warnings import warnings_of
+from lit_react.data.warnings import missing_classes, warnings_of
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
 from lit_react.run.checks import check_lengths, check_parts
@@ -254,7 +254,9 @@ class ActiveLearning:
         told = check_lengths(probe, self._steps, self._epochs(), validated=validated)
         if is_first_process():
             print(f"data: {self.texts.splits.summary}")
-            for line in [*warnings_of(self.texts.splits), *self.texts.task.warnings(self.texts.pool.table)]:
+            splits, task = self.texts.splits, self.texts.task
+            told_of_data = *warnings_of(splits), *missing_classes(splits, task), *task.warnings(self.texts.pool.table)
+            for line in told_of_data:
                 log.warning("data: %s", line)
             if self.texts.label_descriptions and not self.texts.task.reads_names:
                 log.warning("data.label_descriptions: this model (--model) does not read them")

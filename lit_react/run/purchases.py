@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -72,8 +73,10 @@ def _check_gold(data: PoolData, known: Mapping[str, Sequence[Label | None]]) -> 
     for split, labels in known.items():
         if None in labels:
             text = str(data.question(split, labels.index(None))["text"])
+            place = f" ({data.unlabeled} is the first)" if data.unlabeled else ""
             raise UserError(
-                f"rounds.oracle: a {split} row has no gold label, {text[:80]!r}: leave it out, or ask people (file)"
+                f"rounds.oracle: a {split} row has no gold label, {text[:80]!r}{place}: leave such rows out, or ask "
+                "people (--rounds.oracle file)"
             )
 
 
@@ -130,7 +133,20 @@ def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> 
 
 
 def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolData) -> None:
-    """An answer that was read is bought; who corrects its line later shall know that it stays."""
+    """A label that was read is bought; who corrects it later, in an answer or in the data, shall know that it stays."""
+    known = data.known_labels()
+    changed = [
+        entry
+        for entry in ledger.purchases()
+        if entry["annotator"] == GoldOracle.annotator
+        and (now := known[entry["split"]][entry["row"]]) is not None
+        and json.loads(json.dumps(now)) != entry["label"]
+    ]
+    if changed:
+        split, row = changed[0]["split"], changed[0]["row"]
+        more = f" (and {len(changed) - 1} more)" if changed[1:] else ""
+        text = data.question(split, row)["text"][:80]
+        log.warning("data: %r had another label when it was bought%s: the run keeps that one", text, more)
 
     def answered() -> dict[str, tuple[Question, Label]]:
         own = [entry for entry in ledger.purchases() if entry["annotator"] == oracle.annotator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import datasets
@@ -88,6 +89,10 @@ class MultiLabelTask(ClassificationTask):
     def class_of(self, label: Label) -> int:
         """The lowest id of the set; L where it is empty."""
         return label[0] if label else len(self.names)
+
+    def classes_in(self, labels: Sequence[Label]) -> set[int]:
+        """All labels that are in a set."""
+        return set(chain.from_iterable(labels))
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """The sorted ids of a list of names, or of a string of names with separators."""

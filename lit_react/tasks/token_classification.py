@@ -90,6 +90,10 @@ class EntityTask(EncoderTask):
         counts = Counter(self.names.index(entity["label"]) for entity in entities_of(label, self.names))
         return max(sorted(counts), key=lambda kind: counts[kind], default=len(self.names))
 
+    def classes_in(self, labels: Sequence[Label]) -> set[int]:
+        """The types of all entities."""
+        return {(tag - 1) // 2 for label in labels for tag in label if tag}
+
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """Tag ids of spans or BIO tags, see `tags_of`."""
         return tags_of(answer, len(row["tokens"]), self.names)

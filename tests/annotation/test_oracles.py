@@ -245,7 +245,7 @@ def test_what_becomes_of_a_bought_line_stops_no_later_sitting(oracle, tmp_path):
 def test_bytes_that_are_no_text_are_named_by_their_line(oracle, tmp_path):
     oracle.label(0, queries(1))
     (tmp_path / "round_00" / "labels.jsonl").write_bytes(b'\n{"id": "pool-1", "label": "\xff"}\n')
-    with pytest.raises(UserError, match=r"labels\.jsonl:2: not a JSON object"):
+    with pytest.raises(UserError, match=r"labels\.jsonl:2: not UTF-8 text: it reads .*; save it as UTF-8$"):
         oracle.label(0, queries(1))
 
 

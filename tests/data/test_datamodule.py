@@ -109,7 +109,7 @@ def test_sizes_that_are_too_small_are_refused(option, least):
 
 def test_a_test_split_is_not_carved_from_rows_without_labels(make, tmp_path):
     source = write(tmp_path / "part.csv", [(f"text {i}", "a" if i % 2 else "") for i in range(40)])
-    with pytest.raises(UserError, match="rows without label"):
+    with pytest.raises(UserError, match=r"part.csv:2: no label, which test rows need: .* or set data\.test_size 0"):
         make(source=source, validation_size=5, test_size=20)
 
 

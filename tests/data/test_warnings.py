@@ -5,8 +5,8 @@ import pytest
 
 from lit_react.core.errors import UserError
 from lit_react.data.tables import Source
-from lit_react.data.warnings import warnings_of
-from lit_react.tasks import QuestionAnswering, TextClassification
+from lit_react.data.warnings import missing_classes, warnings_of
+from lit_react.tasks import MultiLabelClassification, QuestionAnswering, TextClassification, TokenClassification
 
 
 def of(*texts: str, labels: list[int | None] | None = None) -> datasets.Dataset:
@@ -87,3 +87,18 @@ def test_texts_that_fill_what_the_model_reads_are_counted(tiny_bert, tmp_path, m
     windows = QuestionAnswering(str(tiny_bert), max_length=20, max_question_length=4, stride=4)
     questions = datasets.Dataset.from_dict({"text": ["who"], "context": ["how far is it " * 20]})
     assert windows.task.warnings(windows.task.encode(questions)) == []
+
+
+def test_splits_that_lack_classes_are_told_once(tiny_bert):
+    task = TextClassification(str(tiny_bert)).task.named(["a", "b", "c"])
+    splits = Source(of("x", labels=[0]), of("y", "z", labels=[1, 1]), of(*"uvw", labels=[0, 1, 2]), ["a", "b", "c"])
+    [line] = missing_classes(splits, task)
+    assert line.startswith("2 of 3 classes have no validation row (a, c): its metrics say nothing of them")
+    unknown = Source(of("x", labels=[0]), of("y", "z", labels=[1, None]), None, ["a", "b", "c"])
+    assert list(missing_classes(unknown, task)) == [], "people are to label them"
+    sets = MultiLabelClassification(str(tiny_bert)).task.named(["a", "b", "c"])
+    [line] = missing_classes(Source(of("x"), None, of("y", labels=[[0, 2]]), ["a", "b", "c"]), sets)
+    assert line.startswith("1 of 3 classes have no test row (b)")
+    entities = TokenClassification(str(tiny_bert)).task.named(["PER", "LOC"])
+    [line] = missing_classes(Source(of("x"), None, of("y", labels=[[0, 3, 4]]), ["PER", "LOC"]), entities)
+    assert line.startswith("1 of 2 classes have no test row (PER)")
