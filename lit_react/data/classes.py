@@ -117,10 +117,7 @@ def lists_of(split: Split, column: str, values: pa.Array, expected: str) -> pa.L
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), pa.list_(pa.string()))
     if not is_list(values.type):
-        raise WrongColumn(
-            f"{split.place}: column {column!r} holds {values.type}: expected lists of {expected}, as JSON lines and "
-            "Parquet have them"
-        )
+        raise WrongColumn(f"{split.place}: column {column!r} holds {values.type}: expected lists of {expected}")
     return values.cast(pa.list_(values.type.value_type))
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lit_react.core.errors import UserError
 from lit_react.data.cells import word_lists
-from lit_react.data.tables import Split, is_list
+from lit_react.data.tables import Split, column_of, is_list
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
 """Around the first mention (the head) and the second (the tail), as SemEval-2010 Task 8 writes them."""
@@ -29,7 +29,7 @@ def mark_pairs(split: Split, column: str) -> Split:
     """
     tokens = word_lists(split, column)
     rows = _from_tokens(split, column, tokens) if is_list(tokens.type) else _from_text(split, column)
-    return split.with_column(column, pa.array(rows, pa.string()))
+    return split.with_column(column, column_of(rows, pa.string()))
 
 
 def mentions(text: str) -> tuple[str, str]:

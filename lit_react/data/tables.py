@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import datasets
@@ -111,6 +112,12 @@ class Split:
             elif kind and kind != kinds[0]:
                 return f"{self.place}:{line}: {column!r} is a {kind}, in the lines before it is a {kinds[0]}"
         return f"{self.place}: column {column!r} has values of several types: expected one"
+
+    def values(self, column: str) -> Iterator[Any]:
+        """What a column holds, row by row, of several types too."""
+        if self.has(column) and is_mixed(self.field(column)):
+            return (text and json.loads(text) for text in each(self.table[column]))
+        return each(self.column(column))
 
     def texts(self, column: str) -> pa.ChunkedArray:
         """Strings [n], none null."""
@@ -270,6 +277,17 @@ def _kind(value: Any) -> str:
     if value is None:
         return ""
     return "number" if type(value) in (int, float) else type(value).__name__
+
+
+def each(column: pa.ChunkedArray) -> Iterator[Any]:
+    """The values of a column, of which no more than `BATCH` are Python objects at once."""
+    return chain.from_iterable(batch[0].to_pylist() for batch in pa.table([column], ["_"]).to_batches(BATCH))
+
+
+def column_of(values: Iterable[Any], kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of values, of which no more than `BATCH` are Python objects at once."""
+    stream = iter(values)
+    return pa.chunked_array(iter(lambda: pa.array(list(islice(stream, BATCH)), kind), pa.array([], kind)), kind)
 
 
 def in_batches(rows: Iterable[Row]) -> Iterator[list[Any]]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import label_lists, word_lists
+from lit_react.data.character_spans import tags_from_spans, word_column
 from lit_react.data.classes import Named, checked_names, lists_of, named_in_lists, number, with_strings
 from lit_react.data.tables import Source, Split, is_string
 from lit_react.tasks.entity_metrics import spans
@@ -82,6 +83,9 @@ def read_sentences(
 ) -> Source:
     """Sentences with a tag id for each word; errors name the file, row or option.
 
+    Where the column of the words has texts, the words are theirs, and the tags come from spans of characters, see
+    `tags_from_spans`.
+
     Tags are strings, or integers that the hub's class names or `label_names` name. A null instead of a list means
     "unknown"; that is allowed in the pool only, which may lack the column. `label_names` are the entity types in order;
     or the BIO tags in the order of their ids, which is what integers need that nothing else names; None: as the hub
@@ -93,14 +97,17 @@ def read_sentences(
     def named(part: str, _: list[str] | None) -> Named:
         return _tags(sentences[part], tags_column, tags)
 
-    sentences = {part: _with_text(split, words_column, separator) for part, split in tables.items()}
+    sentences = {part: _with_words(split, words_column, tags_column, separator) for part, split in tables.items()}
     types = label_names if tags is None else types_of(checked_names(tags) or [])
     return number(sentences, "text", tags_column, types, named, spelled=tag_names)
 
 
-def _with_text(split: Split, column: str, separator: str) -> Split:
+def _with_words(split: Split, column: str, tags_column: str, separator: str) -> Split:
     """The split with words as `tokens`, none null, and their `text`."""
-    words = lists_of(split, column, word_lists(split, column), "words")
+    found = word_lists(split, column)
+    if is_string(found.type):
+        return _with_words_of_texts(split, column, tags_column)
+    words = lists_of(split, column, found, "words")
     kind = words.type.value_type
     if not (is_string(kind) or pa.types.is_null(kind)):  # null: all are empty
         raise WrongColumn(f"{split.place}: column {column!r} holds {words.type}: expected lists of words")
@@ -109,6 +116,14 @@ def _with_text(split: Split, column: str, separator: str) -> Split:
         row = pc.index(pc.is_null(words), True).as_py()
         raise UserError(f"{split.where(row)}: no words: expected a list of strings in column {column!r}")
     return split.with_column("tokens", words, column).with_column("text", pc.binary_join(words, separator))
+
+
+def _with_words_of_texts(split: Split, column: str, tags_column: str) -> Split:
+    """The split with texts, their words, and tags in place of spans where there are some."""
+    texts = split.texts(column)
+    if tags_column and split.has(tags_column):
+        split = split.with_column(tags_column, tags_from_spans(split, tags_column, texts))
+    return split.with_column("tokens", word_column(texts)).with_column("text", texts, column)
 
 
 def _tags(split: Split, column: str, names: list[str] | None) -> Named:

@@ -106,7 +106,10 @@ def test_tags_may_be_unknown_in_the_pool_only(read):
         ([ROW, {"tokens": ["a", None], "ner_tags": ["O", "O"]}], r"pool\.jsonl:2: a null in column 'tokens'"),
         ([ROW, {"tokens": ["a"], "ner_tags": [None]}], r"pool\.jsonl:2: a null in column 'ner_tags'"),
         ([ROW, {"tokens": None, "ner_tags": None}], r"pool\.jsonl:2: no words"),
-        ([{"tokens": "in new york", "ner_tags": "O O O"}], r"'tokens' holds string: expected lists of words, as JSON"),
+        (
+            [{"tokens": "in new york", "ner_tags": "O O O"}],
+            r"'ner_tags': 'O O O': expected spans of characters",
+        ),
         ([{"tokens": [1], "ner_tags": ["O"]}], r"'tokens' holds list<item: int64>: expected lists of words"),
         ([{"tokens": ["a"], "ner_tags": [0]}], r"unknown tag '0': expected O, .*, or integers and data\.label_names"),
         ([{"text": "a"}], r"no column 'tokens': its columns are text"),
