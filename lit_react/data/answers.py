@@ -24,6 +24,9 @@ FLAT_TEXT, FLAT_START = "answer_text", "answer_start"
 FLAT_TEXTS, FLAT_STARTS = "all_answer_texts", "all_answer_starts"
 """Columns with lists of all its answers."""
 
+LONGEST = 5_000_000
+"""Characters of a context, all of which is read: tokenising them takes about a gigabyte."""
+
 ANSWER = pa.struct({"start": pa.int64(), "text": pa.string(), "answers": pa.list_(pa.string())})
 References = list[tuple[list[str], list[Any]]]
 """Of each row: all texts that answer, and where each is said to start (None: unknown)."""
@@ -44,6 +47,10 @@ def read_questions(tables: Mapping[str, Split], question_column: str, answer_col
         if blank is not None:
             raise UserError(f"{split.where(blank)}: empty: expected a text in column {CONTEXT!r}")
         there = split.having(answer_column, required=part != "pool")
+        long = next((row for row, context in enumerate(contexts) if len(context) > LONGEST), None)
+        if long is not None:
+            size = len(contexts[long])
+            raise UserError(f"{split.where(long)}: a context of {size} characters: expected {LONGEST} at most")
         references = _references(split, answer_column) if there else [([], [])] * len(contexts)
         labels = (_pool_labels if part == "pool" else _gold_labels)(split, contexts, references)
         column = pa.chunked_array([pa.array(labels, ANSWER)])

@@ -145,17 +145,32 @@ Encode = Callable[[dict[str, list[Any]]], dict[str, list[list[int]]]]
 """Columns of some rows → `input_ids` and what else a task needs of each token, a list of integers per row."""
 
 
+REACH = 64
+"""Characters that are read for each token that a model reads; what lies behind them is not tokenised."""
+
+FARTHER = 16
+"""So many times the characters are read of a text whose first ones are too few tokens."""
+
+
 def plain_text(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
-    """The `text` column with the tokenizer's special tokens, cut at `max_length` tokens."""
-    return lambda rows: {
-        "input_ids": tokenizer(
-            rows["text"],
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-    }
+    """The `text` column with the tokenizer's special tokens, cut at `max_length` tokens, see `REACH` too."""
+    options: dict[str, Any] = {"truncation": True, "max_length": max_length}
+    options |= {"return_attention_mask": False, "return_token_type_ids": False}
+
+    def ids(texts: list[str], reach: int) -> list[list[int]]:
+        kept = slice(reach) if tokenizer.truncation_side == "right" else slice(-reach, None)
+        found: list[list[int]] = tokenizer([text[kept] for text in texts], **options)["input_ids"]
+        return found
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
+        texts, reach = rows["text"], REACH * max_length
+        found = ids(texts, reach)
+        short = [row for row, text in enumerate(texts) if len(text) > reach and len(found[row]) < max_length]
+        for row in short:
+            found[row] = ids([texts[row]], FARTHER * reach)[0]
+        return {"input_ids": found}
+
+    return encode
 
 
 def tokenize(

@@ -47,6 +47,13 @@ def in_pair(words: Sequence[str]) -> list[bool]:
     return found
 
 
+def near_markers(text: str, reach: int) -> str:
+    """A marked sentence without the characters that are farther than `reach` from all markers."""
+    before, *between, after = re.split(f"({'|'.join(MARKERS)})", text)
+    between = [part if len(part) <= 2 * reach else f"{part[:reach]} {part[-reach:]}" for part in between]
+    return "".join([before[-reach:], *between, after[:reach]])
+
+
 def without_markers(text: str) -> str:
     """The sentence as it was."""
     return " ".join(part for part in ANY_MARKER.split(text.strip()) if part and part not in MARKERS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.annotation.ledger import Label
-from lit_react.data.encoding import Batch, Encode, TokenTable, tokenize
+from lit_react.data.encoding import REACH, Batch, Encode, TokenTable, tokenize
 
 SPARE = 8
 """Tokens of a window that are left for special ones (two to four) and for a question cut within a character."""
@@ -168,7 +168,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, max_length: int, max_question_le
 
 def _cut(tokenizer: PreTrainedTokenizerBase, questions: list[str], max_length: int) -> list[str]:
     """The questions, each up to the end of its `max_length`-th token."""
-    questions = [question.lstrip() for question in questions]
+    questions = [question.lstrip()[: REACH * max_length] for question in questions]
     encoded = tokenizer(
         questions,
         add_special_tokens=False,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lit_react.annotation.ledger import Label
-from lit_react.data.encoding import Batch, Encode, TokenTable, tokenize
+from lit_react.data.encoding import REACH, Batch, Encode, TokenTable, tokenize
 
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Han and kana: what is written without spaces, a character of which BERT takes for a word."""
@@ -74,7 +74,8 @@ def first_pieces(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
     """Encodes the column `tokens`, and notes in `word_ids` the word whose first piece a token is, else -1."""
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
-        encoded = tokenizer(rows["tokens"], is_split_into_words=True, truncation=True, max_length=max_length)
+        words = [[word[: REACH * max_length] for word in row[: REACH * max_length]] for row in rows["tokens"]]
+        encoded = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
         ids = encoded["input_ids"]
         return {"input_ids": ids, "word_ids": [_firsts(encoded.word_ids(row)) for row in range(len(ids))]}
 

@@ -1,4 +1,7 @@
-"""Names of pretrained models: a folder, a hub name, or a folder inside an installed Python package."""
+"""Names of pretrained models: a folder, a hub name, or a folder inside an installed Python package.
+
+Code that comes with a checkpoint is never run, and nobody is asked whether it may be.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def load_config(pretrained: str) -> Any:
         UserError: there is no such folder, and the hub has no such model or is out of reach.
     """
     try:
-        return AutoConfig.from_pretrained(resolve(pretrained))
+        return AutoConfig.from_pretrained(resolve(pretrained), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
 
@@ -64,7 +67,7 @@ def output_names(pretrained: str) -> list[str]:
 def load_tokenizer(pretrained: str, **options: Any) -> PreTrainedTokenizerBase:
     """The tokenizer of a name, with options such as `add_prefix_space`; errors as `load_config`."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained), **options)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(pretrained), trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     if tokenizer.pad_token is None:
@@ -80,7 +83,8 @@ def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedMod
     `load_config`.
     """
     try:
-        model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), **{"dtype": torch.float32} | config)
+        options = {"dtype": torch.float32, "trust_remote_code": False} | config
+        model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), **options)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     return model.train()
@@ -93,7 +97,8 @@ def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, 
     """
     path = resolve(pretrained)
     try:
-        model, found = auto_class.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+        options = {"dtype": torch.float32, "trust_remote_code": False, "output_loading_info": True}
+        model, found = auto_class.from_pretrained(path, **options)
     except (OSError, ValueError) as error:
         raise _not_loadable(pretrained, error) from error
     return model.eval(), sorted(found["missing_keys"])
@@ -102,7 +107,7 @@ def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, 
 def skeleton(auto_class: Any, pretrained: str) -> PreTrainedModel:
     """The model without its weights, on the meta device; errors as `load_config`."""
     with torch.device("meta"):
-        model: PreTrainedModel = auto_class.from_config(load_config(pretrained))
+        model: PreTrainedModel = auto_class.from_config(load_config(pretrained), trust_remote_code=False)
     return model
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import (
+    REACH,
     Batch,
     Encode,
     TokenTable,
@@ -24,7 +25,7 @@ from lit_react.data.encoding import (
     mean_embedding,
     tokenize,
 )
-from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, without_markers
+from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, near_markers, without_markers
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import ClassificationMetrics
 from lit_react.tasks.encoder_classification import EncoderClassification, HeadOnEncoder
@@ -207,7 +208,8 @@ def windows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
         encoded: dict[str, list[list[int]]] = {"input_ids": [], "marker": []}
-        tokens = tokenizer(rows["text"], return_special_tokens_mask=True, verbose=False)
+        near = [near_markers(text, REACH * max_length) for text in rows["text"]]
+        tokens = tokenizer(near, return_special_tokens_mask=True, verbose=False)
         for ids, special in zip(tokens["input_ids"], tokens["special_tokens_mask"], strict=True):
             marker = np.asarray([number_of.get(token, -1) for token in ids])
             kept = window(marker, np.asarray(special, dtype=bool), max_length)

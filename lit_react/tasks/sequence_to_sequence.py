@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
-from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
+from lit_react.data.encoding import REACH, Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.tables import Source, Split
 from lit_react.data.text_pairs import read_pairs, texts_of
 from lit_react.tasks.encoder_task import EncoderTask
@@ -104,7 +104,7 @@ class WritingTask(EncoderTask):
         """`labels` int64 [b, t], the tokens of each row's first target; `references`, all its targets."""
         references = [texts_of(label) for label in labels]
         encoded = self.tokenizer(
-            text_target=[texts[0] for texts in references],
+            text_target=[texts[0][: REACH * self.max_target_length] for texts in references],
             truncation=True,
             max_length=self.max_target_length,
             padding=True,

@@ -6,7 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
-from lit_react.data.encoding import FeatureTable, TokenTable, embed, mean_embedding, text_digest, tokenize
+from lit_react.data.encoding import (
+    FARTHER,
+    REACH,
+    FeatureTable,
+    TokenTable,
+    embed,
+    mean_embedding,
+    plain_text,
+    text_digest,
+    tokenize,
+)
+from lit_react.data.pairs import MARKERS
+from lit_react.data.words import first_pieces
+from lit_react.tasks.relation_extraction import windows
 
 TEXTS = ["the market rose", "a goal in the last minute of the match won the cup", "", "new phone"]
 
@@ -51,6 +64,51 @@ def test_batches_equal_the_tokenizers_own_padding(tiny_bert, tmp_path):
     assert torch.equal(batch["input_ids"], own["input_ids"])
     assert torch.equal(batch["attention_mask"], own["attention_mask"])
     assert table.lengths[rows].tolist() == own["attention_mask"].sum(1).tolist()
+
+
+class Reading:
+    """A tokenizer that counts the characters that it is given at once."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.most = tokenizer, 0
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, texts, **options):
+        flat = [text if isinstance(text, str) else "".join(text) for text in texts]
+        self.most = max(self.most, *map(len, flat))
+        return self.tokenizer(texts, **options)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_long_texts_are_cut_before_they_are_tokenised(tiny_bert, side):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert, truncation_side=side)
+    blank = " " * (8 * REACH)
+    texts = ["the market rose " * 100_000, "x" * 1_000_000, f"{blank}new phone{blank}", "a", ""]
+    reading = Reading(tokenizer)
+    found = plain_text(reading, 8)({"text": texts})["input_ids"]
+    assert found == tokenizer(texts, truncation=True, max_length=8)["input_ids"]
+    assert reading.most <= FARTHER * REACH * 8
+
+
+def test_long_words_and_sentences_are_cut_before_they_are_tokenised(tiny_bert):
+    reading = Reading(AutoTokenizer.from_pretrained(tiny_bert))
+    words = [["the", "market"] * 100_000, ["x" * 1_000_000, "rose"]]
+    found = first_pieces(reading, 8)({"tokens": words})
+    whole = reading.tokenizer(words, is_split_into_words=True, truncation=True, max_length=8)
+    assert (found["input_ids"], reading.most <= 2 * (REACH * 8) * 8) == (whole["input_ids"], True)
+
+
+def test_a_marked_pair_keeps_what_is_near(tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+    filler = "the market rose " * 100_000
+    text = f"{filler}<e1> news </e1> {filler}<e2> phone </e2> {filler}"
+    reading = Reading(tokenizer)
+    near = windows(reading, 24)({"text": [text]})
+    assert near == windows(tokenizer, 24)({"text": ["".join(text.split(filler[200:-200]))]})
+    assert (len(near["input_ids"][0]), reading.most < 8 * REACH * 24) == (24, True)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,10 +1,15 @@
+import contextlib
+import json
+import shutil
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from lit_react.core.errors import UserError
-from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, resolve, weights_digest
+from lit_react.tasks.pretrained import load_config, load_model, load_tokenizer, resolve, skeleton, weights_digest
 
 
 def test_folders_and_hub_names_are_left_as_they_are(tiny_bert):
@@ -42,6 +47,22 @@ def test_a_model_out_of_reach_is_told_in_one_line(load, name):
     with pytest.raises(UserError, match=f"cannot load {name!r}") as caught:
         load(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["unheard-of", "bert"])
+def test_code_that_comes_with_a_checkpoint_is_not_run_and_nobody_is_asked(tiny_bert, tmp_path, monkeypatch, kind):
+    folder, ran = tmp_path / "model", tmp_path / "ran"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    autos = {"AutoConfig": "own.Own", "AutoModel": "own.Own"}, {"AutoTokenizer": ["own.Own", None]}
+    for name, auto in zip(("config", "tokenizer_config"), autos, strict=True):
+        content = json.loads((folder / f"{name}.json").read_text()) | {"auto_map": auto}
+        (folder / f"{name}.json").write_text(json.dumps(content | {"model_type": kind, "tokenizer_class": "Own"}))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    for load in (load_config, load_tokenizer, partial(load_model, AutoModel), partial(skeleton, AutoModel)):
+        with pytest.raises(UserError, match="cannot load") if kind == "unheard-of" else contextlib.suppress(UserError):
+            load(str(folder))
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
