@@ -1,6 +1,9 @@
 """Bad input: one line that says what was wrong and what was expected, exit code 2, no traceback, nothing bought."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -359,6 +362,30 @@ def test_a_corrupt_file_of_the_run(name: str, expected: str, tmp_path, news_csv,
     main(arguments)
     (tmp_path / "run" / name).write_bytes(b"not what it was" * 100)
     assert expected in fails(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("lost", "state.pt has 1 round, ledger.sqlite not one label"),
+        ("emptied", "state.pt has 1 round, ledger.sqlite not one label"),
+        ("of another seed", "this ledger is of another run than state.pt beside it"),
+    ],
+)
+def test_a_ledger_that_is_not_the_runs_own(change, expected, tmp_path, news_csv, tiny_bert, capsys) -> None:
+    arguments = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    main(arguments)
+    path = tmp_path / "run" / "ledger.sqlite"
+    if change == "emptied":
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("DELETE FROM purchases")
+    else:
+        path.unlink()
+    if change == "of another seed":
+        other = command(news_csv, tiny_bert, tmp_path / "other", "--seed_everything", "1")
+        main([*other, "--rounds.stopping.max_rounds", "1"])
+        shutil.copy(tmp_path / "other" / "ledger.sqlite", path)
+    assert expected in fails([*arguments, "--rounds.budget", "60"], capsys)
 
 
 @pytest.mark.parametrize(("old", "new"), [(" the ", " that "), (",tech", ",a-name-that-sorts-first")])

@@ -9,7 +9,8 @@ import torch
 from lit_react.annotation.costs import TokenCost
 from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
-from lit_react.run.record import check_same_run, described
+from lit_react.run.record import check_one_run, check_same_run, described
+from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
 
 OPTIONS = {
@@ -146,6 +147,46 @@ def test_a_group_that_is_switched_on_or_off_is_a_change(folder, before, after):
 def test_a_free_option_beside_a_changed_one_does_not_hide_it(folder):
     with pytest.raises(UserError, match=r"trainer\.max_epochs"):
         check_same_run(folder, changed(trainer__devices=2, trainer__max_epochs=9, rounds__budget=5.0))
+
+
+def bought(folder: Path, rounds: int) -> Ledger:
+    """An open ledger of as many purchases of one label."""
+    ledger = Ledger(folder / "ledger.sqlite", budget=100, fingerprint="x")
+    for round in range(rounds):
+        ledger.ask(round, [Query("pool", round, 1.0, "margin")])
+    (folder / "run.json").write_text(json.dumps({"run": ledger.run}))
+    return ledger
+
+
+def learned(ledger: Ledger, rounds: int) -> RunState:
+    """The state after as many rounds."""
+    return RunState([{"cost": ledger.spent_by(round)} for round in range(rounds)], run=ledger.run)
+
+
+@pytest.mark.parametrize("rounds", [0, 2, 3])
+def test_a_ledger_may_be_ahead_of_the_state(rounds, tmp_path):
+    with bought(tmp_path, 3) as ledger:
+        check_one_run(tmp_path, ledger, learned(ledger, rounds))
+
+
+def test_a_ledger_of_another_run_is_told_of_by_the_state_and_before_it_by_the_record(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with bought(tmp_path / "one", 3) as one, bought(tmp_path / "other", 3) as other:
+        with pytest.raises(UserError, match=r"of another run than state.pt beside it: put back"):
+            check_one_run(tmp_path / "one", one, learned(other, 2))
+        with pytest.raises(UserError, match=r"of another run than run.json beside it"):
+            check_one_run(tmp_path / "other", one, RunState())
+
+
+def test_an_earlier_copy_of_the_ledger_is_told_of(tmp_path):
+    with bought(tmp_path, 3) as ledger:
+        state = learned(ledger, 3)
+    (tmp_path / "ledger.sqlite").unlink()
+    with bought(tmp_path, 2) as earlier:
+        state.run = earlier.run
+        with pytest.raises(UserError, match=r"labels of 2 cost units are there, but the 3 rounds of state\.pt l"):
+            check_one_run(tmp_path, earlier, state)
 
 
 class Named:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from lit_react.core.errors import UserError
 Label = Any
 """What was bought for one row, as JSON has it: a class id, a list of spans, a text. The task knows which."""
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 WAIT_SECONDS = 10.0
 SLACK = 1e-9  # relative to the budget: sums of floats are not exact
 CREATE = (
@@ -62,7 +63,8 @@ class Ledger:
     """Purchases in the order they were made. A row is asked once, the money is committed then.
 
     One process writes, any number read; a second writer is refused. Whatever `ask` or `answer` recorded is on
-    the disk when it returns, and a call that raises recorded nothing.
+    the disk when it returns, and a call that raises recorded nothing. `run` names the run that it was made
+    for: no other ledger has that name.
 
     Args:
         path: the SQLite file; beside it a writer keeps an empty `<name>.lock`.
@@ -121,6 +123,7 @@ class Ledger:
         if meta.get("schema_version") != SCHEMA_VERSION:
             version = meta.get("schema_version")
             raise UserError(f"{self.path}: ledger version {version}: expected {SCHEMA_VERSION}; choose another folder")
+        self.run = meta["run"]
         if meta.get("fingerprint") != fingerprint and not self.read_only and not self.purchases():
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (fingerprint,))
         elif meta.get("fingerprint") != fingerprint:
@@ -142,7 +145,7 @@ class Ledger:
         with self._transaction():
             for statement in CREATE:
                 self._db.execute(statement)
-            meta = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint}
+            meta = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "run": uuid.uuid4().hex}
             self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
     @contextmanager

@@ -44,7 +44,7 @@ from lit_react.run.purchases import (
     tell_of_changes,
 )
 from lit_react.run.questions import meaning, open_questions, place, question
-from lit_react.run.record import RECORD, check_same_run, described
+from lit_react.run.record import RECORD, check_one_run, check_same_run, described
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
 from lit_react.run.show import show
@@ -303,6 +303,8 @@ class ActiveLearning:
             wait_until((folder.path / RECORD).exists)  # where processes run one fit after another
         with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
             self.state = RunState.load(folder.path)
+            check_one_run(folder.path, ledger, self.state)
+            self.state.run = ledger.run
             if first and self.state.rounds:
                 folder.publish(self.state)
             self.state.test_on(self.texts.test_fingerprint)
@@ -314,7 +316,7 @@ class ActiveLearning:
             self.oracle.open(folder.path)
             if first:
                 tell_of_changes(ledger, self.oracle, self.texts)
-                write_json(folder.path / RECORD, self._options())
+                write_json(folder.path / RECORD, self._options() | {"run": ledger.run})
                 if not self.state.stopped and not ledger.asked(0):
                     ledger.ask(0, self._first)
                 answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))

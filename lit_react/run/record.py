@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping, Set
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 
 import torch
 
-from lit_react.annotation.ledger import has_purchases
+from lit_react.annotation.ledger import Ledger, has_purchases
 from lit_react.annotation.oracles import Oracle
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
-from lit_react.run.state import STATE
+from lit_react.run.state import STATE, RunState
 
 RECORD = "run.json"
 """The file, in the folder of the run."""
@@ -114,10 +115,15 @@ def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
         record: group → its options, as `described` gives them.
 
     Raises:
-        UserError: something was changed that is not `FREE`, or the folder is of an older version.
+        UserError: something was changed that is not `FREE`, the folder is of an older version, or its ledger is lost.
     """
     path = folder / RECORD
     if not has_purchases(folder / "ledger.sqlite"):
+        if rounds := len(RunState.load(folder).rounds):
+            raise UserError(
+                f"{folder}: {STATE} has {rounds} round{'s' * (rounds > 1)}, ledger.sqlite not one label: put back "
+                "the one that was there, or choose another --rounds.folder"
+            )
         return
     if not path.exists():
         raise UserError(f"{folder}: a run of another version of lit-react lies there, choose another --rounds.folder")
@@ -133,6 +139,30 @@ def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
             f"{path}: this run was begun with {key} = {old.get(key, 'options')!r}, "
             f"now it is {new.get(key, 'options')!r}{more}; "
             "restore it, or choose another --rounds.folder"
+        )
+
+
+def check_one_run(folder: Path, ledger: Ledger, state: RunState) -> None:
+    """See that ledger, record and state of a folder are of one run; the ledger may be ahead of the state.
+
+    Raises:
+        UserError: the ledger is of another run, or an earlier copy of this one.
+    """
+    known = {
+        STATE: state.run,
+        RECORD: json.loads((folder / RECORD).read_text()).get("run") if ledger.asked(0) else None,
+    }
+    for name, run in known.items():
+        if run not in (None, ledger.run):
+            raise UserError(
+                f"{ledger.path}: this ledger is of another run than {name} beside it: put back the one that was there, "
+                "or choose another --rounds.folder"
+            )
+    spent, known_of = ledger.spent_by(len(state.rounds) - 1), state.rounds[-1]["cost"] if state.rounds else 0.0
+    if not math.isclose(spent, known_of):
+        raise UserError(
+            f"{ledger.path}: labels of {spent:g} cost units are there, but the {len(state.rounds)} rounds of {STATE} "
+            f"learned those of {known_of:g}: put back the newest ledger, or choose another --rounds.folder"
         )
 
 

@@ -27,6 +27,7 @@ class RunState:
         before_last: of a run that ended, the callback's state before its last round.
         limits: the budget and the stopping rules that the last round knew.
         tested_on: digest of the test rows; None where there are none.
+        run: names the ledger whose labels the rounds learned; None before the first.
     """
 
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -35,6 +36,7 @@ class RunState:
     before_last: dict[str, Any] | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     tested_on: str | None = None
+    run: str | None = None
 
     def advance(self, acquisition: dict[str, Any], stopped: str | None, limits: dict[str, Any]) -> None:
         """The callback's state after one more round, and why the run ends here if it does."""

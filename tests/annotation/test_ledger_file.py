@@ -71,7 +71,7 @@ def test_a_ledger_of_a_later_version_is_refused(path):
     connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     connection.commit()
     connection.close()
-    with pytest.raises(UserError, match="version 99: expected 2"):
+    with pytest.raises(UserError, match="version 99: expected 3"):
         opened(path)
 
 
