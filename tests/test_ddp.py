@@ -49,21 +49,42 @@ def test_processes_started_from_outside_are_refused(tmp_path, news_csv, tiny_ber
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("task", ["fit", "predict"])
-def test_one_of_the_processes_started_from_outside_is_told_so(
-    task, tmp_path, news_csv, tiny_bert, monkeypatch, capsys
+ONE_TASK = {
+    "SLURM_JOB_NAME": "train",
+    "SLURM_NTASKS": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+}
+"""What SLURM tells the only task of a job."""
+
+TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+@pytest.mark.parametrize(
+    ("launched", "task", "options", "told"),
+    [
+        (ONE_OF_TWO, "fit", TWO, "2 processes were started from outside (TorchElasticEnv"),
+        (ONE_OF_TWO, "predict", TWO, "2 processes were started from outside (TorchElasticEnv"),
+        (ONE_OF_TWO | {"RANK": "1"}, "fit", [], "2 processes were started from outside (TorchElasticEnv"),
+        (ONE_TASK, "fit", TWO, "1 process was started from outside (SLURMEnv"),
+        (
+            ONE_TASK | {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "1"},
+            *("fit", [], "2 processes were started from outside (SLURMEnv"),
+        ),
+        (ONE_TASK | {"SLURM_NTASKS": "2"}, "fit", [], "You set `--ntasks=2` in your SLURM bash script"),
+    ],
+)
+def test_processes_started_from_outside_are_told_so_each(
+    launched, task, options, told, tmp_path, news_csv, tiny_bert, monkeypatch, capsys
 ) -> None:
-    for name, value in ONE_OF_TWO.items():
+    for name, value in launched.items():
         monkeypatch.setenv(name, value)
-    options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
     with pytest.raises(SystemExit) as stopped:
         main([task, *command(news_csv, tiny_bert, tmp_path / "run", *options)[1:]])
     assert stopped.value.code == 2
-    assert "error: trainer: 2 processes were started from outside (TorchElasticEnv" in capsys.readouterr().err
+    assert f"error: trainer: {told}" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
 FINE_TUNING: list[str] = []

@@ -251,6 +251,31 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--trainer.strategy", "dpp"],
         "invalid strategy name: `strategy='dpp'`",
     ),
+    "several machines": (lambda p: ["--trainer.num_nodes", "2"], "trainer.num_nodes: 2, but a run is of one machine"),
+    "processes that are spawned": (
+        lambda p: ["--trainer.strategy", "ddp_spawn"],
+        "trainer.strategy: spawned or forked processes cannot share a run's ledger; expected ddp",
+    ),
+    "one batch of everything": (
+        lambda p: ["--trainer.fast_dev_run", "true"],
+        "trainer.fast_dev_run: each round of a run buys labels, and one tested batch is no result",
+    ),
+    "callback that logs nowhere": (
+        lambda p: ["--trainer.callbacks", "LearningRateMonitor"],
+        "trainer.callbacks: LearningRateMonitor writes to a logger, and there is none; expected --trainer.logger",
+    ),
+    "callback that contradicts an option": (
+        lambda p: ["--trainer.enable_checkpointing", "false"],
+        "trainer: Trainer was configured with `enable_checkpointing=False` but found `ModelCheckpoint`",
+    ),
+    "logger of a package that is not there": (
+        lambda p: ["--trainer.logger", "NeptuneLogger"],
+        "error: Requirement 'neptune",
+    ),
+    "logger without its folder": (
+        lambda p: ["--trainer.logger", "TensorBoardLogger"],
+        "error: trainer.logger: TensorBoardLogger needs save_dir, such as --trainer.logger.save_dir",
+    ),
     "seed below zero": (lambda p: ["--seed_everything", "-1"], "seed_everything: -1 is too small"),
     "mutual information of one sample": (lambda p: ["--model.mc_samples", "1"], "model.mc_samples: 1 is too small"),
     "query of no samples": (

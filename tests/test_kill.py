@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -84,3 +86,25 @@ def test_a_run_that_is_stopped_ends_at_once_and_says_how_to_go_on(number, task, 
     assert result["stopped"] is None, "it was stopped before its end"
     main(arguments)
     assert len({(row[0], row[1]) for row in bought(tmp_path / "run")}) == len(bought(tmp_path / "run")) == 46
+
+
+WAITS = """
+import lit_react.cli.stops as stops
+from torch.distributed import TCPStore
+
+stops.PATIENCE = 0.2
+stops.tell_stops("fit")
+print("waits", flush=True)
+TCPStore("127.0.0.1", 0, world_size=2, is_master=True)
+"""
+"""Waits for a second process in a call that lets no signal through."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_that_waits_for_others_in_vain(number) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WAITS], stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "waits\n"
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert process.communicate(timeout=20)[1].endswith("stopped, the same command goes on\n")
+    assert process.returncode == 128 + number

@@ -1,11 +1,14 @@
 """The Trainers of a run: what they show."""
 
+from pathlib import Path
+
 import lightning as L
 import pytest
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from tiny import QUIET
+from tiny import QUIET, command
 
+from lit_react.cli import main
 from lit_react.run.trainers import new_trainer
 
 
@@ -17,3 +20,15 @@ def test_the_progress_bar_names_a_last_epoch_only_where_there_is_one(max_epochs,
     bar.setup(trainer, L.LightningModule(), "fit")
     assert bar._get_train_description(6).rstrip() == told
     assert "v_num" not in bar.get_metrics(trainer, L.LightningModule())
+
+
+def test_what_lightning_has_a_user_may_add_without_setting_what_goes_with_it(
+    tmp_path: Path, news_csv, tiny_bert, caplog, capsys
+) -> None:
+    """A bar that is not for a terminal, checkpoints of a fit without validation, a profile of each fit."""
+    options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1")
+    options += ["--data.validation_size", "0", "--trainer.profiler", "simple"]
+    main([*options, "--trainer.callbacks", "RichProgressBar", "--trainer.callbacks+=ModelCheckpoint"])
+    assert "FIT Profiler Report" in caplog.text
+    assert "Epoch 1/1" in capsys.readouterr().out
+    assert list((tmp_path / "run" / "round_00" / "checkpoints").glob("*.ckpt")), "where the round lies"

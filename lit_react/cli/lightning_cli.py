@@ -242,7 +242,7 @@ def run_lightning(args: ArgsType) -> None:
             raise
         raise UserError(f"early_stopping.monitor: {error}") from error
     except (MisconfigurationException, ValueError) as error:
-        wrong = cause(error, MisconfigurationException)
+        wrong = cause(error, MisconfigurationException) or cause(error, ModuleNotFoundError)  # what a class needs
         if wrong is None:
             raise
         raise UserError(str(wrong)) from error

@@ -36,6 +36,7 @@ UNKNOWN = re.compile(
 NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']+)', val=(?P<value>.+)\)")
 TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|expected\b|\S+ is no text|\S+ cannot be imported).*)")
 """Parts of jsonargparse's messages; the last is what was told of a class's own argument."""
+NO_ARGUMENT = re.compile(r"- the following arguments are required: (?P<names>.+)\s[\s\S]*class_path='(?P<path>[\w.]+)'")
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
 
@@ -66,7 +67,7 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what `main` prints."""
-        tell = (inner, failed_import, unknown_class, no_option, no_text, no_kind)
+        tell = (inner, failed_import, unknown_class, no_option, no_text, no_argument, no_kind)
         told = next(filter(None, (one(message) for one in tell)), " ".join(message.split()))
         raise UserError(told + self._nearest(message)) from ex
 
@@ -146,6 +147,15 @@ def no_text(message: str) -> str | None:
     if key is None or wrong is None:
         return None
     return f"{key[1]}: {wrong['value']} is no text; what YAML takes for a number, yes or no is quoted: \"['yes', '1']\""
+
+
+def no_argument(message: str) -> str | None:
+    """One line for a class without an argument that it needs; None where a message is about other things."""
+    key, wrong = KEY.search(message), NO_ARGUMENT.search(message)
+    if key is None or wrong is None:
+        return None
+    missing = wrong["names"].partition(",")[0]
+    return f"{key[1]}: {wrong['path'].rpartition('.')[2]} needs {missing}, such as --{key[1]}.{missing} …"
 
 
 def no_kind(message: str) -> str | None:

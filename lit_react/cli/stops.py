@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 RESUMABLE = ("fit", "pretrain", "simulate", "compare")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 5.0
+"""Seconds until a process ends that is in a call which lets no signal through, such as waiting for other processes."""
 
 
 def tell_stops(command: str | None) -> None:
@@ -20,14 +23,32 @@ def tell_stops(command: str | None) -> None:
     Args:
         command: that is run; None: there is none.
     """
+    heard = threading.Event()
 
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+    def say() -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print("stopped" + (", the same command goes on" if command in RESUMABLE else ""), file=sys.stderr)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        heard.set()
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        say()
         raise SystemExit(128 + number)
 
-    for number in SIGNALS:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, stop)
+    def watch(arrived: int) -> None:
+        while (number := os.read(arrived, 1)[0]) not in taken:
+            pass
+        if not heard.wait(PATIENCE):
+            say()
+            os._exit(128 + number)
+
+    taken = [each for each in SIGNALS if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler)]
+    for each in taken:
+        signal.signal(each, stop)
+    if taken:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker's signals are its own
+        threading.Thread(target=watch, args=(reader,), daemon=True).start()

@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning as L
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch import distributed
 
 from lit_react.core.errors import UserError
@@ -26,17 +27,24 @@ def is_first_process() -> bool:
 
 
 def check_launch(trainer: L.Trainer) -> None:
-    """See that the Trainer starts the other processes itself: until it does, one alone buys and writes.
+    """See that this process is alone, or that the Trainer starts the others on this machine, each from the beginning.
+
+    Until it starts them one process alone buys and writes.
 
     Raises:
-        UserError: another program (torchrun, SLURM, …) started several.
+        UserError: another program (torchrun, SLURM, …) started several or is to, or they would share this process.
     """
-    launcher = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.world_size > 1 and launcher is not None and not isinstance(launcher, LightningEnvironment):
+    environment = trainer._accelerator_connector.cluster_environment
+    if trainer.num_nodes > 1:
+        raise UserError(f"trainer.num_nodes: {trainer.num_nodes}, but a run is of one machine; expected 1")
+    if not isinstance(environment, LightningEnvironment) and max(environment.world_size(), trainer.num_devices) > 1:
+        processes = "1 process was" if environment.world_size() == 1 else f"{environment.world_size()} processes were"
         raise UserError(
-            f"trainer: {trainer.world_size} processes were started from outside ({type(launcher).__name__}), expected "
-            "one, which starts the others: python -m lit_react … --trainer.devices N --trainer.strategy ddp"
+            f"trainer: {processes} started from outside ({type(environment).__name__}), expected one for one "
+            "device, or one, which starts the others: python -m lit_react … --trainer.devices N --trainer.strategy ddp"
         )
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise UserError("trainer.strategy: spawned or forked processes cannot share a run's ledger; expected ddp")
 
 
 def wait_for_all() -> None:

@@ -8,11 +8,9 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
 
@@ -27,31 +25,28 @@ from lit_react.core.files import write_json
 from lit_react.core.processes import is_first_process, wait_until
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
-from lit_react.data.warnings import missing_classes, warnings_of
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
-from lit_react.run.checks import check_lengths, check_parts
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
+from lit_react.run.preparation import prepared
 from lit_react.run.purchases import (
     answer_known,
     buy,
-    first_queries,
-    label_counts,
     named_oracle,
+    take_answers,
     tell_of_changes,
 )
-from lit_react.run.questions import meaning, open_questions, place, question
-from lit_react.run.record import RECORD, check_one_run, check_same_run, described
+from lit_react.run.questions import open_questions, question
+from lit_react.run.record import RECORD, check_one_run, check_same_run, described, record_of
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
 from lit_react.run.show import show
 from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
 from lit_react.run.tracking import Tracker, tracker_of
-from lit_react.run.trainers import OF_THE_TASK, RoundTrainers, new_trainer, say_length, with_defaults
+from lit_react.run.trainers import OF_THE_TASK, say_length, with_defaults
 from lit_react.tasks import SentenceClassification, TaskModule
 
 log = logging.getLogger("lit_react")
@@ -119,12 +114,12 @@ class ActiveLearning:
         self.acquisition = copy.deepcopy(self._given)
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
-        self.start, self.refit, self.steps, self._steps = start, refit, steps, steps
+        self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
         suits, said = self.model.trainer_defaults, trainer or {}
         given = {**suits, **{name: value for name, value in said.items() if value is not None or name not in suits}}
-        self.trainer, self._length_is_given = with_defaults(given), say_length(given)
+        self.trainer, self.length_is_given = with_defaults(given), say_length(given)
         self.wandb = wandb or Wandb()
         self.folder = RunFolder(Path(folder), kept_models=2 if start == "warm" else 1)
         if self.folder.path.exists() and not self.folder.path.is_dir():
@@ -195,13 +190,7 @@ class ActiveLearning:
             UserError: an id that waits for no answer, or an answer that means nothing.
         """
         with isolated(), self._opened() as ledger:
-            rows = [(entry["split"], entry["row"], entry["round"]) for entry in ledger.purchases()]
-            asked = {each.id: each for each in (question(self.texts, *row) for row in rows)}
-            try:
-                meant = {place(name): meaning(name, answer, asked) for name, answer in labels.items()}
-                ledger.answer(meant, self.oracle.annotator)
-            except ValueError as error:
-                raise UserError(f"{self.oracle.annotator}: {error}") from error
+            take_answers(ledger, self.oracle, self.texts, labels)
             return len(ledger.pending(len(self.state.rounds)))
 
     def step(self) -> pd.Series:
@@ -223,8 +212,7 @@ class ActiveLearning:
     def close(self) -> None:
         """Send what the loggers hold back, and close W&B; a run that goes on opens it again."""
         if self._tracker is not None:
-            names = (RECORD, "config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
-            self._tracker.finish([self.folder.path / name for name in names])
+            self._tracker.finish(self.folder.path)
             self._tracker = None
 
     # ---- before the first round -----------------------------------------------------------------------------
@@ -239,58 +227,12 @@ class ActiveLearning:
         """
         if self._tracker is not None:
             return
-        options = self._options()
+        options = record_of(self)
         check_same_run(self.folder.path, options)
-        self.recipe = self.model.fresh(self.texts.task)
-        self._first = first_queries(self.texts, self.oracle, self.budget, self.seed)
-        probe = new_trainer(self.trainer)
-        parts = self.acquisition, self.augmentation, self.early_stopping
-        validated = bool(len(self.texts.validation_split))
-        check_parts(self.recipe, probe, *parts, refit=bool(self.refit), validated=validated)
-        if self.pretraining is not None:
-            self.pretraining.check(self.texts.task, self.texts.splits.pool)
-        if self.steps is None and not (validated or self._length_is_given):
-            self._steps = Steps(self.model.fewest_steps, per_label=1.0)
-        told = check_lengths(probe, self._steps, self._epochs(), validated=validated)
-        if is_first_process():
-            print(f"data: {self.texts.splits.summary}")
-            splits, task = self.texts.splits, self.texts.task
-            told_of_data = *warnings_of(splits), *missing_classes(splits, task), *task.warnings(self.texts.pool.table)
-            for line in told_of_data:
-                log.warning("data: %s", line)
-            if self.texts.label_descriptions and not self.texts.task.reads_names:
-                log.warning("data.label_descriptions: this model (--model) does not read them")
-            for line in told if self.texts.task.shares_batches else []:
-                log.warning("trainer: %s", line)
-        if self.pretraining is not None:
-            pool, task = self.texts.splits.pool, self.texts.task
-            task = self.pretraining.run(self.folder.path / "pretrained", task, pool, self.seed)
-            self._texts = self.texts.encoded_by(task)
-            self.recipe = self.model.fresh(self.texts.task)
+        self._prepared = prepared(self)
+        self._texts = self._prepared.texts
         self._tracker = tracker_of(self.trainer.get("logger"), self.wandb, self.folder.path)
         self._tracker.config(options)
-
-    def _epochs(self) -> list[int]:
-        """Batches of an epoch, of the smallest fit that has labels and of the largest."""
-        least, most = label_counts(self.texts, self.budget, self._first)
-        least = least or min(self.acquisition.learner.limits[0].size or 1, most)
-        rows = [self.augmentation.rows_of(max(count, 1)) for count in (least, most)]
-        return [-(-count // self.texts.rows_per_step(count)) for count in rows]
-
-    def _options(self) -> dict[str, Any]:
-        """What the run is made of, as JSON."""
-        names = ("budget", "oracle", "start", "refit", "stopping", "steps")
-        model = {name: value for name, value in described(self.model).items() if name != "task"}
-        return {
-            "seed_everything": self.seed,
-            "rounds": {name: described(getattr(self, name)) for name in names} | {"folder": str(self.folder.path)},
-            **{
-                name: described(getattr(self, name))
-                for name in ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
-            },
-            "model": described(self.model.task) | model,
-            "trainer": described({name: value for name, value in self.trainer.items() if name != "logger"}),
-        }
 
     @contextmanager
     def _opened(self) -> Iterator[Ledger]:
@@ -316,17 +258,12 @@ class ActiveLearning:
             self.oracle.open(folder.path)
             if first:
                 tell_of_changes(ledger, self.oracle, self.texts)
-                write_json(folder.path / RECORD, self._options() | {"run": ledger.run})
+                write_json(folder.path / RECORD, record_of(self) | {"run": ledger.run})
                 if not self.state.stopped and not ledger.asked(0):
-                    ledger.ask(0, self._first)
+                    ledger.ask(0, self._prepared.first)
                 answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
             with short_collections():
                 yield ledger
-
-    @property
-    def _refits(self) -> bool:
-        can = self.start == "cold" and self.recipe.lr_scheduler != "plateau"
-        return can if self.refit is None else self.refit
 
     @property
     def _limits(self) -> dict[str, Any]:
@@ -336,30 +273,21 @@ class ActiveLearning:
 
     def _next_round(self, ledger: Ledger) -> None:
         """Buy what was asked for, fit, acquire, test, save."""
-        round, folder = len(self.state.rounds), self.folder
+        round, folder, trainers = len(self.state.rounds), self.folder, self._prepared.trainers
         assert self._tracker is not None, "begin opens it"
-        buy(ledger, self.oracle, self.texts, round)
-        seed = int(np.random.SeedSequence([self.seed, round]).generate_state(1)[0])
-        pool = self.texts.pool.with_labels(ledger.labeled("pool", round))
-        data = FitData(self.texts, pool, ledger.labeled("validation", round), seed)
-        labels = len(pool.labels)
+        data, loggers = buy(ledger, self.oracle, self.texts, round, self.seed), self._tracker.loggers
+        here, labels, validated = folder.round(round), len(data.pool.labels), bool(data.validation)
         if is_first_process():  # a resumed run may have the next round's query already
             log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)
             folder.forget_checkpoints(round)
-        bought = [entry for entry in ledger.purchases() if entry["round"] == round]
-        self._tracker.bought(round, bought, folder.chosen_in(round - 1), self.texts)
-        trainers = RoundTrainers(
-            self.trainer, self.early_stopping, self._steps, self.texts.task.monitor, self._tracker.loggers
-        )
+        self._tracker.bought(round, ledger.purchases(), folder.chosen_in(round - 1), self.texts)
         trainer, module, result = fit_and_test(
-            self.recipe,
+            self._prepared.recipe,
             data,
             augmentation=self.augmentation,
             before=folder.round(round - 1) / "model" if self.start == "warm" and round > 0 else None,
-            make_trainer=partial(
-                trainers.of_fit, folder.round(round), labels, self.acquisition, validated=bool(data.validation)
-            ),
-            make_refit_trainer=trainers.of_refit if self._refits and data.validation else None,
+            make_trainer=lambda: trainers.of_fit(here, labels, self.acquisition, loggers, validated=validated),
+            make_refit_trainer=trainers.of_refit if self._prepared.refits and validated else None,
             acquisition=self.acquisition,
         )
         counts = {"labeled": labels, "validation": len(data.validation), "cost": ledger.spent_by(round)}

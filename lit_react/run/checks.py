@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import lightning as L
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import DeviceStatsMonitor, EarlyStopping, LearningRateMonitor
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.augmentation.augmentation import Augmentation
@@ -43,6 +43,7 @@ def check_parts(
         UserError: they do not, in one line.
     """
     check_launch(trainer)
+    _check_options(trainer)
     if not validated and recipe.lr_scheduler == "plateau":
         raise UserError("model.lr_scheduler: plateau goes by validations, expected data.validation_size above 0")
     if not validated and acquisition.metric is not None:
@@ -56,6 +57,21 @@ def check_parts(
     acquisition.check(recipe)
     augmentation.check(recipe, trainer.world_size)
     recipe.check()
+
+
+def _check_options(trainer: L.Trainer) -> None:
+    """See that no fit would end by an option or a callback that only shows when it begins."""
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise UserError(
+            "trainer.fast_dev_run: each round of a run buys labels, and one tested batch is no result; expected false, "
+            "and for a try --rounds.folder of its own, --rounds.stopping.max_rounds 1 and --trainer.max_steps 2"
+        )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not trainer.loggers:
+            raise UserError(
+                f"trainer.callbacks: {type(callback).__name__} writes to a logger, and there is none; "
+                "expected --trainer.logger CSVLogger, or the like, or --wandb.mode offline"
+            )
 
 
 def check_lengths(trainer: L.Trainer, steps: Steps | None, epochs: Sequence[int], *, validated: bool) -> list[str]:

@@ -24,6 +24,7 @@ def isolated() -> Iterator[None]:
         try:
             for logger in loggers:
                 logger.setLevel(max(logger.level, logging.WARNING))
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # who asks for one wants to read it
             yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):

@@ -14,6 +14,7 @@ from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
 from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
+from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
 from lit_react.run.questions import meaning, place, question
 
@@ -80,24 +81,29 @@ def _check_gold(data: PoolData, known: Mapping[str, Sequence[Label | None]]) -> 
             )
 
 
-def label_counts(data: PoolData, budget: float, first: Sequence[Query]) -> tuple[int, int]:
-    """Labeled rows of the pool in the first fit, and in the largest that the budget pays for.
+def label_counts(data: PoolData, budget: float, first: Sequence[Query], query_size: int | None) -> tuple[int, int]:
+    """Labeled rows of the pool in the first fit that has any, and in the largest that the budget pays for; 1 or more.
 
     Args:
         data: the texts of the run.
         budget: in cost units.
         first: what is asked for first.
+        query_size: of the query after it; None: it is limited by its cost alone.
     """
     least = sum(query.split == "pool" for query in first)
     left, cheapest = budget - sum(query.cost for query in first), float(data.pool.costs.min())
     more = len(data.pool) if cheapest <= 0 else int(left * (1 + SLACK) / cheapest)
-    return least, min(least + more, len(data.pool))
+    most = min(least + more, len(data.pool))
+    return max(least or min(query_size or 1, most), 1), max(most, 1)
 
 
-def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
+def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int, seed: int) -> FitData:
     """Have what a round asked for answered, and record the answers; of several processes the first one does.
 
     Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
+
+    Returns:
+        all labels that the round's fit may use, with its own seed, which follows from that of the run.
 
     Raises:
         LabelsPending: answers are missing.
@@ -118,10 +124,23 @@ def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
     if pending_queries := ledger.pending(round):
         asked = len(ledger.asked(round))
         raise LabelsPending(oracle.waiting(round, asked - len(pending_queries), asked))
+    pool = data.pool.with_labels(ledger.labeled("pool", round))
+    of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
+    return FitData(data, pool, ledger.labeled("validation", round), of_round)
 
 
 def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
     return answers.items() if isinstance(answers, Mapping) else answers
+
+
+def take_answers(ledger: Ledger, oracle: Oracle, data: PoolData, labels: Mapping[str, Any]) -> None:
+    """Record answers by the id of their question, all or none; see `ActiveLearning.answer`."""
+    asked = [question(data, entry["split"], entry["row"], entry["round"]) for entry in ledger.purchases()]
+    by_id = {each.id: each for each in asked}
+    try:
+        ledger.answer({place(name): meaning(name, answer, by_id) for name, answer in labels.items()}, oracle.annotator)
+    except ValueError as error:
+        raise UserError(f"{oracle.annotator}: {error}") from error
 
 
 def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Set
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,6 +17,9 @@ from lit_react.annotation.oracles import Oracle
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
 from lit_react.run.state import STATE, RunState
+
+if TYPE_CHECKING:
+    from lit_react.run.active_learning import ActiveLearning
 
 RECORD = "run.json"
 """The file, in the folder of the run."""
@@ -104,6 +107,20 @@ def _built(optimizer: Callable[..., torch.optim.Optimizer]) -> dict[str, Any]:
     return {"class_path": _path(type(made)), **plain}
 
 
+def record_of(run: ActiveLearning) -> dict[str, Any]:
+    """What a run is made of, as JSON: group → its options."""
+    of_rounds = ("budget", "oracle", "start", "refit", "stopping", "steps")
+    groups = ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
+    model = {name: value for name, value in described(run.model).items() if name != "task"}
+    return {
+        "seed_everything": run.seed,
+        "rounds": {name: described(getattr(run, name)) for name in of_rounds} | {"folder": str(run.folder.path)},
+        **{name: described(getattr(run, name)) for name in groups},
+        "model": described(run.model.task) | model,
+        "trainer": described({name: value for name, value in run.trainer.items() if name != "logger"}),
+    }
+
+
 def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
     """Compare what a run is to do with what the run in this folder does. A run begins with its first purchase.
 
@@ -112,7 +129,7 @@ def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
 
     Args:
         folder: of the run.
-        record: group → its options, as `described` gives them.
+        record: see `record_of`.
 
     Raises:
         UserError: something was changed that is not `FREE`, the folder is of an older version, or its ledger is lost.

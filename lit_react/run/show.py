@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
+from lit_react.data.pool_data import PoolData
+from lit_react.data.warnings import missing_classes, warnings_of
 from lit_react.run.folder import RunFolder
 from lit_react.run.state import RunState
 from lit_react.run.summary import learning_curve, rounds_table
+
+log = logging.getLogger("lit_react")
+
+
+def show_data(data: PoolData, short_fits: Sequence[str]) -> None:
+    """Print what the splits are, and tell what looks wrong in them, or of fits that are shorter than is meant."""
+    print(f"data: {data.splits.summary}")
+    splits, task = data.splits, data.task
+    for line in [*warnings_of(splits), *missing_classes(splits, task), *task.warnings(data.pool.table)]:
+        log.warning("data: %s", line)
+    if data.label_descriptions and not data.task.reads_names:
+        log.warning("data.label_descriptions: this model (--model) does not read them")
+    for line in short_fits if data.task.shares_batches else []:
+        log.warning("trainer: %s", line)
 
 
 def show(folder: RunFolder, state: RunState) -> None:

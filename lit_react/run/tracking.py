@@ -13,8 +13,12 @@ from lit_react.acquisition.estimate import ESTIMATE
 from lit_react.core.processes import is_first_process
 from lit_react.core.wandb_logger import Wandb, wandb_logger
 from lit_react.data.pool_data import PoolData
+from lit_react.run.record import RECORD
 
 log = logging.getLogger("lit_react")
+
+SENT = (RECORD, "config.yaml", "ledger.sqlite", "result.json", "learning_curve.png")
+"""Files of the run that W&B keeps with it."""
 
 
 def tracker_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, folder: Path) -> Tracker:
@@ -74,7 +78,7 @@ class Tracker:
 
         Args:
             round: the round.
-            entries: of the ledger.
+            entries: of the ledger; those of other rounds are left out.
             signals: what was known of them when they were asked for, by `row`.
             data: gives texts and labels as people read them.
         """
@@ -92,12 +96,13 @@ class Tracker:
                 *(known.get(entry["row"], {}).get(name) for name in extra),
             ]
             for entry in entries
+            if entry["round"] == round
         ]
         logger = self.wandb
         self._try(lambda: logger.log_table(f"bought/round_{round:02d}", columns=columns + extra, data=rows))
 
-    def finish(self, files: list[Path]) -> None:
-        """Write out what the loggers hold back; send the run's files as an artifact and close W&B."""
+    def finish(self, folder: Path) -> None:
+        """Write out what the loggers hold back; send the run's files in its folder as an artifact and close W&B."""
         for logger in self.loggers:
             self._try(logger.save)
         if self.own is None:
@@ -108,7 +113,7 @@ class Tracker:
             import wandb
 
             artifact = wandb.Artifact(f"run-{run.id}", type="run")
-            for path in files:
+            for path in (folder / name for name in SENT):
                 if path.exists():
                     artifact.add_file(str(path))
             run.log_artifact(artifact)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
 from lit_react.acquisition.callback import AcquisitionCallback
@@ -99,22 +100,22 @@ def new_trainer(
         others: options that are stronger than the user's.
 
     Raises:
-        UserError: it needs a package that is not installed, or knows no such value.
+        UserError: it needs a package that is not installed, knows no such value, or its options contradict each other.
     """
     fresh = copy.deepcopy({name: value for name, value in options.items() if name != "logger"}) | others
-    own = fresh.pop("callbacks", None) or []
-    used = [*(own if isinstance(own, list) else [own]), *callbacks]
+    used = [*_as_list(fresh.pop("callbacks", None)), *callbacks]
+    has_bar = any(isinstance(callback, ProgressBar) for callback in used)
     if fresh.get("enable_progress_bar") is None:
-        fresh["enable_progress_bar"] = sys.stderr.isatty()
+        fresh["enable_progress_bar"] = has_bar or sys.stderr.isatty()
     if fresh.get("precision") is None:
         fresh["precision"] = fast_precision(str(fresh.get("accelerator", "auto")))
     if not fresh["enable_progress_bar"]:
         used.append(SaysHowLong())
-    elif not any(isinstance(callback, ProgressBar) for callback in used):
+    elif not has_bar:
         used.append(RoundBar(leave=False))
     try:
         return L.Trainer(**fresh | {"callbacks": used, "logger": list(logger), "use_distributed_sampler": False})
-    except (ModuleNotFoundError, ValueError) as error:  # of an accelerator or a strategy
+    except (ModuleNotFoundError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"trainer: {error}") from error
 
 
@@ -127,39 +128,53 @@ class RoundTrainers:
         early_stopping: is copied for each fit.
         steps: of a fit by its labels; None: as the options say.
         monitor: the metric on validation data that is to be large.
-        loggers: get the metrics of all fits.
     """
 
     options: Mapping[str, Any]
     early_stopping: EarlyStopping
     steps: Steps | None
     monitor: str
-    loggers: Sequence[Logger]
 
-    def of_fit(self, folder: Path, labels: int, acquisition: AcquisitionCallback, *, validated: bool) -> L.Trainer:
+    def of_fit(
+        self,
+        folder: Path,
+        labels: int,
+        acquisition: AcquisitionCallback,
+        loggers: Sequence[Logger],
+        *,
+        validated: bool,
+    ) -> L.Trainer:
         """For a round's fit, which keeps the best weights, or the last ones where there is nothing to choose by.
 
-        Without labels it has one step.
+        Without labels it has one step. What callbacks of the user's write goes to the round's folder, unless they say.
 
         Args:
             folder: of the round, where they are kept.
             labels: labeled rows of the pool.
             acquisition: the run's.
+            loggers: get the metrics.
             validated: whether there are validation labels.
         """
         length = self.steps.of_trainer(labels) if self.steps else {}
         if not labels:
             length = {"max_steps": 1, "max_epochs": -1, "check_val_every_n_epoch": None, "val_check_interval": 1}
+        options = {**self.options, "default_root_dir": self.options.get("default_root_dir") or folder}
         if not validated:
-            return new_trainer(self.options, acquisition, logger=self.loggers, **{**length, **UNVALIDATED})
+            kept = any(isinstance(callback, Checkpoint) for callback in _as_list(self.options.get("callbacks")))
+            unvalidated = UNVALIDATED | {"enable_checkpointing": kept}
+            return new_trainer(options, acquisition, logger=loggers, **{**length, **unvalidated})
         stopping = copy.deepcopy(self.early_stopping)
         if stopping.monitor == OF_THE_TASK:
             stopping.monitor = self.monitor
         checkpoint = ModelCheckpoint(
             folder / "checkpoint", "best", monitor=self.monitor, mode="max", save_weights_only=True
         )
-        return new_trainer(self.options, acquisition, stopping, checkpoint, logger=self.loggers, **length)
+        return new_trainer(options, acquisition, stopping, checkpoint, logger=loggers, **length)
 
     def of_refit(self, steps: int) -> L.Trainer:
         """For so many optimiser steps; it neither validates nor stops early nor asks for labels."""
         return new_trainer({**self.options, "callbacks": None}, max_steps=steps, max_epochs=-1, **UNVALIDATED)
+
+
+def _as_list(callbacks: L.Callback | list[L.Callback] | None) -> list[L.Callback]:
+    return callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
