@@ -269,8 +269,8 @@ CASES: dict[str, tuple[Prepare, str]] = {
         "trainer: Trainer was configured with `enable_checkpointing=False` but found `ModelCheckpoint`",
     ),
     "logger of a package that is not there": (
-        lambda p: ["--trainer.logger", "NeptuneLogger"],
-        "error: Requirement 'neptune",
+        lambda p: ["--trainer.logger", "MLFlowLogger"],
+        "error: Requirement 'mlflow",
     ),
     "logger without its folder": (
         lambda p: ["--trainer.logger", "TensorBoardLogger"],
