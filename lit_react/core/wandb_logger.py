@@ -17,9 +17,6 @@ from lit_react.core.processes import is_first_process
 
 log = logging.getLogger("lit_react")
 
-BY_ROUND = ("pool/*", "acquisition/*", "augmentation/*", "round/*", "test/*")
-"""Keys whose charts in W&B have rounds for their x-axis."""
-
 
 @dataclass
 class Wandb:
@@ -89,7 +86,11 @@ def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> 
         reinit="create_new",  # a run that the user has open stays open
         settings=wandb.Settings(silent=True, console="off", init_timeout=30),
     )
-    run.define_metric("round")
-    for keys in BY_ROUND:
-        run.define_metric(keys, step_metric="round")
     return WandbLogger(experiment=run)
+
+
+def log_round(logger: WandbLogger, numbers: dict[str, float]) -> None:
+    """Send the numbers of a round, `round` among them, which is the x-axis of their charts in any run of W&B."""
+    for name in numbers:
+        logger.experiment.define_metric(name, step_metric=None if name == "round" else "round")
+    logger.log_metrics(numbers)

@@ -100,9 +100,10 @@ def _measured(augmented: AugmentedFit | None, data: FitData) -> Result:
 
 
 def _test(trainer: L.Trainer, module: TaskModule, loaders: FitLoaders) -> dict[str, float]:
-    """Test metrics by name; none where there are no test rows."""
+    """Test metrics by name; none where there are no test rows. They are logged with the round, and not here too."""
     if loaders.fit_data.fixed.splits.test is None:
         return {}
+    trainer.loggers = []
     tested = trainer.test(module, datamodule=loaders, verbose=False)[0]
     return {name: float(value) for name, value in tested.items()}
 

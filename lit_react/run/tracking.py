@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from lit_react.acquisition.estimate import ESTIMATE
 from lit_react.core.processes import is_first_process
-from lit_react.core.wandb_logger import Wandb, wandb_logger
+from lit_react.core.wandb_logger import Wandb, log_round, wandb_logger
 from lit_react.data.pool_data import PoolData
 from lit_react.run.record import RECORD
 
@@ -31,10 +32,10 @@ def tracker_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, fol
     """
     own = CSVLogger(folder, name="logs") if given is True else given
     loggers = [own] if isinstance(own, Logger) else list(own) if isinstance(own, Sequence) else []
-    if any(isinstance(logger, WandbLogger) for logger in loggers):
+    if wandb.mode == "disabled" or any(isinstance(logger, WandbLogger) for logger in loggers):
         return Tracker(loggers, None)
     made = wandb_logger(wandb, folder)
-    return Tracker([*loggers, made] if made else loggers, made)
+    return Tracker([*loggers, made or DummyLogger()], made)
 
 
 class Tracker:
@@ -69,7 +70,8 @@ class Tracker:
             **{f"round/seconds_{name}": value for name, value in entry["seconds"].items()},
         }
         plain = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
-        self._try(lambda: [logger.log_metrics(plain, step=None) for logger in self.loggers if logger is self.wandb])
+        if is_first_process() and (own := self.wandb) is not None:
+            self._try(lambda: log_round(own, plain))
         others = [logger for logger in self.loggers if logger is not self.wandb]
         self._try(lambda: [logger.log_metrics(plain, step=int(entry["round"])) for logger in others])
 
