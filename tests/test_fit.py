@@ -12,6 +12,7 @@ from run_folders import bought, purchases, rounds
 from tiny import command, random_policy
 
 from lit_react.cli import main
+from lit_react.run.best_round import best_round
 
 
 def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: Path) -> None:
@@ -21,8 +22,10 @@ def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: 
     assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in (finished / "model").iterdir()} >= {"config.json", "model.safetensors"}
     assert not list(finished.glob("round_*/checkpoint")), "the export is kept, the checkpoint is not"
-    assert [path.parent.name for path in finished.glob("round_*/model")] == ["round_03"], (
-        "only the newest model is kept"
+    best = f"round_{best_round(rounds(finished)):02d}"
+    assert (finished / "model").resolve() == finished / best / "model"
+    assert {path.parent.name for path in finished.glob("round_*/model")} == {best, "round_03"}, (
+        "the best and the newest are kept"
     )
 
 

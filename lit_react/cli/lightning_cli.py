@@ -1,4 +1,4 @@
-"""Lightning's commands: `fit` runs the rounds; `validate`, `test`, `predict` use the newest model of its folder."""
+"""Lightning's commands: `fit` runs the rounds; `validate`, `test`, `predict` use the model of its folder."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ class ReactCLI(LightningCLI):
     # ---- validate, test, predict ----------------------------------------------------------------------------
 
     def before_validate(self) -> None:
-        """The newest model, and the validation labels that the run bought; not if the model has learned them."""
-        self._use_newest_model()
+        """The run's model, and the validation labels that the run bought; not if the model has learned them."""
+        self._use_model()
         if self.model.has_learned_validation:
             raise UserError("validate: the model was refitted (rounds.refit), it has learned the labels; use test")
         if not self._folder.ledger.exists():
@@ -140,18 +140,18 @@ class ReactCLI(LightningCLI):
             self.datamodule.reveal("validation", ledger.labeled("validation", 0))
 
     def before_test(self) -> None:
-        """The newest model; where the test rows are carved from the pool's source, they must be those of the run.
+        """The run's model; where the test rows are carved from the pool's source, they must be those of the run.
 
         With other sizes some of them would be rows that the run bought.
         """
         own_model = not is_export(self._given)
-        self._use_newest_model()
+        self._use_model()
         if own_model and self._folder.ledger.exists() and self.datamodule.fixed.test_is_carved:
             self._ledger().close()
 
     def before_predict(self) -> None:
-        """The newest model, and the texts for the writer."""
-        self._use_newest_model(names_must_match=False)
+        """The run's model, and the texts for the writer."""
+        self._use_model(names_must_match=False)
         self._get(self.config_init, "predictions").table = self.datamodule.predict_split
 
     @property
@@ -167,17 +167,17 @@ class ReactCLI(LightningCLI):
         """The run's ledger, to be read; of other data it is an error."""
         return Ledger(self._folder.ledger, budget=0, fingerprint=self.datamodule.fixed.fingerprint, read_only=True)
 
-    def _use_newest_model(self, names_must_match: bool = True) -> None:
-        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's newest model."""
+    def _use_model(self, names_must_match: bool = True) -> None:
+        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's model."""
         check_launch(self.trainer)
-        newest, given = self._folder.model, self._get(self.config, "ckpt_path")
+        own, given = self._folder.model, self._get(self.config, "ckpt_path")
         if is_export(self._given):
             self.model.restore(self._given)
-        elif newest.exists() and not given:
-            self.model.restore(newest)
+        elif own.exists() and not given:
+            self.model.restore(own)
         elif not given:
             raise UserError(
-                f"{newest}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
+                f"{own}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
                 "as --model.pretrained"
             )
         self.datamodule.connect(self.model.task)

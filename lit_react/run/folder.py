@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_react.core.files import put_in_place, read_lines, write_json, write_lines
+from lit_react.run.best_round import best_round
 from lit_react.run.results import write_results
 from lit_react.run.state import RunState
 from lit_react.tasks.base import TaskModule
@@ -20,7 +21,8 @@ class RunFolder:
 
     Attributes:
         path: of the folder.
-        kept_models: how many of the newest models stay: a reopened round of a warm run starts from the one before it.
+        kept_models: how many of the newest models stay beside that of the best round: a reopened round of a warm run
+            starts from the one before it.
     """
 
     path: Path
@@ -33,7 +35,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """A link to the newest exported model."""
+        """A link to the exported model of the best round."""
         return self.path / "model"
 
     @property
@@ -67,14 +69,13 @@ class RunFolder:
         self.publish(state)
 
     def publish(self, state: RunState) -> None:
-        """What follows from the state, whatever a crash left: results, a link to the newest model, no older models."""
-        last = len(state.rounds) - 1
+        """What follows from the state, whatever a crash left: results, a link to the best model, no older ones."""
+        last, best = len(state.rounds) - 1, best_round(state.rounds)
         write_results(self.path, state)
-        newest = self.round(last) / "model"
         link = self.path / ".model.partial"
         link.unlink(missing_ok=True)
-        link.symlink_to(newest.relative_to(self.path))
+        link.symlink_to((self.round(best) / "model").relative_to(self.path))
         os.replace(link, self.model)
         self.forget_checkpoints(last)
-        for round in range(last + 1 - self.kept_models):
+        for round in {*range(last + 1 - self.kept_models)} - {best}:
             shutil.rmtree(self.round(round) / "model", ignore_errors=True)

@@ -107,7 +107,7 @@ class RunResult:
         return pd.DataFrame(rows, columns=columns)
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
-        """What the newest model says of texts, as the command `predict` writes it.
+        """What the run's model says of texts, as the command `predict` writes it.
 
         Args:
             texts: strings; or a frame with the columns that the task reads, of which the first is its text column.

@@ -10,6 +10,7 @@ from typing import Any
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
 from lit_react.core.version import __version__
+from lit_react.run.best_round import best_round
 from lit_react.run.state import RunState
 
 
@@ -34,6 +35,7 @@ def write_results(folder: Path, state: RunState) -> None:
         {
             "version": __version__,
             "stopped": state.stopped,
+            "best_round": best_round(state.rounds),
             "aulc": {name: aulc(state.rounds, name) for name in metrics},
             "rounds": state.rounds,
         },

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lit_react.data.pool_data import PoolData
 from lit_react.data.warnings import missing_classes, warnings_of
+from lit_react.run.best_round import best_round, judged_by
 from lit_react.run.folder import RunFolder
 from lit_react.run.state import RunState
 from lit_react.run.summary import learning_curve, rounds_table
@@ -36,4 +37,9 @@ def show(folder: RunFolder, state: RunState) -> None:
     console.width = max(console.width, of_table)  # a narrower table would be cut
     console.print(table)
     learning_curve(state.rounds, folder.picture, title=str(folder.path))
-    print(f"learning curve: {folder.picture}\nmodel: {folder.model}\nrun folder: {folder.path}")
+    best, last = best_round(state.rounds), len(state.rounds) - 1
+    name = judged_by(state.rounds[best])
+    value, other = (100 * state.rounds[round]["metrics"].get(name, 0) for round in (best, last))
+    older = f", of round {best}: {name} {value:.1f}, after the last one {other:.1f} ({folder.round(last) / 'model'})"
+    print(f"learning curve: {folder.picture}\nmodel: {folder.model}{older if best < last else ''}")
+    print(f"run folder: {folder.path}")
