@@ -1,5 +1,6 @@
 """Bad input: one line that says what was wrong and what was expected, exit code 2, no traceback, nothing bought."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -44,6 +45,10 @@ CASES: dict[str, tuple[Prepare, str]] = {
     "missing text column": (
         lambda p: ["--data.source", csv(p, ROWS.replace("text,", "text ,", 1)), "--data.text_column", "body"],
         "no column 'body': its columns are 'text ', label; see data.text_column, data.label_column, and the task",
+    ),
+    "column that commands a terminal": (
+        lambda p: ["--data.source", csv(p, ROWS), "--data.text_column", "\x1b]0;owned\x07"],
+        "no column '\\x1b]0;owned\\x07'",
     ),
     "missing label column": (
         lambda p: ["--data.source", csv(p, ROWS.replace(",label", ",kind", 1)), "--data.label_column", "topic"],
@@ -331,6 +336,38 @@ def test_bad_input_is_one_clear_line(case: str, tmp_path, news_csv, tiny_bert, c
     assert expected in line
     if case not in {"loss that is not finite", "unknown metric", "monitor that nobody logs"}:
         assert not folder.exists(), "nothing is written"
+
+
+def test_a_full_disk_is_one_line(tmp_path, news_csv, tiny_bert, capsys) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".state.pt.partial").symlink_to("/dev/full")
+    line = fails(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1"), capsys)
+    assert line.startswith("error: No space left on device")
+    assert line.endswith("nothing that was bought is lost, the same command goes on once that is mended")
+
+
+class Code:
+    """What a pickle of weights may hold."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize("weights", ["a pickle", "cut short"])
+def test_weights_that_are_none(weights, tmp_path, news_csv, tiny_bert, monkeypatch, capsys) -> None:
+    shutil.copytree(tiny_bert, tmp_path / "bert")
+    path = tmp_path / "bert" / "model.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    if weights == "a pickle":
+        torch.save({"weight": Code()}, path.with_name("pytorch_model.bin"))
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    monkeypatch.chdir(tmp_path)
+    line = fails(command(news_csv, str(tmp_path / "bert"), tmp_path / "run"), capsys)
+    expected = {"a pickle": "a pickle of more than tensors", "cut short": "its file of weights is damaged"}[weights]
+    assert expected in line
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ def test_a_run_spends_its_budget_and_leaves_results_model_and_picture(finished: 
     assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in (finished / "model").iterdir()} >= {"config.json", "model.safetensors"}
     assert not list(finished.glob("round_*/checkpoint")), "the export is kept, the checkpoint is not"
+    assert finished.stat().st_mode & 0o777 == 0o700, "for its owner alone"
     best = f"round_{best_round(rounds(finished)):02d}"
     assert (finished / "model").resolve() == finished / best / "model"
     assert {path.parent.name for path in finished.glob("round_*/model")} == {best, "round_03"}, (

@@ -9,9 +9,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from run_folders import rounds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import command
+from wandb import Table
 
 from lit_react import AcquisitionCallback, ActiveLearning, PoolDataModule, TextClassification
 from lit_react.cli import main
+from lit_react.core.wandb_logger import Wandb
 
 
 def test_loggers_of_the_trainer_get_the_rounds(tmp_path, news_csv, tiny_bert) -> None:
@@ -51,6 +53,7 @@ def test_each_round_is_tested_once_in_each_logger_at_its_own_round(tmp_path, new
         budget=34,
         folder=tmp_path / "run",
         trainer={"max_epochs": 1, "accelerator": "cpu", "logger": loggers},
+        wandb=Wandb(texts=False),
     )
     run.fit()
     tested = list(enumerate(run.result.rounds["test/accuracy"]))
@@ -63,6 +66,9 @@ def test_each_round_is_tested_once_in_each_logger_at_its_own_round(tmp_path, new
         [(entry["round"], entry["test/accuracy"]) for entry in sent],
     ):
         assert points == [(round, pytest.approx(value)) for round, value in tested]
+    tables = [table for entry in open_run.sent for table in entry.values() if isinstance(table, Table)]
+    assert len(tables) == 2
+    assert not {"text", "label"} & {column for table in tables for column in table.columns}, "no text leaves"
     assert set(open_run.axes) == set(sent[-1]) | set(sent[0])
     assert {name for name, axis in open_run.axes.items() if axis != "round"} == {"round"}
 

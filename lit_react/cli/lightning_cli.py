@@ -29,6 +29,7 @@ from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.files import write_atomically
 from lit_react.core.processes import check_launch, is_first_process
 from lit_react.core.quiet import quiet
+from lit_react.core.terminal import plain
 from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
@@ -236,7 +237,7 @@ def run_lightning(args: ArgsType) -> None:
         )
     except LabelsPending as pending:
         if is_first_process():
-            print(pending)
+            print(plain(pending))
     except RuntimeError as error:
         if not str(error).startswith("Early stopping conditioned on metric"):
             raise

@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from lit_react.cli.commands import COMMANDS, LIGHTNING, run_command
-from lit_react.cli.one_line import cause, configs_first
+from lit_react.cli.one_line import cause, configs_first, of_the_disk
 from lit_react.core.errors import UserError
+from lit_react.core.terminal import plain
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import ArgsType
@@ -29,11 +30,12 @@ def main(args: ArgsType = None) -> None:
             from lit_react.cli.lightning_cli import run_lightning  # seconds of imports
 
             run_lightning(words)
-    except (UserError, ValueError) as error:
-        wrong = cause(error, UserError)
-        if wrong is None:
+    except Exception as error:
+        wrong = cause(error, UserError) if isinstance(error, UserError | ValueError) else None
+        told = str(wrong) if wrong else of_the_disk(error)
+        if told is None:
             raise
-        print(f"error: {' '.join(str(wrong).split())}", file=sys.stderr)
+        print(f"error: {plain(' '.join(told.split()))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -39,6 +41,8 @@ TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|expected\b|\S+ is n
 NO_ARGUMENT = re.compile(r"- the following arguments are required: (?P<names>.+)\s[\s\S]*class_path='(?P<path>[\w.]+)'")
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Why a file cannot be written, whatever the program does."""
 
 
 def configs_first(words: list[str]) -> list[str]:
@@ -184,3 +188,18 @@ def cause(error: BaseException | None, kind: type[E]) -> E | None:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
+
+
+def of_the_disk(error: BaseException) -> str | None:
+    """One line where a file could not be written, for want of room or of rights; None where something else is wrong."""
+    found: BaseException | None = error
+    while found is not None:
+        number = found.errno if isinstance(found, OSError) else None
+        if "No space left on device" in str(found):  # as libraries of other languages say it too
+            number = errno.ENOSPC
+        if number in UNWRITABLE:
+            place = f" ({found.filename})" if isinstance(found, OSError) and found.filename else ""
+            reason = os.strerror(number)
+            return f"{reason}{place}: nothing that was bought is lost, the same command goes on once that is mended"
+        found = found.__cause__ or found.__context__
+    return None

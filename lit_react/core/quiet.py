@@ -9,11 +9,14 @@ import warnings
 import datasets
 import transformers
 
+from lit_react.core.terminal import plain_record
+
 
 def quiet() -> None:
     """Called once by the commands that train."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_react").setLevel(logging.INFO)
+    logging.getLogger("lit_react").addFilter(plain_record)
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code

@@ -30,6 +30,7 @@ class Wandb:
         name: of the run; None: the name of the run's folder.
         group: groups the runs of an experiment.
         tags: of the run.
+        texts: whether texts and labels of what is bought go there too: a table a round, and the ledger at the end.
     """
 
     mode: Literal["online", "offline", "disabled"] = "offline"
@@ -38,6 +39,7 @@ class Wandb:
     name: str | None = None
     group: str | None = None
     tags: list[str] = field(default_factory=list)
+    texts: bool = True
 
 
 def wandb_logger(options: Wandb, folder: Path) -> WandbLogger | None:
@@ -72,7 +74,6 @@ def _has_key() -> bool:
 def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> WandbLogger:
     import wandb
 
-    folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         mode=mode,
         project=options.project,

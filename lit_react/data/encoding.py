@@ -50,7 +50,7 @@ _passing: ContextVar[Path | None] = ContextVar("passing", default=None)
 def cache_folder() -> Path:
     """Where encoded tables are kept: `$LIT_REACT_CACHE`, else `~/.cache/lit_react`; but see `kept_by_nobody`."""
     folder = _passing.get() or Path(os.environ.get("LIT_REACT_CACHE") or Path.home() / ".cache" / "lit_react")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 

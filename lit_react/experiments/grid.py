@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections import ChainMap
 from collections.abc import Iterable
@@ -18,10 +19,13 @@ from tqdm import tqdm
 from lit_react.acquisition.strategies.naming import Rule
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted
+from lit_react.core.terminal import plain
 from lit_react.experiments.executors import Executor, LocalExecutor
 from lit_react.experiments.jobs import LOG, Job
 
 Options = dict[str, Any]
+NAME = re.compile(r"\w[^/\\]*")
+"""Of a data set or a strategy: a folder below that of the grid, and no option where it stands in a command."""
 
 
 def compare(
@@ -57,8 +61,9 @@ def compare(
     todo = [job for job in jobs if job.result() is None]
     failed = _run(todo, len(jobs), executor) if todo else []
     for line in failed:
-        print(line, file=sys.stderr)
-    print(f"{folder}: {len(jobs) - len(failed)} of {len(jobs)} cells finished, {len(todo) - len(failed)} of them now")
+        print(plain(line), file=sys.stderr)
+    done = f"{len(jobs) - len(failed)} of {len(jobs)} cells finished, {len(todo) - len(failed)} of them now"
+    print(plain(f"{folder}: {done}"))
     if failed:
         sys.exit(1)
 
@@ -110,9 +115,10 @@ def _check_axes(data: Iterable[str], strategies: Iterable[str], seeds: list[int]
     for axis, names in (("data", list(data)), ("strategies", list(strategies)), ("seeds", seeds)):
         if not names:
             raise UserError(f"{axis}: none given, expected one or more")
+    for axis, names in (("data", list(data)), ("strategies", list(strategies))):
         for name in names:
-            if Path(str(name)).name != str(name):
-                raise UserError(f"{axis}: {name!r} is no name for a folder, expected one without slashes")
+            if not NAME.fullmatch(str(name)) or not str(name).isprintable():
+                raise UserError(f"{axis}: {name!r} is no name for a folder, expected a letter first and no slashes")
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError(f"seeds: expected different numbers from 0 on, got {seeds}")
 

@@ -89,7 +89,7 @@ def run_alone(job: Job) -> None:
 
     A finished cell keeps its results and not its model: a thousand models fill a disk.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
+    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(job.folder / RECORD, job.asked)
     with (job.folder / LOG).open("ab") as file:
         for descriptor in (1, 2):  # loggers and C code included

@@ -56,7 +56,8 @@ class Picture:
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         file = io.BytesIO()
-        self.figure.savefig(file, format=kind, **options)
+        with matplotlib.rc_context({"text.parse_math": False}):
+            self.figure.savefig(file, format=kind, **options)
         return file.getvalue()
 
     def html(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib import rc_context
 from rich.console import Console
 
 from lit_react.core.files import write_atomically
+from lit_react.core.terminal import plain
 from lit_react.experiments import figures, pairs
 from lit_react.experiments.cells import CEILING, Grid, load_grid
 from lit_react.experiments.comparison import Comparison, Difference, compare_grid
@@ -44,7 +46,7 @@ def report(
     console = Console()
     console.print(summary_table(comparison).terminal())
     for line in [*name_missing(grid), *(str(path) for path in written)]:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(plain(line), soft_wrap=True, highlight=False, markup=False)
 
 
 def write_report(folder: Path, title: str, sections: list[Section]) -> list[Path]:
@@ -59,6 +61,7 @@ def write_report(folder: Path, title: str, sections: list[Section]) -> list[Path
     return [*(folder / name for name in pages), *(folder / f"{picture.name}.png" for picture in pictures)]
 
 
+@rc_context({"text.parse_math": False})  # a name may have dollars
 def make_sections(grid: Grid, comparison: Comparison) -> list[Section]:
     """All that the report says."""
     differences, focus = comparison.differences(), comparison.roles.focus

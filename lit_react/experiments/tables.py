@@ -12,6 +12,8 @@ import rich.table
 from rich import box
 from rich.text import Text
 
+from lit_react.core.terminal import plain
+
 ROWS_OF_A_PAGE = 40
 
 LATEX = {
@@ -161,11 +163,11 @@ class Table:
     def terminal(self) -> rich.table.Table:
         """The table for the terminal, without its note."""
         table = rich.table.Table(
-            title=self.caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
+            title=Text(plain(self.caption)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
         )
         for column, name in enumerate(self.header):
-            table.add_column(name, justify="right" if column else "left", no_wrap=column == 0)
+            table.add_column(Text(plain(name)), justify="right" if column else "left", no_wrap=column == 0)
         for row in self.entries():
-            texts = [Text(f"{entry.text} {entry.spread}".strip(), "bold" if entry.bold else "") for entry in row]
+            texts = [Text(plain(f"{entry.text} {entry.spread}".strip()), "bold" if entry.bold else "") for entry in row]
             table.add_row(*texts, style="cyan" if row[0].text == self.focus else None)
         return table

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
@@ -28,6 +29,7 @@ def before_and_after(before: Measured, after: Measured, title: str) -> Table:
     return table
 
 
+@rc_context({"text.parse_math": False})  # a name may have dollars
 def loss_curves(losses: list[tuple[float, float]], validations: list[Measured], path: Path, title: str) -> None:
     """Losses over steps, training thin and held-out bold; of masked tokens, below it of pairs; a PNG file.
 

@@ -239,7 +239,6 @@ class ActiveLearning:
         """Inside, the ledger is open and the state is that of the folder; the first process alone may write."""
         self.begin()
         folder, first = self.folder, is_first_process()
-        folder.path.mkdir(parents=True, exist_ok=True)
         data = self.texts.fingerprint
         if not first:
             wait_until((folder.path / RECORD).exists)  # where processes run one fit after another

@@ -43,6 +43,10 @@ class RunFolder:
         """The learning curve."""
         return self.path / "learning_curve.png"
 
+    def make(self) -> None:
+        """Make the folder where there is none: what a run reads and buys is for its owner alone."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def round(self, number: int) -> Path:
         """The folder of one round."""
         return self.path / f"round_{number:02d}"

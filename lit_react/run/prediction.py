@@ -15,6 +15,7 @@ from torch import distributed
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically, write_lines
+from lit_react.core.terminal import plain
 from lit_react.run.result import by_row
 
 
@@ -46,7 +47,7 @@ class PredictionWriter(BasePredictionWriter):
             return
         records = [self._record(pl_module, outputs[row], self.table[row]) for row in sorted(outputs)]
         self._write(records)
-        print(f"{len(records)} predictions: {self.path}")
+        print(f"{len(records)} predictions: {plain(self.path)}")
 
     def _record(self, module: Any, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         prediction = module.task.prediction(output, row)

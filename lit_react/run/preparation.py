@@ -65,6 +65,7 @@ def prepared(run: ActiveLearning) -> Prepared:
     told = check_lengths(probe, steps, epochs, validated=validated)
     if is_first_process():
         show_data(texts, told)
+    run.folder.make()
     if run.pretraining is not None:
         task = run.pretraining.run(run.folder.path / "pretrained", texts.task, texts.splits.pool, run.seed)
         texts = texts.encoded_by(task)

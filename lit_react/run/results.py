@@ -13,6 +13,10 @@ from lit_react.core.version import __version__
 from lit_react.run.best_round import best_round
 from lit_react.run.state import RunState
 
+OF_A_RUN = {"version", "stopped", "aulc", "rounds"}
+OF_A_ROUND = {"round", "labeled", "validation", "cost", "shown", "metrics"}
+"""What a result file has at least."""
+
 
 def aulc(rounds: list[dict[str, Any]], metric: str) -> float | None:
     """Area under the learning curve: mean of a metric over the rounds, start point included; None if it is absent."""
@@ -46,12 +50,16 @@ def read_results(folder: Path) -> dict[str, Any]:
     """The content of a run's `result.json`.
 
     Raises:
-        UserError: there is none, or it is not JSON.
+        UserError: there is none, or it is something else.
     """
     path = folder / "result.json"
     try:
-        return json.loads(path.read_text())
+        results: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file, expected the folder of a run") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a result file, {error}") from error
+    rounds = results.get("rounds") if isinstance(results, dict) and results.keys() >= OF_A_RUN else None
+    if not rounds or not all(isinstance(entry, dict) and entry.keys() >= OF_A_ROUND for entry in rounds):
+        raise UserError(f"{path}: not a result file, expected one that lit-react wrote")
+    return results

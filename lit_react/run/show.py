@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from lit_react.core.terminal import plain
 from lit_react.data.pool_data import PoolData
 from lit_react.data.warnings import missing_classes, warnings_of
 from lit_react.run.best_round import best_round, judged_by
@@ -20,7 +21,7 @@ log = logging.getLogger("lit_react")
 
 def show_data(data: PoolData, short_fits: Sequence[str]) -> None:
     """Print what the splits are, and tell what looks wrong in them, or of fits that are shorter than is meant."""
-    print(f"data: {data.splits.summary}")
+    print(plain(f"data: {data.splits.summary}"))
     splits, task = data.splits, data.task
     for line in [*warnings_of(splits), *missing_classes(splits, task), *task.warnings(data.pool.table)]:
         log.warning("data: %s", line)
@@ -32,7 +33,7 @@ def show_data(data: PoolData, short_fits: Sequence[str]) -> None:
 
 def show(folder: RunFolder, state: RunState) -> None:
     """Print a row a round, draw the learning curve, and say where both and the model lie."""
-    console, table = Console(), rounds_table(state.rounds, title=f"{folder.path}: {state.stopped}")
+    console, table = Console(), rounds_table(state.rounds, title=plain(f"{folder.path}: {state.stopped}"))
     of_table = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
     console.width = max(console.width, of_table)  # a narrower table would be cut
     console.print(table)
@@ -41,5 +42,5 @@ def show(folder: RunFolder, state: RunState) -> None:
     name = judged_by(state.rounds[best])
     value, other = (100 * state.rounds[round]["metrics"].get(name, 0) for round in (best, last))
     older = f", of round {best}: {name} {value:.1f}, after the last one {other:.1f} ({folder.round(last) / 'model'})"
-    print(f"learning curve: {folder.picture}\nmodel: {folder.model}{older if best < last else ''}")
-    print(f"run folder: {folder.path}")
+    print(plain(f"learning curve: {folder.picture}\nmodel: {folder.model}{older if best < last else ''}"))
+    print(plain(f"run folder: {folder.path}"))

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import rich.table
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich import box
+from rich.text import Text
 
 from lit_react.acquisition.estimate import ERROR, ESTIMATE
 from lit_react.run.results import have_one_price
@@ -28,7 +30,7 @@ def rounds_table(rounds: list[dict[str, Any]], title: str) -> rich.table.Table:
     tested = any(name.startswith("test/") for entry in rounds for name in entry["metrics"])
     caption = "val: of the fit; test: of the refit, which learned the validation labels too"
     table = rich.table.Table(
-        title=title,
+        title=Text(title),
         title_justify="left",
         caption=caption if refitted and tested else None,
         caption_justify="left",
@@ -78,6 +80,7 @@ def _generated(measured: dict[str, float]) -> str:
     return f"{measured['generated']:.0f}: {right}, {measured['trust']:.1f}"
 
 
+@rc_context({"text.parse_math": False})  # a name may have dollars
 def learning_curve(rounds: list[dict[str, Any]], path: Path, title: str) -> None:
     """The task's metrics over labels or their cost, validation dashed and test solid, rewards below; a PNG file.
 

