@@ -1,5 +1,6 @@
 """Bad input: one line that says what was wrong and what was expected, exit code 2, no traceback, nothing bought."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ import torch
 from tiny import command
 
 from lit_react.cli import main
+from lit_react.cli.one_line import of_the_disk
 
 Prepare = Callable[[Path], list[str]]
 
@@ -344,6 +346,18 @@ def test_a_full_disk_is_one_line(tmp_path, news_csv, tiny_bert, capsys) -> None:
     line = fails(command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "1"), capsys)
     assert line.startswith("error: No space left on device")
     assert line.endswith("nothing that was bought is lost, the same command goes on once that is mended")
+
+
+def test_an_error_after_one_that_was_handled_keeps_its_traceback() -> None:
+    def failing() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise KeyError("label") from None
+
+    with pytest.raises(KeyError) as raised:
+        failing()
+    assert of_the_disk(raised.value) is None
 
 
 class Code:

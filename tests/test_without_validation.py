@@ -165,7 +165,8 @@ def test_a_raised_budget_goes_on_as_if_it_had_been_there(budgets, of_names, tmp_
 
 def test_without_a_label_there_is_a_model_that_predicts(tmp_path, news_csv, tiny_bert) -> None:
     run = words(news_csv, tiny_bert, tmp_path / "run", **{"rounds.budget": 0})
-    main(run)
+    for _ in range(2):  # a finished run may be asked for again
+        main(run)
     [entry] = rounds(tmp_path / "run")
     assert (entry["labeled"], entry["cost"], entry["steps"]) == (0, 0, 1)
     assert not bought(tmp_path / "run")

@@ -134,7 +134,10 @@ class ReactCLI(LightningCLI):
         """The run's model, and the validation labels that the run bought; not if the model has learned them."""
         self._use_model()
         if self.model.has_learned_validation:
-            raise UserError("validate: the model was refitted (rounds.refit), it has learned the labels; use test")
+            raise UserError(
+                "validate: the model was refitted (rounds.refit), it has learned the labels; use test, "
+                "or begin the run with --rounds.refit false"
+            )
         if not self._folder.ledger.exists():
             raise UserError(f"{self._folder.ledger}: no such file, validate needs a run's labels; run fit first")
         with self._ledger() as ledger:

@@ -41,7 +41,7 @@ TOLD = re.compile(r"- (\S+: (?:no class|no such option|got\b|expected\b|\S+ is n
 NO_ARGUMENT = re.compile(r"- the following arguments are required: (?P<names>.+)\s[\s\S]*class_path='(?P<path>[\w.]+)'")
 NOT_TEXT = re.compile(r"Expected a <class 'str'>\. Got value: (?P<value>True|False|None|-?\d[\d.e+-]*)(?!\S)")
 """Words and numbers that YAML does not read as text."""
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """Why a file cannot be written, whatever the program does."""
 
 
@@ -191,7 +191,12 @@ def cause(error: BaseException | None, kind: type[E]) -> E | None:
 
 
 def of_the_disk(error: BaseException) -> str | None:
-    """One line where a file could not be written, for want of room or of rights; None where something else is wrong."""
+    """One line where a file could not be written for want of room, or not be opened; None for anything else.
+
+    What comes of an error that was handled is another error, but a library may wrap that of a full disk.
+    """
+    if isinstance(error, PermissionError):
+        return str(error)
     found: BaseException | None = error
     while found is not None:
         number = found.errno if isinstance(found, OSError) else None
@@ -201,5 +206,5 @@ def of_the_disk(error: BaseException) -> str | None:
             place = f" ({found.filename})" if isinstance(found, OSError) and found.filename else ""
             reason = os.strerror(number)
             return f"{reason}{place}: nothing that was bought is lost, the same command goes on once that is mended"
-        found = found.__cause__ or found.__context__
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return None

@@ -158,13 +158,14 @@ class Split:
         if label_column == "answer" or not (self.has("answer") and self.has(label_column)):
             return self
         answers = self.table["answer"]
-        if not is_string(answers.type) or not set(pc.unique(answers).to_pylist()) <= VERDICTS:
+        if not is_string(answers.type) or not set(pc.unique(answers).to_pylist()) <= VERDICTS | {None, ""}:
             return self
-        accepted = np.flatnonzero(np.asarray(pc.equal(answers, "accept")))
+        refused = pc.is_in(answers, value_set=pa.array(["reject", "ignore"], answers.type))
+        accepted = np.flatnonzero(~np.asarray(refused))
         if len(accepted) == len(answers):
             return self
         left_out = len(answers) - len(accepted)
-        log.warning("%s: %d rows whose answer is not accept are left out", self.place, left_out)
+        log.warning("%s: %d rows whose answer is reject or ignore are left out", self.place, left_out)
         return replace(self, table=self.table.take(accepted), kept=accepted)
 
     def dataset(

@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lit_react.acquisition.estimate import ERROR, ESTIMATE
-
 
 def best_round(rounds: Sequence[dict[str, Any]]) -> int:
-    """The newest round that is within its standard error of the best, as bought labels tell it.
+    """The newest round that is within its standard error of the best on validation labels; the last one without them.
 
     More labels make better models: a round's luck with few validation labels is no reason to go back, a fit that went
-    wrong is. A round that was not judged counts as the best. One that is passed over once is never the best later.
+    wrong is. An estimate from bought labels has no say: that of an early round believes an overconfident model. One
+    that is passed over once is never the best later.
 
     Args:
         rounds: see `RunState`; one or more.
@@ -27,8 +26,8 @@ def best_round(rounds: Sequence[dict[str, Any]]) -> int:
 
 
 def judged_by(entry: dict[str, Any]) -> str:
-    """Name of the metric that a round is judged by: the task's on validation labels, or its estimate without them."""
-    return ESTIMATE if ESTIMATE in entry["metrics"] else f"val/{entry['shown'][0]}"
+    """Name of the metric that a round is judged by."""
+    return f"val/{entry['shown'][0]}"
 
 
 def _judged(entry: dict[str, Any]) -> tuple[float, float]:
@@ -37,4 +36,4 @@ def _judged(entry: dict[str, Any]) -> tuple[float, float]:
     if name not in metrics:
         return 0.0, math.inf
     share = (metrics[name] * rows + 1) / (rows + 2)
-    return metrics[name], metrics[ERROR] if name == ESTIMATE else math.sqrt(max(share * (1 - share), 0) / rows)
+    return metrics[name], math.sqrt(max(share * (1 - share), 0) / rows)

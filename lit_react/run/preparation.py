@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from lit_react.tasks import TaskModule
 
 if TYPE_CHECKING:
     from lit_react.run.active_learning import ActiveLearning
+
+log = logging.getLogger("lit_react")
 
 
 @dataclass(frozen=True)
@@ -71,4 +74,6 @@ def prepared(run: ActiveLearning) -> Prepared:
         texts = texts.encoded_by(task)
         recipe = run.model.fresh(texts.task)
     refits = run.start == "cold" and recipe.lr_scheduler != "plateau" if run.refit is None else run.refit
+    if run.refit is None and refits and validated and run.trainer.get("callbacks") and is_first_process():
+        log.warning("rounds.refit: the kept model learns the validation labels too, without trainer.callbacks")
     return Prepared(texts, recipe, first, trainers, refits)

@@ -136,10 +136,11 @@ def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
     """
     path = folder / RECORD
     if not has_purchases(folder / "ledger.sqlite"):
-        if rounds := len(RunState.load(folder).rounds):
+        done = RunState.load(folder).rounds
+        if done and done[-1]["labeled"] + done[-1]["validation"]:
             raise UserError(
-                f"{folder}: {STATE} has {rounds} round{'s' * (rounds > 1)}, ledger.sqlite not one label: put back "
-                "the one that was there, or choose another --rounds.folder"
+                f"{folder}: {STATE} has {len(done)} round{'s' * (len(done) > 1)}, ledger.sqlite not one label: "
+                "put back the one that was there, or choose another --rounds.folder"
             )
         return
     if not path.exists():

@@ -20,7 +20,7 @@ from lit_react.cli import main as lit_react
 
 PHASES = ("fit", "score", "select", "test")
 WAYS = {
-    "plain": ["--config", "configs/augmentation/plain.yaml"],
+    "plain": [],
     "label_gan": ["--config", "configs/augmentation/label_gan.yaml", "--augmentation.trust.mode=always"],
 }
 

@@ -119,14 +119,15 @@ def test_rows_that_were_not_accepted_in_prodigy_are_left_out(tmp_path, caplog):
         {"text": str(n), "label": "AB"[n % 2], "answer": answer}
         for n, answer in enumerate(["accept", "reject", "ignore", "accept"])
     ]
+    rows.append({"text": "4"})  # nobody has seen it yet
     path = tmp_path / "d.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     accepted = read_table(path).accepted("label")
-    assert accepted.table["text"].to_pylist() == ["0", "3"]
+    assert accepted.table["text"].to_pylist() == ["0", "3", "4"]
     assert accepted.where(1) == f"{path}:4"
-    assert "d.jsonl: 2 rows whose answer is not accept are left out" in caplog.text
+    assert "d.jsonl: 2 rows whose answer is reject or ignore are left out" in caplog.text
     for column in ("answer", "topic"):
-        assert read_table(path).accepted(column).table.num_rows == 4, (
+        assert read_table(path).accepted(column).table.num_rows == 5, (
             "the answers themselves, or texts alone, are asked for"
         )
     chosen = [{"text": "x", "accept": ["A"], "answer": "accept"}, {"text": "y", "accept": ["B"], "answer": "accept"}]

@@ -1,4 +1,4 @@
-"""The model of a run is that of its last round, unless bought labels say that it went wrong."""
+"""The model of a run is that of its last round, unless validation labels say that it went wrong."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def estimated(*values: tuple[float, float]) -> list[dict]:
         (validated(1.0, 0.975), 1),
         (validated(1.0, 0.9), 0),
         (estimated((0.84, 0.18), (0.97, 0.1), (0.95, 0.1)), 2),
-        (estimated((0.97, 0.01), (0.8, 0.1)), 0),
+        (estimated((0.95, 0.01), (0.6, 0.1)), 1),
         ([{"shown": ["rouge"], "metrics": {}, "validation": 0}] * 3, 2),
     ],
 )
