@@ -34,10 +34,6 @@ class SentenceTask(ClassificationTask):
     reads_names: ClassVar[bool] = True
 
 
-FULL_RATE = 50
-"""Labels from which on a fit has its whole rate: fewer change less of what the model began with."""
-
-
 def adamw_from_a_start(parameters: Iterable[Any]) -> torch.optim.Optimizer:
     """AdamW at 1e-4, and at 2e-5 where the model is not small: a head that knows the classes needs no more."""
     return adamw(parameters, small=1e-4, large=2e-5)
@@ -67,9 +63,8 @@ class SentenceClassification(EncoderClassification):
     Args:
         pretrained: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
         optimizer: builds the optimiser from the parameters; the default stands for `adamw_from_a_start` here: AdamW, at
-            a rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others, and with fewer than
-            `FULL_RATE` labels at that share of it. It has the name that it has in other modules, for the command line
-            keeps options where `--model` names another class.
+            a rate of 1e-4 for models of up to 50 million parameters and 2e-5 for others. It has the name that it has in
+            other modules, for the command line keeps options where `--model` names another class.
         contrastive: weight of the contrastive loss of each step's labeled texts; 0: none.
         **options: see `TextClassification`.
     """
@@ -91,24 +86,11 @@ class SentenceClassification(EncoderClassification):
         expect("model.contrastive", contrastive, at_least=0)
         self.contrastive = contrastive
 
-    def built_optimizer(self) -> torch.optim.Optimizer:
-        """That of the default has a rate that rises with the labels."""
-        optimizer = super().built_optimizer()
-        if self.optimizer is adamw_from_a_start:
-            labels = len(self._data.pool.labels)
-            for group in optimizer.param_groups:
-                group["lr"] *= min(labels / FULL_RATE, 1)
-        return optimizer
-
-    @property
-    def _data(self) -> FitData:
-        return self.trainer.datamodule.fit_data  # type: ignore[attr-defined]
-
     def on_train_start(self) -> None:
         """A head from names and labels, unless the weights are those of an earlier fit."""
         super().on_train_start()
         if not self.restored:
-            self._start_from(self._data)
+            self._start_from(self.trainer.datamodule.fit_data)  # type: ignore[attr-defined]
 
     def loss(self, batch: Batch) -> Tensor:
         """That of `TextClassification`, and the contrastive one; one pass of the encoder."""

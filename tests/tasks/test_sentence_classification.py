@@ -1,16 +1,12 @@
 """Classes read off the mean of the tokens."""
 
-from functools import partial
-
 import datasets
 import pytest
 import torch
-from lightning import Trainer
-from tiny import QUIET, documented_code, named
+from tiny import documented_code, named
 from torch.nn import functional
 from transformers import AutoModel
 
-from lit_react import PoolDataModule
 from lit_react.augmentation.contrastive import Contrastive
 from lit_react.tasks import SentenceClassification
 from lit_react.tasks.linear_probe import LinearProbe
@@ -71,18 +67,6 @@ def test_the_loss_is_cross_entropy_and_that_of_pairs_as_it_weighs(module, texts)
             module.contrastive = weight
             torch.testing.assert_close(module.loss(batch), entropy + weight * pairs)
         assert module.loss(module.task.encode(texts).batch([0], [])) == 0, "no label, nothing to learn"
-
-
-@pytest.mark.parametrize(("labels", "rate"), [(10, 2e-5), (50, 1e-4), (80, 1e-4)])
-def test_fewer_labels_are_learned_at_a_smaller_rate_unless_the_optimiser_is_named(labels, rate, news_csv, tiny_bert):
-    for optimizer, expected in ((None, rate), (partial(torch.optim.SGD, lr=0.5), 0.5)):
-        named_one = {} if optimizer is None else {"optimizer": optimizer}
-        module = SentenceClassification(tiny_bert, max_length=16, **named_one)
-        data = PoolDataModule(news_csv, initial_size=labels, test_size=30)
-        trainer = Trainer(max_steps=1, enable_checkpointing=False, **QUIET)
-        trainer.fit(module, datamodule=data)
-        for group in trainer.optimizers[0].param_groups:
-            assert group["initial_lr"] == pytest.approx(expected)
 
 
 def test_the_documented_code_gives_the_same_probabilities(module, texts, tmp_path):
