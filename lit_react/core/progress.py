@@ -24,7 +24,7 @@ WORTH_TELLING = 5.0
 
 
 class Estimate:
-    """Says once in the log how long the rest of some work will take, where that is long.
+    """Says once in the log how long the rest of some work will take, where that is long; the first part is no measure.
 
     Args:
         what: is going on.
@@ -33,14 +33,16 @@ class Estimate:
 
     def __init__(self, what: str, total: float) -> None:
         self._what, self._total, self._began, self._told = what, total, time.monotonic(), not is_first_process()
+        self._first: tuple[int, float] | None = None
 
     def after(self, done: int) -> None:
         """So many parts are done."""
-        elapsed = time.monotonic() - self._began
-        if self._told or elapsed < TOLD_AFTER:
+        now = time.monotonic()
+        parts, began = self._first = self._first or (done, now)
+        if self._told or now - self._began < TOLD_AFTER or done == parts:
             return
         self._told = True
-        left = elapsed / done * (self._total - done)
+        left = (now - began) / (done - parts) * (self._total - done)
         if WORTH_TELLING <= left < math.inf:
             log.info("%s: about %s left", self._what, f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s")
 
