@@ -56,6 +56,9 @@ SAMPLE_FEATURES = (
 )
 NEIGHBOURS = 20
 """Neighbours whose mean similarity is a sample's density (TypiClust's 20)."""
+DIGITS = 5
+ROUNDING = 10.0**-DIGITS
+"""By how much the same similarity, margin or entropy may differ: by the processor, or by the shape of a product."""
 
 
 @dataclass
@@ -100,11 +103,17 @@ class History:
         self.evidence = [(confidence, right) for confidence, right in state["evidence"]]
 
 
-def _ranks(values: Vector, reference: Vector) -> Vector:
-    """Share of `reference` below each value (ties count half), in [0, 1]."""
-    ordered = np.sort(reference)
-    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-    return (below / (2 * max(len(ordered), 1))).astype(np.float32)
+def _ranks(values: Vector, reference: Vector, own: NDArray[np.bool_] | None = None) -> Vector:
+    """Share of `reference` below each value, in [0, 1]; ties count half, be they apart by what rounding may do.
+
+    Args:
+        values: float32 [k].
+        reference: float32 [a].
+        own: bool [k], values that are among the reference themselves, and not compared with themselves; None: none is.
+    """
+    ordered, itself = np.sort(reference), np.zeros(len(values)) if own is None else own
+    below = np.searchsorted(ordered, values - ROUNDING, "left") + np.searchsorted(ordered, values + ROUNDING, "right")
+    return ((below - itself) / (2 * np.maximum(len(ordered) - itself, 1))).astype(np.float32)
 
 
 def _distribution(classes: Rows, num_classes: int) -> Vector:
@@ -170,7 +179,7 @@ class FeatureMap:
         if len(self.labeled_embeddings) == 0:
             return np.zeros(len(embeddings), dtype=np.float32), np.full(len(embeddings), -1)
         similarities = embeddings @ self.labeled_embeddings.T
-        nearest = similarities.argmax(axis=1)
+        nearest = np.round(similarities, DIGITS).argmax(axis=1)
         return similarities[np.arange(len(nearest)), nearest], self.signals.labels[nearest]
 
     @cached_property
@@ -252,8 +261,8 @@ class FeatureMap:
         similarity, neighbour_class = self._nearest_labeled(embeddings)
         predictions = signals.predictions[positions]
         uncertainty, entropy = 1 - signals.margin[positions], signals.entropy[positions]
-        anchors = self.anchors
-        nearest = np.argsort(-anchor_similarities, axis=1)[:, :10]
+        anchors, own = self.anchors, np.isin(positions, self.anchors)
+        nearest = np.argsort(-np.round(anchor_similarities, DIGITS), axis=1, kind="stable")[:, :10]
         before = self.history.predictions
         known = before[rows] >= 0 if len(before) else np.zeros(len(rows), dtype=bool)
         changed = known & (before[rows] != predictions) if len(before) else known
@@ -264,13 +273,13 @@ class FeatureMap:
             [
                 uncertainty,
                 entropy / np.log(max(classes, 2)),
-                _ranks(uncertainty, 1 - signals.margin[anchors]),
-                _ranks(entropy, signals.entropy[anchors]),
+                _ranks(uncertainty, 1 - signals.margin[anchors], own),
+                _ranks(entropy, signals.entropy[anchors], own),
                 1 - confidence,
                 np.clip((density - self._anchor_density.mean()) / spread, -3, 3),
-                _ranks(density, self._anchor_density),
+                _ranks(density, self._anchor_density, own),
                 similarity,
-                _ranks(np.maximum(similarity, 0), self._anchor_coverage),
+                _ranks(np.maximum(similarity, 0), self._anchor_coverage, own),
                 np.log(self._label_distribution[predictions] * len(signals.labels) + 1)
                 / np.log(len(signals.labels) + 2),
                 changed,

@@ -246,6 +246,29 @@ def test_a_batch_of_one_is_described_like_a_single():
     assert np.allclose(features.singles(rows), alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_feature_hangs_on_what_rounding_may_do(seed):
+    """Processors and products of other shapes give other last bits; rows that are there several times tie."""
+    signals = make_signals(seed, unlabeled=48, copies=4)
+    rng = np.random.default_rng(seed)
+
+    def rounded(values):
+        return (values + rng.uniform(-1e-6, 1e-6, values.shape)).astype(np.float32)
+
+    other = replace(signals, probabilities=rounded(signals.probabilities))
+    vars(other)["similarities"] = rounded(signals.embeddings @ signals.embeddings.T)
+    history = make_history(signals)
+    for one, two in zip(everything(make_map(signals, history)), everything(make_map(other, history)), strict=True):
+        assert np.allclose(one, two, atol=1e-4)
+
+
+def test_a_row_is_ranked_among_the_others():
+    signals = make_signals(unlabeled=3)
+    order = np.argsort(-signals.margin)
+    ranks = sample_feature(make_map(signals).batch(signals.rows), "rank of 1 - margin")
+    assert ranks[order].tolist() == [0, 0.5, 1]
+
+
 def test_state_by_hand():
     signals = make_signals(unlabeled=10, labeled=4, classes=4)
     signals = replace(signals, labels=np.array([0, 0, 1, 1]))
