@@ -82,11 +82,12 @@ def test_the_trainers_default_logger_writes_into_the_runs_folder_and_keeps_what_
     assert set(logged["pool/labeled"].dropna()) == {8, 14, 20, 26}
 
 
-def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert) -> None:
+def test_wandb_offline_keeps_the_run_in_its_folder(tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "trial7")  # as the agent of a sweep does
     options = command(news_csv, tiny_bert, tmp_path / "run", "--rounds.stopping.max_rounds", "2")
     options[options.index("disabled")] = "offline"
     main(options)
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-trial7.wandb"))
 
 
 def test_wandb_out_of_reach_costs_a_line_and_not_the_run(tmp_path, news_csv, tiny_bert, monkeypatch, caplog) -> None:

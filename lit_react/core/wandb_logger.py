@@ -82,7 +82,7 @@ def _start(options: Wandb, mode: Literal["online", "offline"], folder: Path) -> 
         group=options.group,
         tags=options.tags,
         dir=folder,
-        id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        id=os.environ.get("WANDB_RUN_ID") or hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
         resume="allow" if mode == "online" else None,
         reinit="create_new",  # a run that the user has open stays open
         settings=wandb.Settings(silent=True, console="off", init_timeout=30),
