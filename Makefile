@@ -13,7 +13,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
-	table-fine-tuning table-labels table-labels-short \
+	table-fine-tuning table-labels table-labels-short table-reachable-gain \
 	bench-label-gan bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
@@ -97,6 +97,9 @@ table-labels: $(VENV)/dev  ## the default and random labels x 6 data sets x 5 se
 table-labels-short: $(VENV)/dev  ## the same, 2 data sets, one seed, up to 50 labels (minutes)
 	$(BIN)/python -m lit_react compare --config configs/compare/labels.yaml --config configs/compare/labels_short.yaml
 	$(BIN)/python -m lit_react report runs/labels_short --focus default --baseline random_fine_tuned
+
+table-reachable-gain: $(VENV)/dev  ## 10 rules x 4 data sets x 3 seeds beside an oracle that may look (quarter of an hour)
+	$(BIN)/python scripts/tables/reachable_gain.py
 
 model-multi30k: $(VENV)/dev  ## a small translator with random weights, for configs/multi30k.yaml without a model hub
 	$(BIN)/python scripts/models/small_seq2seq.py --folder runs/models/multi30k \

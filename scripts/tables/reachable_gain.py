@@ -5,7 +5,8 @@
 A run begins with 20 random labels and buys 20 at a time of a pool of 1000, for a linear head on frozen embeddings. The
 oracle, BoSS, takes the best of 100 batches by half of the test rows (`lit_react/simulation/oracle.py`). AULC is on the
 other half, in points, with the standard error of the differences over pairs of data set and seed; a share is
-(rule - random) / (BoSS - random), of means. A run is a file below --folder; one that is there is not made again.
+(rule - random) / (BoSS - random), of means; `early` up to 60 labels, `seen` by the rows that BoSS chose by. A run is a
+file below --folder; one that is there is not made again.
 """
 
 import argparse
@@ -60,8 +61,8 @@ def measure(files: dict[Cell, Path], config: Path, folder: Path) -> None:
 def table(found: dict[str, dict[str, np.ndarray]]) -> Table:
     """A line for each rule; `found` has points by rule and half of the test rows, float64 [pairs, states]."""
     made = Table(box=box.SIMPLE_HEAD)
-    for heading in ("rule", "AULC", "- random", "share", "up to 60 labels", "by the rows that BoSS saw"):
-        made.add_column(heading, justify="left" if heading == "rule" else "right")
+    for heading in ("rule", "AULC", "- random", "share", "early", "seen"):
+        made.add_column(heading, justify="left" if heading == "rule" else "right", no_wrap=True)
     for rule, halves in sorted(found.items(), key=lambda entry: -entry[1]["unseen"].mean()):
         gains = {half: points - found[RANDOM][half] for half, points in halves.items()}
         most = {half: points - found[RANDOM][half] for half, points in found[BOSS].items()}
