@@ -247,6 +247,6 @@ def run_lightning(args: ArgsType) -> None:
         raise UserError(f"early_stopping.monitor: {error}") from error
     except (MisconfigurationException, ValueError) as error:
         wrong = cause(error, MisconfigurationException) or cause(error, ModuleNotFoundError)  # what a class needs
-        if wrong is None:
+        if wrong is None or cause(error, UserError) is not None:  # which says more
             raise
         raise UserError(str(wrong)) from error
