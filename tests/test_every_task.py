@@ -32,7 +32,7 @@ class Run:
 
 def words(command: str, folder: Path, options: list[str]) -> list[str]:
     everywhere = ["--trainer.accelerator", ACCELERATOR, "--wandb.mode", "disabled", "--rounds.folder", str(folder)]
-    return [command, *everywhere, *options]
+    return [command, *everywhere, "--rounds.refit", "false", *options]
 
 
 @pytest.fixture(scope="module", params=CASES)
