@@ -45,6 +45,7 @@ def make_run(tmp_path, news_csv, tiny_bert):
             "model": TextClassification(tiny_bert, max_length=16),
             "acquisition": AcquisitionCallback(query_size=6),
             "budget": 46,
+            "refit": False,
             "trainer": TRAINER,
             "wandb": Wandb(mode="disabled"),
         }

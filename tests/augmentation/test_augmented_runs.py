@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from run_folders import rounds
 from tiny import command, save_bert
 from transformers import BertForMaskedLM
 
 from lit_react.cli import main
-from lit_react.tasks import TextClassification
 
 OPTIONS = {
     "labels": ["--augmentation.labels=LabelGAN", "--augmentation.labels.gate=0"],
@@ -51,13 +49,6 @@ def test_a_run_with_each_part_and_with_all_of_them(name, news_csv, tiny_bert, tm
         assert measured["trust"] == 1
     if name == "gan_bert":
         assert {"d_real", "d_fake"} <= measured.keys()
-
-
-def test_plain_resets_every_part_and_the_refit():
-    fragment = Path(__file__).parents[2] / "configs" / "augmentation" / "plain.yaml"
-    plain = yaml.safe_load(fragment.read_text())
-    assert plain["augmentation"] == dict.fromkeys(TextClassification.augmentable)
-    assert plain["rounds"]["refit"] is False
 
 
 def test_a_resumed_run_with_all_parts_equals_an_unbroken_one(news_csv, tiny_bert, tmp_path):

@@ -107,7 +107,8 @@ def test_a_resumed_run_takes_what_is_there_and_refuses_other_options(
         with pytest.raises(SystemExit):
             fit(news_csv, tiny_bert, folder, *other)
         assert name in capsys.readouterr().err
-    (folder / "ledger.sqlite").unlink()
+    for name in ("ledger.sqlite", "state.pt"):
+        (folder / name).unlink()
     with pytest.raises(SystemExit):
         fit(news_csv, tiny_bert, folder, "--pretraining.held_out=30")
     assert "this pretraining was begun with other held_out" in capsys.readouterr().err
