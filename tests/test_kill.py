@@ -89,6 +89,8 @@ def test_a_run_that_is_stopped_ends_at_once_and_says_how_to_go_on(number, task, 
 
 
 WAITS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a script ignores it
 import lit_react.cli.stops as stops
 from torch.distributed import TCPStore
 
