@@ -7,7 +7,7 @@ import codecs
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -94,11 +94,15 @@ def _undecodable(path: Path, encoding: str, option: str) -> str:
     return f"{path}: not {encoding} text"
 
 
-def _advice(sample: bytes, place: int, option: str, candidates: tuple[str, ...] = ()) -> str:
-    """What the bytes around a place read like in the encodings that they may be in; no single one is guessed."""
+def _candidates(sample: bytes) -> list[str]:
+    """The encodings that bytes may be in, the likeliest first."""
     matches = charset_normalizer.from_bytes(sample, cp_isolation=USUAL, threshold=0.3)
-    found = candidates or [match.encoding for match in matches][:CANDIDATES]
-    shown = [f"{_around(sample, place, name)!r} in {name}" for name in found]
+    return [match.encoding for match in matches][:CANDIDATES]
+
+
+def _advice(sample: bytes, place: int, option: str, candidates: Sequence[str] = ()) -> str:
+    """What the bytes around a place read like in the encodings that they may be in; no single one is guessed."""
+    shown = [f"{_around(sample, place, name)!r} in {name}" for name in candidates or _candidates(sample)]
     named = f", or name what reads right ({option})" if option else ""
     reads = f"it reads {', '.join(shown)}" if shown else "no usual encoding fits"
     return f"{reads}; save it as UTF-8{named}"

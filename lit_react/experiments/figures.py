@@ -38,7 +38,7 @@ def highlights(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def style_axes(axes: Axes, labels: list[float]) -> None:
-    """Labels on a logarithmic axis, none of them left of the fewest, ticks at some counts; a light grid, no frame."""
+    """Labels on a logarithmic axis, which has a place for none; ticks at some of the counts; a light grid, no frame."""
     fewest = min((count for count in labels if count > 0), default=1.0)
     axes.set_xscale("symlog", linthresh=fewest, linscale=0.5)
     ticks: list[float] = []
