@@ -66,7 +66,7 @@ def delimited(rows, delimiter):
 TEXT_FORMS = {
     "d.csv": lambda rows: delimited(rows, ","),
     "d.tsv": lambda rows: delimited(rows, "\t"),
-    "pandas.csv": lambda rows: pd.DataFrame(rows, columns=["text", "label"]).to_csv(),
+    "pandas.csv": lambda rows: pd.DataFrame(rows, columns=["text", "label"]).to_csv(quoting=csv.QUOTE_NONNUMERIC),
     "d.jsonl": lambda rows: "".join(json.dumps({"text": t, "label": v}) + "\n" for t, v in rows),
     "plain.jsonl": lambda rows: "\n".join(json.dumps({"text": t, "label": v}, ensure_ascii=False) for t, v in rows),
     "d.json": lambda rows: json.dumps([{"text": t, "label": v} for t, v in rows], indent=1),
