@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import datasets
 import numpy as np
@@ -63,6 +63,10 @@ class Task(ABC):
 
     reads_names: ClassVar[bool] = False
     """Whether its module can begin with the names of the classes, before there is any label."""
+
+    answer_form: ClassVar[Literal["class", "classes", "spans", "span", "text"]] = "class"
+    """What people do to answer: choose one of the names, or write where there are none; choose some of them; mark
+    spans of `tokens` and name each; mark one span of `context`; write a text."""
 
     shares_batches: ClassVar[bool] = True
     """Whether a step reads `data.batch_size` rows, shared out among processes, or in each process all labeled rows."""

@@ -51,6 +51,7 @@ class MultiLabelTask(ClassificationTask):
     """Texts that have any number of L labels; a label, as JSON has it, is the sorted list of their ids."""
 
     labels_are_classes = False
+    answer_form = "classes"
     label_column = "labels"
     shown = ("micro_f1", "macro_f1")
 

@@ -44,6 +44,7 @@ class QuestionTask(EncoderTask):
     text_column, label_column = "question", "answers"
     inputs = ("text", CONTEXT)
     has_classes = False
+    answer_form = "span"
     shown = ("f1", "exact_match")
     default_cost = TokenCost()
 

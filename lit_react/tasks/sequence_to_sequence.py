@@ -46,6 +46,7 @@ class WritingTask(EncoderTask):
     """
 
     has_classes = False
+    answer_form = "text"
     default_cost = TokenCost()
 
     max_target_length: int = 64

@@ -43,6 +43,7 @@ class EntityTask(EncoderTask):
     """
 
     text_column, label_column, inputs = "tokens", "ner_tags", ("text", "tokens")
+    answer_form = "spans"
     shown = ("f1", "recall")
     default_cost = TokenCost()
 
