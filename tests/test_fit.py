@@ -263,8 +263,12 @@ def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tin
     other = next(name for name in answers.values() if name != first["label"])
     labels.write_text(json.dumps(first | {"label": other}) + "\n")
     main(options)
-    assert f"{labels}:1: {first['id']} had another label when it was bought" in caplog.text
-    assert purchases(tmp_path / "run") == entries
+    assert f"{labels.parent}: 1 answers corrected" in caplog.text
+    corrected = [
+        e for e, before in zip(purchases(tmp_path / "run"), entries, strict=True) if e["label"] != before["label"]
+    ]
+    assert [f"{e['split']}-{e['row']}" for e in corrected] == [first["id"]]
+    assert sum(entry["cost"] for entry in purchases(tmp_path / "run")) == 46, "a correction costs nothing"
 
 
 def test_frozen_encoder_rounds_train_a_head_only(tmp_path, news_csv, tiny_bert) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lit_react.acquisition.agents import Agent, DoubleDQN
 from lit_react.acquisition.estimate import ERROR, ESTIMATE, Estimator, calibrated_accuracy, mean_certainty
@@ -228,12 +229,19 @@ def _described(queries: Sequence[Query], signals: PoolSignals) -> list[dict[str,
             "policy": query.policy,
             "q_value": query.q_value,
             "predicted_class": int(signals.predictions[position]),
+            "likeliest": _likeliest(signals.probabilities[position]),
             "max_probability": float(signals.max_probability[position]),
             "margin": float(signals.margin[position]),
             "entropy": float(signals.entropy[position]),
         }
         for query, position in zip(queries, positions, strict=True)
     ]
+
+
+def _likeliest(probabilities: NDArray[np.float32], k: int = 5) -> list[tuple[int, float]]:
+    """The k likeliest classes with their probabilities, float32 [c], in descending order."""
+    best = np.argsort(-probabilities, kind="stable")[:k]
+    return [(int(c), round(float(probabilities[c]), 4)) for c in best]
 
 
 def load_best_weights(trainer: L.Trainer, module: TaskModule) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
+
+if TYPE_CHECKING:
+    from lit_react.annotation.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,16 @@ class Question:
         shown: what people see of the row: `text`, often `labels` (the names to choose from), and what else the task
             shows.
         parse: what an answer means; it raises a ValueError or TypeError where an answer means nothing.
+        price: of one answer, in cost units.
+        suggestions: name → probability by the last model, the likeliest first; empty where none is known.
     """
 
     id: str
     round: int
     shown: Mapping[str, Any]
     parse: Callable[[Any], Label]
+    price: float = 1.0
+    suggestions: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -39,13 +46,40 @@ class Question:
         return list(self.shown.get("labels") or [])
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What one annotator says of one question.
+
+    Attributes:
+        id: of the question.
+        label: as people write it: the name of a class, a list of names, marked text, …; None: a skip, for a text that
+            has no label or that the annotator cannot label. It closes the question like a label.
+        annotator: who says it; None: the oracle.
+        cost: in cost units; None: the question's price for an annotator's first label of it, else nothing.
+        seconds: that it took; None: unknown.
+        confidence: in [0, 1], of the annotator; None: unknown.
+        note: what else the annotator has to say.
+        undo: take back what this annotator said of the question; `label` is not read then.
+    """
+
+    id: str
+    label: Any = None
+    annotator: str | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    confidence: float | None = None
+    note: str = ""
+    undo: bool = False
+
+
 class Oracle(ABC):
     """Answers questions.
 
     One of your own is named by its class path, `--rounds.oracle my_file.MyOracle`, or given as an object.
 
     Attributes:
-        annotator: name that the ledger keeps with each answer; the name of the class, unless it says another.
+        annotator: name that the ledger keeps with each answer that names nobody; that of the class, unless it says
+            another.
         answers_known: whether rows whose label came with the data are asked too, as a simulated annotator wants it;
             else the label that is there is taken, and costs like others.
     """
@@ -58,33 +92,31 @@ class Oracle(ABC):
         if "annotator" not in vars(cls):
             cls.annotator = cls.__name__
 
-    def open(self, folder: Path) -> None:  # noqa: B027
-        """The run begins or goes on in this folder; called before anything is asked."""
+    def open(self, folder: Path, desk: Desk) -> None:  # noqa: B027
+        """The run begins or goes on in this folder; called before anything is asked of `label`.
+
+        Args:
+            folder: of the run.
+            desk: what was asked and answered so far. Corrections of earlier answers go there; so do answers that come
+                while a model is fitted.
+        """
 
     @abstractmethod
-    def label(self, questions: Sequence[Question]) -> Mapping[str, Any] | Iterable[tuple[str, Any]]:
+    def label(self, questions: Sequence[Question]) -> Mapping[str, Any] | Iterable[tuple[str, Any] | Answer]:
         """Answer what can be answered now; the run stops and waits for the others, and the same command goes on.
 
-        A generator of pairs is recorded pair by pair: an answer that costs money is not lost where the next one fails.
+        What a generator gives is recorded one by one: an answer that costs money is not lost where the next one fails.
 
         Args:
             questions: those of one round that have no answer yet.
 
         Returns:
-            id → answer, as people write it: the name of a class, a list of names, marked text, …; `Question.parse`
-            must take it. Or pairs of the two.
+            id → label, as people write it (see `Answer`); `Question.parse` must take it. Or pairs of the two; or
+            `Answer`s, which may skip a question, or say who answers and at what cost.
 
         Raises:
             UserError: something is wrong; answers that were given before stay.
         """
-
-    def recheck(self, answered: Callable[[], Mapping[str, tuple[Question, Label]]]) -> str | None:
-        """Tell, in one line, of answers that were changed after they were bought.
-
-        Args:
-            answered: gives id → question and the label that was bought; every row is read for it.
-        """
-        return None
 
     def waiting(self, round: int, answered: int, asked: int) -> str:
         """Tell, in one line, what to do about a round with `answered` of `asked` answers."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.augmentation.part import Embed, Fit, Part, Rows, Step, View
 from lit_react.augmentation.pseudo_labels import PseudoLabels
 from lit_react.data.encoding import Batch

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.augmentation.labels.base import GeneratedLabels, LabeledPool, LabelGenerator
 from lit_react.augmentation.part import Embed, Fit, Part, Step
 from lit_react.augmentation.trust import Trust

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import objects
 from lit_react.data.tables import Source, Split, is_list, is_string

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow.compute as pc
 from torch.utils.data import DataLoader
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import Cost
-from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.encoding import Batch

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.core.progress import followed
 from lit_react.data.batching import length_sorted_batches
 

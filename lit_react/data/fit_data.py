@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.data.fit_rows import FitRows
 from lit_react.data.pool import Pool, Rows, in_order

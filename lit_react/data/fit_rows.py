@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.data.batching import ShuffledBuckets
 from lit_react.data.encoding import Batch, EncodedTable
 from lit_react.data.pool import Rows, RowsOf, whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.data.batching import LengthSortedBatches, Rows
 from lit_react.data.encoding import Batch, EncodedTable
 
@@ -75,11 +75,13 @@ class Pool:
         table: the encoded texts.
         costs: float64 [n], annotation cost c_i of each row.
         labels: row → the label that was bought.
+        asked_in_vain: rows that nobody could label; they are neither labeled nor unlabeled.
     """
 
     table: EncodedTable
     costs: NDArray[np.float64]
     labels: Mapping[int, Label] = field(default_factory=dict)
+    asked_in_vain: Set[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.costs)
@@ -91,11 +93,12 @@ class Pool:
 
     @property
     def unlabeled_rows(self) -> Rows:
-        """int64 [n - l], ascending."""
+        """int64 [u], ascending."""
         unlabeled = np.ones(len(self), dtype=bool)
         unlabeled[self.labeled_rows] = False
+        unlabeled[list(self.asked_in_vain)] = False
         return np.flatnonzero(unlabeled)
 
-    def with_labels(self, labels: Mapping[int, Label]) -> Pool:
+    def with_labels(self, labels: Mapping[int, Label], asked_in_vain: Set[int] = frozenset()) -> Pool:
         """The same rows, with these labels."""
-        return replace(self, labels=dict(labels))
+        return replace(self, labels=dict(labels), asked_in_vain=frozenset(asked_in_vain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,8 +12,8 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import Cost
-from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import EncodedTable, kept_by_nobody, text_digest
 from lit_react.data.initial import representative, stratified
@@ -150,8 +151,11 @@ class PoolData:
         return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]
 
     def question(self, split: str, row: int) -> dict[str, Any]:
-        """What people see of a row, see `Task.question`."""
-        return self.task.question(self.row(split, row))
+        """What people see of a row, see `Task.question`; `source` are the other columns of the data, such as an id."""
+        whole = self.row(split, row)
+        shown = self.task.question(whole)
+        others = {name: value for name, value in whole.items() if name not in {"label", *self.task.inputs, *shown}}
+        return shown | {"source": json.loads(json.dumps(others, default=str))} if others else shown
 
     def parse(self, answer: Any, split: str, row: int) -> Label:
         """What people answered, see `Task.parse`."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import nn
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import ConstantCost, Cost
-from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import EncodedTable
 from lit_react.data.tables import Source, Split

@@ -8,7 +8,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.core.errors import WrongColumn
 from lit_react.data.cells import label_lists
 from lit_react.data.tables import Source, Split, is_list, is_string

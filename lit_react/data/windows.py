@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.data.encoding import REACH, Batch, Encode, TokenTable, tokenize
 
 SPARE = 8

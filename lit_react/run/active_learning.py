@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping, StoppingRule
+from lit_react.annotation.desk import Desk
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Oracle
 from lit_react.augmentation.augmentation import Augmentation
@@ -38,7 +39,7 @@ from lit_react.run.purchases import (
     take_answers,
     tell_of_changes,
 )
-from lit_react.run.questions import open_questions, question
+from lit_react.run.questions import desk_of, open_questions
 from lit_react.run.record import RECORD, check_one_run, check_same_run, described, record_of
 from lit_react.run.result import RunResult
 from lit_react.run.round_fit import fit_and_test
@@ -164,33 +165,36 @@ class ActiveLearning:
 
     # ---- step by step ---------------------------------------------------------------------------------------
 
-    def query(self) -> pd.DataFrame:
+    def query(self, annotator: str | None = None) -> pd.DataFrame:
         """What waits for an answer: a row a question.
+
+        Args:
+            annotator: leave out what this one has answered; None: whatever wants an answer still.
 
         Returns:
             `id`; `text`; `suggestions`, a list of the names that the last model would give, the likeliest first; and
             what else the task shows of a row, such as `labels`, the names to choose from.
         """
         with isolated(), self._opened() as ledger:
-            round = len(self.state.rounds)
-            waiting = [question(self.texts, query.split, query.row, round) for query in ledger.pending(round)]
-            return open_questions(waiting, self.folder.chosen_in(round - 1))
+            return open_questions(self._desk(ledger).waiting(annotator, len(self.state.rounds)))
 
-    def answer(self, labels: Mapping[str, Any]) -> int:
-        """Record answers; they are on the disk when this returns, and final.
+    def answer(self, labels: Mapping[str, Any], annotator: str | None = None) -> int:
+        """Record answers; they are on the disk when this returns.
 
         Args:
-            labels: id → answer, as people write it (the name of a class, a list of names, …); all are taken, or none.
-                One that is recorded already may be among them, if it is the same.
+            labels: id → answer, as people write it (the name of a class, a list of names, …; None: a text that has no
+                label), or an `Answer`, which says more; all are taken, or none. Of what an annotator said of a question
+                the last holds.
+            annotator: who says it; None: the oracle.
 
         Returns:
             how many questions still wait.
 
         Raises:
-            UserError: an id that waits for no answer, or an answer that means nothing.
+            UserError: an id that was not asked, or an answer that means nothing.
         """
         with isolated(), self._opened() as ledger:
-            take_answers(ledger, self.oracle, self.texts, labels)
+            take_answers(self._desk(ledger), self.oracle, labels, annotator)
             return len(ledger.pending(len(self.state.rounds)))
 
     def step(self) -> pd.Series:
@@ -254,15 +258,18 @@ class ActiveLearning:
             self.acquisition.begin(LedgerBooks(ledger, self.budget), self.stopping, self.seed)
             if self.state.acquisition is not None:
                 self.acquisition.load_state_dict(self.state.acquisition)
-            self.oracle.open(folder.path)
             if first:
-                tell_of_changes(ledger, self.oracle, self.texts)
+                tell_of_changes(ledger, self.texts)
                 write_json(folder.path / RECORD, record_of(self) | {"run": ledger.run})
                 if not self.state.stopped and not ledger.asked(0):
                     ledger.ask(0, self._prepared.first)
                 answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
+                self.oracle.open(folder.path, self._desk(ledger))
             with short_collections():
                 yield ledger
+
+    def _desk(self, ledger: Ledger) -> Desk:
+        return desk_of(ledger, self.oracle, self.texts, self.folder)
 
     @property
     def _limits(self) -> dict[str, Any]:
@@ -274,7 +281,8 @@ class ActiveLearning:
         """Buy what was asked for, fit, acquire, test, save."""
         round, folder, trainers = len(self.state.rounds), self.folder, self._prepared.trainers
         assert self._tracker is not None, "begin opens it"
-        data, loggers = buy(ledger, self.oracle, self.texts, round, self.seed), self._tracker.loggers
+        data = buy(ledger, self._desk(ledger), self.oracle, self.texts, round, self.seed)
+        loggers = self._tracker.loggers
         here, labels, validated = folder.round(round), len(data.pool.labels), bool(data.validation)
         if is_first_process():  # a resumed run may have the next round's query already
             log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from lit_react.annotation.answers import Label, majority, written
+from lit_react.annotation.desk import Desk
 from lit_react.annotation.files import FileOracle
-from lit_react.annotation.ledger import SLACK, Label, Ledger, Query
-from lit_react.annotation.oracles import ApiOracle, GoldOracle, Oracle, Question
+from lit_react.annotation.ledger import SLACK, Ledger, Query
+from lit_react.annotation.oracles import Answer, ApiOracle, GoldOracle, Oracle
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
-from lit_react.run.questions import meaning, place, question
 
 log = logging.getLogger("lit_react")
 
 ORACLES: dict[str, type[Oracle]] = {"gold": GoldOracle, "file": FileOracle, "api": ApiOracle}
 """Those with a short name."""
+
+SPLITS = ("pool", "validation")
+"""Those whose labels are bought."""
 
 
 def named_oracle(oracle: Oracle | str) -> Oracle:
@@ -97,8 +102,8 @@ def label_counts(data: PoolData, budget: float, first: Sequence[Query], query_si
     return max(least or min(query_size or 1, most), 1), max(most, 1)
 
 
-def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int, seed: int) -> FitData:
-    """Have what a round asked for answered, and record the answers; of several processes the first one does.
+def buy(ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int, seed: int) -> FitData:
+    """Have what was asked for answered, and record the answers; of several processes the first one does.
 
     Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
 
@@ -111,36 +116,41 @@ def buy(ledger: Ledger, oracle: Oracle, data: PoolData, round: int, seed: int) -
     """
     if is_first_process():
         answer_known(ledger, oracle, data, round)
-        pending = {each.id: each for each in (question(data, q.split, q.row, round) for q in ledger.pending(round))}
-        wrong = []
-        for name, answer in _each(oracle.label(list(pending.values()))) if pending else []:
+        waiting, wrong = desk.waiting(round=round), list[str]()
+        for answer in _each(oracle.label(waiting)) if waiting else []:
             try:
-                ledger.answer({place(name): meaning(name, answer, pending)}, oracle.annotator)
+                desk.take([answer])
             except ValueError as error:
                 wrong.append(f"{oracle.annotator}: {error}")
         if wrong:
             raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more answers are wrong)" if wrong[1:] else ""))
     wait_for_all()
-    if pending_queries := ledger.pending(round):
-        asked = len(ledger.asked(round))
-        raise LabelsPending(oracle.waiting(round, asked - len(pending_queries), asked))
-    pool = data.pool.with_labels(ledger.labeled("pool", round))
+    if pending := ledger.pending(round):
+        asked = max(len(ledger.asked(round)), len(pending))
+        first = is_first_process()  # the others have not opened it
+        raise LabelsPending(oracle.waiting(round, asked - len(pending), asked) if first else f"round {round}")
+    if is_first_process():
+        ledger.begin_fit(round)
+    wait_for_all()
+    labels = majority(ledger.answers(round))
+    known = {split: {row: label for (part, row), label in labels.items() if part == split} for split in SPLITS}
+    asked_in_vain = {query.row for query in ledger.asked() if query.split == "pool"} - known["pool"].keys()
     of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
-    return FitData(data, pool, ledger.labeled("validation", round), of_round)
+    return FitData(data, data.pool.with_labels(known["pool"], asked_in_vain), known["validation"], of_round)
 
 
-def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-    return answers.items() if isinstance(answers, Mapping) else answers
+def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any] | Answer]) -> Iterator[Answer]:
+    for answer in answers.items() if isinstance(answers, Mapping) else answers:
+        yield answer if isinstance(answer, Answer) else Answer(*answer)
 
 
-def take_answers(ledger: Ledger, oracle: Oracle, data: PoolData, labels: Mapping[str, Any]) -> None:
+def take_answers(desk: Desk, oracle: Oracle, labels: Mapping[str, Any], annotator: str | None) -> None:
     """Record answers by the id of their question, all or none; see `ActiveLearning.answer`."""
-    asked = [question(data, entry["split"], entry["row"], entry["round"]) for entry in ledger.purchases()]
-    by_id = {each.id: each for each in asked}
+    given = {name: each if isinstance(each, Answer) else Answer(name, each) for name, each in labels.items()}
     try:
-        ledger.answer({place(name): meaning(name, answer, by_id) for name, answer in labels.items()}, oracle.annotator)
+        desk.take([replace(each, id=name, annotator=each.annotator or annotator) for name, each in given.items()])
     except ValueError as error:
-        raise UserError(f"{oracle.annotator}: {error}") from error
+        raise UserError(f"{annotator or oracle.annotator}: {error}") from error
 
 
 def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> None:
@@ -151,26 +161,18 @@ def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> 
         ledger.answer({where: label for where, label in found.items() if label is not None}, GoldOracle.annotator)
 
 
-def tell_of_changes(ledger: Ledger, oracle: Oracle, data: PoolData) -> None:
-    """A label that was read is bought; who corrects it later, in an answer or in the data, shall know that it stays."""
+def tell_of_changes(ledger: Ledger, data: PoolData) -> None:
+    """A label that came with the data is bought: who corrects it there later shall know that it stays."""
     known = data.known_labels()
     changed = [
-        entry
-        for entry in ledger.purchases()
-        if entry["annotator"] == GoldOracle.annotator
-        and (now := known[entry["split"]][entry["row"]]) is not None
-        and json.loads(json.dumps(now)) != entry["label"]
+        where
+        for where, answers in ledger.answers().items()
+        for answer in answers
+        if answer.annotator == GoldOracle.annotator
+        and (now := known[where[0]][where[1]]) is not None
+        and json.loads(written(now)) != answer.label
     ]
     if changed:
-        split, row = changed[0]["split"], changed[0]["row"]
         more = f" (and {len(changed) - 1} more)" if changed[1:] else ""
-        text = data.question(split, row)["text"][:80]
+        text = data.question(*changed[0])["text"][:80]
         log.warning("data: %r had another label when it was bought%s: the run keeps that one", text, more)
-
-    def answered() -> dict[str, tuple[Question, Label]]:
-        own = [entry for entry in ledger.purchases() if entry["annotator"] == oracle.annotator]
-        asked = [question(data, entry["split"], entry["row"], entry["round"]) for entry in own]
-        return {each.id: (each, entry["label"]) for each, entry in zip(asked, own, strict=True)}
-
-    if told := oracle.recheck(answered):
-        log.warning(told)

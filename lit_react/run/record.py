@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lit_react.annotation.ledger import Ledger, has_purchases
+from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.ledger_file import has_purchases
 from lit_react.annotation.oracles import Oracle
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import dotted

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lit_react.annotation.desk import name_of
 from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
@@ -17,7 +18,6 @@ from lit_react.data.pool import in_order
 from lit_react.data.pool_data import PoolData
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
-from lit_react.run.questions import name_of
 from lit_react.run.state import RunState
 from lit_react.run.trainers import new_trainer
 from lit_react.tasks.base import TaskModule

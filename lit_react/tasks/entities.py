@@ -13,6 +13,7 @@ from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import label_lists, word_lists
 from lit_react.data.character_spans import tags_from_spans, word_column
 from lit_react.data.classes import Named, checked_names, lists_of, named_in_lists, number, with_strings
+from lit_react.data.given_names import id_of
 from lit_react.data.tables import Source, Split, is_string
 from lit_react.tasks.entity_metrics import spans
 
@@ -69,9 +70,7 @@ def _span(entity: dict[str, Any], num_words: int, types: Sequence[str]) -> tuple
         raise ValueError(
             f"entity from {start!r} to {end!r}: expected integers, 0 <= start < end <= {num_words} (tokens)"
         )
-    if kind not in types:
-        raise ValueError(f"unknown label {kind!r}: expected one of {', '.join(types)}")
-    return start, end, 2 * types.index(kind) + 1
+    return start, end, 2 * id_of(kind, types) + 1
 
 
 def read_sentences(

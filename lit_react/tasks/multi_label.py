@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import ConstantCost
-from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder, tokenize
+from lit_react.data.given_names import id_of
 from lit_react.data.label_sets import names_in, number_label_sets
 from lit_react.data.tables import Source, Split
 from lit_react.tasks.classification_metrics import NamedMetrics
@@ -100,10 +101,7 @@ class MultiLabelTask(ClassificationTask):
         given = names_in(answer, self.separator) if isinstance(answer, str) else answer
         if not isinstance(given, list):
             raise ValueError(f"{answer!r} is no list: expected one of some of {', '.join(self.names)}")
-        unknown = next((name for name in given if name not in self.names), None)
-        if unknown is not None:
-            raise ValueError(f"unknown label {unknown!r}: expected some of {', '.join(self.names)}")
-        return sorted({self.names.index(name) for name in given})
+        return sorted({id_of(name, self.names, "some of") for name in given})
 
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """The text and the names of its labels."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForQuestionAnswering
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import TokenCost
-from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.data.answers import CONTEXT, FLAT_TEXT, locate, read_questions

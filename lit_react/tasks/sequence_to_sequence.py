@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from transformers import AutoModelForSeq2SeqLM, LogitsProcessorList, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import TokenCost
-from lit_react.annotation.ledger import Label
 from lit_react.core.bounds import expect
 from lit_react.data.encoding import REACH, Batch, EncodedTable, cache_folder, tokenize
 from lit_react.data.tables import Source, Split

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.core.errors import UserError
 from lit_react.core.extras import check_installed
 from lit_react.data.encoding import Batch, EncodedTable

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
-from lit_react.annotation.ledger import Label
+from lit_react.annotation.answers import Label
 from lit_react.augmentation.part import Rows, View
 from lit_react.core.errors import UserError
 from lit_react.data.classes import number_classes
 from lit_react.data.encoding import Batch
+from lit_react.data.given_names import id_of
 from lit_react.data.tables import Source, Split
 from lit_react.data.task import VariesTexts
 from lit_react.data.words import split_words
@@ -55,9 +56,7 @@ class ClassificationTask(EncoderTask):
 
     def parse(self, answer: Any, row: dict[str, Any]) -> Label:
         """The id of a class's name."""
-        if str(answer) not in self.names:
-            raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(self.names)}")
-        return self.names.index(str(answer))
+        return id_of(answer, self.names)
 
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """The text and the class's name."""

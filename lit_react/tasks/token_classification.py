@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
+from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import TokenCost
-from lit_react.annotation.ledger import Label
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import Batch, EncodedTable, cache_folder
 from lit_react.data.tables import Source, Split

@@ -7,8 +7,8 @@ def opened(path, budget=10.0, fingerprint="data", **options):
     return Ledger(path, budget=budget, fingerprint=fingerprint, **options)
 
 
-def query(row, split="pool", cost=1.0, policy="initial", q_value=None):
-    return Query(split, row, cost, policy, q_value)
+def query(row, split="pool", cost=1.0, policy="initial", q_value=None, **more):
+    return Query(split, row, cost, policy, q_value, **more)
 
 
 def without_times(ledger):

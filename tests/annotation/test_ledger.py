@@ -2,13 +2,16 @@
 
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ledgers import opened, query, without_times
+from ledgers import opened, query
+
+from lit_react.annotation.answers import Given
 
 
 def test_queries_come_back_in_asking_order_with_all_they_hold(ledger):
@@ -17,7 +20,7 @@ def test_queries_come_back_in_asking_order_with_all_they_hold(ledger):
     ledger.ask(0, first)
     ledger.ask(1, later)
     assert ledger.pending(0) == first
-    assert ledger.pending(1) == later
+    assert ledger.pending(1) == [*first, *later]
     assert ledger.asked(0) == first
     assert ledger.asked(1) == later
     assert ledger.asked(2) == []
@@ -102,9 +105,9 @@ def test_a_budget_made_of_float_sums_can_be_spent_to_the_last_unit(path):
 def test_the_same_answer_again_changes_nothing(ledger):
     ledger.ask(0, [query(1)])
     ledger.answer({("pool", 1): 2}, "ann")
-    before = ledger.purchases()
-    ledger.answer({("pool", 1): 2}, "bob")
-    assert ledger.purchases() == before
+    before = ledger.history()
+    ledger.answer({("pool", 1): 2}, "ann")
+    assert ledger.history() == before
 
 
 JSON = st.recursive(
@@ -145,32 +148,83 @@ def same(found, expected):
         ({"text": "cup", "start": 3}, {"text": "cup", "start": 4}),
     ],
 )
-def test_an_equal_answer_changes_nothing_and_another_is_refused(ledger, label, other):
+def test_an_equal_answer_changes_nothing_and_another_corrects_it_for_nothing(ledger, label, other):
     ledger.ask(0, [query(1)])
     ledger.answer({("pool", 1): label}, "ann")
-    before, content = ledger.purchases(), without_times(ledger)
     again = dict(reversed(label.items())) if isinstance(label, dict) else json.loads(json.dumps(label))
-    ledger.answer({("pool", 1): again}, "bob")
-    with pytest.raises(ValueError, match="pool row 1 has label"):
-        ledger.answer({("pool", 1): other}, "bob")
-    assert ledger.purchases() == before
-    assert without_times(ledger) == content
+    ledger.answer({("pool", 1): again}, "ann")
+    assert len(ledger.history()) == 1
+    ledger.answer({("pool", 1): other}, "ann")
+    assert [(given.label, given.cost) for given in ledger.history()] == [(label, 1.0), (other, 0.0)]
+    assert ledger.labeled("pool", 0) == {1: other}
+    assert ledger.spent == 1.0
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ({("pool", 2): 0, ("pool", 1): 3}, "has label 2, now 3"),
-        ({("pool", 2): 0, ("pool", 9): 1}, "never asked"),
-        ({("pool", 2): 0, ("pool", 3): None}, "without a label"),
-    ],
-)
-def test_a_wrong_answer_is_refused_and_no_other_answer_with_it(ledger, labels, message):
-    ledger.ask(0, [query(1), query(2), query(3)])
+def test_an_answer_to_what_was_not_asked_is_refused_and_no_other_answer_with_it(ledger):
+    ledger.ask(0, [query(2)])
+    with pytest.raises(ValueError, match="pool row 9 was answered but never asked"):
+        ledger.answer({("pool", 2): 0, ("pool", 9): 1}, "ann")
+    assert [q.row for q in ledger.pending(0)] == [2]
+
+
+def test_a_skip_closes_the_question_and_gives_the_money_back(ledger):
+    ledger.ask(0, [query(1, cost=3.0), query(2), query(4, split="validation")])
+    ledger.record([Given("pool", 1, "ann", note="not a text"), Given("validation", 4, "ann")])
+    assert [q.row for q in ledger.pending(0)] == [2]
+    assert (ledger.labeled("pool", 0), ledger.spent) == ({}, 1.0)
+    ledger.answer({("pool", 1): 0}, "ann")  # who can tell after all pays
+    assert (ledger.labeled("pool", 0), ledger.spent) == ({1: 0}, 4.0)
+
+
+def test_what_is_taken_back_waits_again_and_costs_nothing_more(ledger):
+    ledger.ask(0, [query(1)])
     ledger.answer({("pool", 1): 2}, "ann")
-    with pytest.raises(ValueError, match=message):
-        ledger.answer(labels, "bob")
-    assert [q.row for q in ledger.pending(0)] == [2, 3]
+    ledger.record([Given("pool", 1, "ann", undo=True), Given("pool", 1, "bob", undo=True)])
+    assert ledger.pending(0) == [query(1)]
+    ledger.answer({("pool", 1): 2}, "ann")
+    assert (ledger.labeled("pool", 0), ledger.spent, ledger.pending(0)) == ({1: 2}, 1.0, [])
+    assert [given.undo for given in ledger.history()] == [False, True, False]
+
+
+def test_several_annotators_answer_what_wants_several_answers(ledger):
+    ledger.ask(0, [query(1, cost=3.0, wanted=3), query(2)])
+    ledger.answer({("pool", 1): 0, ("pool", 2): 0}, "ann")
+    assert ledger.pending(0) == [query(1, cost=3.0, wanted=3)]
+    ledger.answer({("pool", 1): 4}, "bob")
+    assert ledger.labeled("pool", 0) == {1: 0, 2: 0}  # of equal counts the first
+    ledger.answer({("pool", 1): 4}, "cid")
+    assert (ledger.labeled("pool", 0), ledger.pending(0)) == ({1: 4, 2: 0}, [])
+    assert {given.annotator: given.cost for given in ledger.answers()["pool", 1]} == {"ann": 1, "bob": 1, "cid": 1}
+    assert ledger.purchases()[0]["annotator"] == "ann, bob, cid"
+
+
+def test_a_further_opinion_is_asked_about_a_bought_row(ledger):
+    ledger.ask(0, [query(1)])
+    ledger.answer({("pool", 1): 0}, "ann")
+    ledger.ask(2, [query(1, again=True), query(5)])
+    assert ledger.pending(1) == []
+    assert ledger.pending(2) == [query(1, again=True), query(5)]
+    ledger.answer({("pool", 1): 0}, "bob")
+    assert ledger.pending(2) == [query(5)]
+    assert ledger.spent == 3.0
+
+
+def test_a_fit_learns_what_was_answered_when_it_began(ledger):
+    ledger.ask(0, [query(1), query(2)])
+    ledger.answer({("pool", 1): 0, ("pool", 2): 0}, "ann")
+    ledger.begin_fit(0)
+    ledger.answer({("pool", 1): 5}, "ann")
+    ledger.answer({("pool", 2): 3}, "bob")
+    ledger.begin_fit(0)  # a resumed run
+    assert (ledger.labeled("pool", 0), ledger.labeled("pool", 1)) == ({1: 0, 2: 0}, {1: 5, 2: 0})
+    assert (ledger.spent_by(0), ledger.spent_by(1)) == (2.0, 3.0)
+
+
+def test_answers_have_costs_of_their_own(ledger):
+    ledger.ask(0, [query(1, cost=2.0), query(2, cost=2.0)])
+    ledger.record([Given("pool", 1, "model", 0, cost=0.25, confidence=0.5), Given("pool", 2, "model", cost=0.5)])
+    assert ledger.spent == 0.75
+    assert [bought["cost"] for bought in ledger.purchases()] == [0.25, 0.5]
 
 
 def test_times_are_utc_and_the_annotator_is_kept(ledger):
@@ -183,45 +237,85 @@ def test_times_are_utc_and_the_annotator_is_kept(ledger):
     assert (waiting["label"], waiting["annotator"], waiting["answered_at"]) == (None, None, None)
 
 
+ROWS, ANNOTATORS = st.integers(0, 3), st.sampled_from(["ann", "bob"])
 STEPS = st.lists(
-    st.tuples(
-        st.integers(0, 3),
-        st.lists(st.tuples(st.integers(0, 8), st.sampled_from([0.1, 0.7, 1.0, 3.3])), max_size=4),
-        st.dictionaries(st.tuples(st.just("pool"), st.integers(0, 8)), st.integers(0, 2), max_size=3),
+    st.one_of(
+        st.tuples(st.just("ask"), ROWS, st.sampled_from([0.5, 1.0, 2.0]), st.integers(1, 2)),
+        st.tuples(st.just("label"), ROWS, ANNOTATORS, st.integers(0, 2)),
+        st.tuples(st.just("skip"), ROWS, ANNOTATORS, st.none()),
+        st.tuples(st.just("undo"), ROWS, ANNOTATORS, st.none()),
+        st.tuples(st.just("fit")),
+        st.tuples(st.just("kill")),
     ),
-    max_size=6,
+    max_size=25,
 )
 
 
-def played(path, steps):
-    """Play the steps, refused ones too, beside a plain model of what must be there."""
-    bought, labels = {}, {}
-    with opened(path, budget=5.0) as ledger:
-        for round, rows, answers in steps:
-            costs = dict(rows)
-            fits = sum(bought.values()) + sum(cost for _, cost in rows) <= 5.0 + 1e-8
-            if len(costs) == len(rows) and not costs.keys() & bought.keys() and fits:
-                ledger.ask(round, [query(row, cost=cost) for row, cost in rows])
-                bought |= costs
+class InMemory:
+    """What a ledger is to be, in three dictionaries."""
+
+    def __init__(self):
+        self.queries, self.answers, self.paid, self.learned = {}, {}, {}, []
+
+    def play(self, ledger, kind, row=0, *more):
+        if kind == "ask" and row not in self.queries and self.spent + more[0] <= ledger.budget:
+            ledger.ask(len(self.learned), [query(row, cost=more[0], wanted=more[1])])
+            self.queries[row] = more
+        elif kind == "ask":
+            with pytest.raises(ValueError, match="round"):
+                ledger.ask(len(self.learned), [query(row, cost=more[0], wanted=more[1])])
+        elif kind == "fit":
+            ledger.begin_fit(len(self.learned))
+            self.learned.append(self.labels)
+        elif row not in self.queries:
+            with pytest.raises(ValueError, match="never asked"):
+                ledger.record([Given("pool", row, more[0], more[1], undo=kind == "undo")])
+        else:
+            annotator, label = more
+            ledger.record([Given("pool", row, annotator, label, undo=kind == "undo")])
+            if kind == "undo":
+                self.answers.pop((row, annotator), None)
             else:
-                with pytest.raises(ValueError, match="round"):
-                    ledger.ask(round, [query(row, cost=cost) for row, cost in rows])
-            given_labels = {row: label for (_, row), label in answers.items()}
-            if all(row in bought and labels.get(row, new) == new for row, new in given_labels.items()):
-                ledger.answer(answers, "gold")
-                labels |= given_labels
-            else:
-                with pytest.raises(ValueError, match="pool row"):
-                    ledger.answer(answers, "gold")
-            assert ledger.labeled("pool", 3) == labels
-            assert {q.row for round in range(4) for q in ledger.pending(round)} == bought.keys() - labels.keys()
-            assert ledger.spent == pytest.approx(sum(bought.values()))
-            assert ledger.spent <= 5.0 * (1 + 1e-9)
-        return without_times(ledger)
+                if self.answers.get((row, annotator), "nothing") != label:
+                    self.answers.pop((row, annotator), None)
+                    self.answers[row, annotator] = label
+                if kind == "label":
+                    cost, wanted = self.queries[row]
+                    self.paid[row, annotator] = cost / wanted
+
+    @property
+    def open(self):
+        given = Counter(row for row, _ in self.answers)
+        return {row: wanted - given[row] for row, (_, wanted) in self.queries.items() if given[row] < wanted}
+
+    @property
+    def spent(self):
+        price = {row: cost / wanted for row, (cost, wanted) in self.queries.items()}
+        return sum(self.paid.values()) + sum(price[row] * missing for row, missing in self.open.items())
+
+    @property
+    def labels(self):
+        labels = {}
+        for (row, _), label in self.answers.items():
+            if label is not None:
+                labels.setdefault(row, []).append(label)
+        return {row: max(dict.fromkeys(given), key=given.count) for row, given in labels.items()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
-def test_any_sequence_keeps_the_budget_and_gives_the_same_purchases_twice(steps):
+def test_any_sequence_of_answers_corrections_undos_skips_and_kills_leaves_what_a_dictionary_has(steps):
     with tempfile.TemporaryDirectory() as folder:
-        assert played(Path(folder) / "a.sqlite", steps) == played(Path(folder) / "b.sqlite", steps)
+        path, model = Path(folder) / "ledger.sqlite", InMemory()
+        ledger = opened(path, budget=5.0)
+        for kind, *more in steps:
+            if kind == "kill":
+                ledger.close()
+                ledger = opened(path, budget=5.0)
+            else:
+                model.play(ledger, kind, *more)
+            assert {q.row for q in ledger.pending(99)} == model.open.keys()
+            assert ledger.spent == pytest.approx(model.spent)
+            assert ledger.labeled("pool", 99) == dict(sorted(model.labels.items()))
+        assert [ledger.labeled("pool", fit) for fit in range(len(model.learned))] == model.learned
+        ledger.close()

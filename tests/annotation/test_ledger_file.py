@@ -7,7 +7,8 @@ import sys
 import pytest
 from ledgers import opened, query, without_times
 
-from lit_react.annotation.ledger import Ledger, has_purchases
+from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.errors import UserError
 
 
@@ -71,7 +72,7 @@ def test_a_ledger_of_a_later_version_is_refused(path):
     connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     connection.commit()
     connection.close()
-    with pytest.raises(UserError, match="version 99: expected 3"):
+    with pytest.raises(UserError, match="version 99: expected 4"):
         opened(path)
 
 

@@ -2,7 +2,10 @@ import json
 import logging
 
 import pytest
+from ledgers import opened, query
 
+from lit_react.annotation.answers import majority
+from lit_react.annotation.desk import Desk, place
 from lit_react.annotation.files import FileOracle
 from lit_react.annotation.oracles import Oracle, Question
 from lit_react.core.errors import UserError
@@ -20,23 +23,33 @@ class Sitting:
     """
 
     def __init__(self, folder, question, parse):
-        self.question, self.parse = question, parse
-        self.oracle = FileOracle()
-        self.oracle.open(folder)
+        self.folder, self.oracle, self.ledger = folder, FileOracle(), opened(folder / "ledger.sqlite", budget=99)
 
-    def ask(self, split, row, round=0):
-        parse = lambda answer: self.parse(answer, split, row)  # noqa: E731
-        return Question(f"{split}-{row}", round, self.question(split, row), parse)
+        def asked(split, row, round, price):
+            return Question(f"{split}-{row}", round, question(split, row), lambda a: parse(a, split, row), price)
+
+        self.desk = Desk(self.ledger, asked, lambda split, row, label: str(label), self.oracle.annotator)
+        self.open()
+
+    def open(self):
+        self.oracle.open(self.folder, self.desk)
 
     def label(self, round, rows):
-        asked = {question.id: question for question in (self.ask(split, row, round) for split, row in rows)}
-        answers = self.oracle.label(list(asked.values()))
-        places = {question: where for question, where in zip(asked, rows, strict=True)}
-        return {places[name]: asked[name].parse(answer) for name, answer in answers.items()}
+        new = [where for where in rows if self.ledger.find(*where) is None]
+        self.ledger.ask(round, [query(row, split=split) for split, row in new])
+        waiting = [question for question in self.desk.waiting(round=round) if place(question.id) in rows]
+        answers = self.oracle.label(waiting)
+        before = self.labels
+        self.desk.take(answers)
+        return {where: label for where, label in self.labels.items() if where not in before}
 
-    def changed(self, round, bought):
-        answered = {f"{split}-{row}": (self.ask(split, row, round), label) for (split, row), label in bought.items()}
-        return self.oracle.recheck(lambda: answered)
+    @property
+    def labels(self):
+        return majority(self.ledger.answers())
+
+    @property
+    def said(self):
+        return [(given.row, given.annotator, given.label) for given in self.ledger.history()]
 
 
 def queries(*rows, split="pool"):
@@ -67,9 +80,9 @@ def asked(tmp_path, round=0):
     return [json.loads(line) for line in lines]
 
 
-def answer(tmp_path, *lines, round=0):
+def answer(tmp_path, *lines, round=0, name="labels.jsonl"):
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    (tmp_path / f"round_{round:02d}" / "labels.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / f"round_{round:02d}" / name).write_text(text, encoding="utf-8")
 
 
 def test_queries_are_written_for_people_with_text_and_names(oracle, tmp_path):
@@ -131,38 +144,54 @@ def test_the_same_answer_twice_is_taken_with_a_warning(oracle, tmp_path, caplog)
     assert "pool-1 is answered twice" in caplog.text
 
 
-def test_answers_that_were_changed_after_they_were_bought_are_told_of(oracle, tmp_path):
+def test_a_line_that_is_changed_later_corrects_the_answer_and_null_takes_it_back(oracle, tmp_path, caplog):
     oracle.label(0, queries(1, 2, 9))
     answer(tmp_path, {"id": "pool-1", "label": "sports"}, {"id": "pool-2", "label": "politik"})
-    bought = oracle.label(0, queries(1, 2, 9))
-    assert oracle.changed(0, bought) is None
-    answer(tmp_path, {"id": "pool-1", "label": "politik"}, {"id": "pool-9", "label": "sports"})
-    assert oracle.changed(0, bought) == (
-        f"{tmp_path / 'round_00' / 'labels.jsonl'}:1: pool-1 had another label when it was bought: "
-        "the run keeps that one"
-    )
-    answer(tmp_path, {"id": "pool-1", "label": "politik"}, {"id": "pool-2", "label": "sports"})
-    assert "bought (and 1 more)" in str(oracle.changed(0, bought))
+    oracle.label(0, queries(1, 2, 9))
+    oracle.open()
+    assert not caplog.records
+    answer(tmp_path, {"id": "pool-1", "label": "politik"}, {"id": "pool-2", "label": None})
+    oracle.open()
+    assert oracle.labels == {("pool", 1): 1}
+    assert oracle.said[2:] == [(1, "people", 1), (2, "people", None)]
+    assert "round_00: 1 answers corrected, 1 taken back (label null)" in caplog.text
+    answer(tmp_path, {"id": "pool-2", "label": "politik"})  # a line that is gone changes nothing
+    oracle.open()
+    assert oracle.label(0, queries(2)) == {("pool", 2): 1}
+    assert oracle.labels == {("pool", 1): 1, ("pool", 2): 1}
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        {"id": "pool-1", "label": "politik"},
-        {"id": "pool-1", "label": "no class"},
-        {"id": "pool-1", "label": ["sports"]},
-        "no object",
-    ],
-)
-def test_a_line_that_was_added_after_a_purchase_is_told_of_and_stops_nothing(oracle, tmp_path, line):
+@pytest.mark.parametrize("line", [{"id": "pool-1", "label": "no class"}, "no object", {"id": "note", "label": "x"}])
+def test_a_line_that_means_nothing_stops_no_later_sitting(oracle, tmp_path, line):
     oracle.label(0, queries(1))
-    first = {"id": "pool-1", "label": "sports"}
-    answer(tmp_path, first)
+    answer(tmp_path, {"id": "pool-1", "label": "sports"})
     bought = oracle.label(0, queries(1))
-    answer(tmp_path, first, {"id": "pool-99", "label": "x"}, {"id": "note", "label": "x"}, line)
-    told = oracle.changed(0, bought)
-    assert told.startswith(f"{tmp_path / 'round_00' / 'labels.jsonl'}:4: ")
-    assert told.endswith(("the run keeps that one", "the labels that were bought stay"))
+    answer(tmp_path, line)
+    oracle.open()
+    assert oracle.labels == bought
+
+
+def test_several_people_have_files_of_their_own_or_say_who_they_are(oracle, tmp_path):
+    oracle.ledger.ask(0, [query(1, wanted=2), query(2, wanted=2)])
+    oracle.oracle.label(oracle.desk.waiting())
+    answer(tmp_path, {"id": "pool-1", "label": "sports"}, name="labels.ann.jsonl")
+    answer(
+        tmp_path,
+        {"id": "pool-1", "label": "politik", "annotator": "bob", "note": "hard"},
+        {"id": "pool-2", "label": "sports", "annotator": "bob"},
+    )
+    oracle.label(0, queries(1, 2))
+    assert oracle.said == [(1, "ann", 0), (1, "bob", 1), (2, "bob", 0)]
+    assert oracle.ledger.history()[1].note == "hard"
+    assert [question.id for question in oracle.desk.waiting()] == ["pool-2"]
+
+
+def test_a_skip_closes_a_question_that_has_no_label(oracle, tmp_path):
+    oracle.label(0, queries(1, 2))
+    answer(tmp_path, {"id": "pool-1", "label": None, "skip": "no text at all"}, {"id": "pool-2", "label": "sports"})
+    assert oracle.label(0, queries(1, 2)) == {("pool", 2): 0}
+    assert oracle.desk.waiting() == []
+    assert oracle.ledger.history()[0].note == "no text at all"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):
@@ -179,7 +208,7 @@ def test_a_number_answers_where_the_name_is_that_number(tmp_path):
 
 
 def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
-    words = {("pool", 1): "the cup", ("validation", 1): "the market"}
+    words = {("pool", 1): "the cup", ("validation", 1): "the market", ("pool", 2): "the sale"}
 
     def parse(answer, split, row):
         if not isinstance(answer, list):
@@ -192,9 +221,10 @@ def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
     assert [(line["text"], line["hint"]) for line in asked(tmp_path)] == [("the cup", "words"), ("the market", "words")]
     answer(tmp_path, {"id": "pool-1", "label": ["cup"]}, {"id": "validation-1", "label": []})
     assert oracle.label(0, both) == {("pool", 1): [["cup", 4]], ("validation", 1): []}
-    answer(tmp_path, {"id": "pool-1", "label": ["cup"]}, {"id": "validation-1", "label": "market"})
-    with pytest.raises(UserError, match=r"labels\.jsonl:2: 'market': expected a list of words"):
-        oracle.label(0, both)
+    oracle.label(0, queries(2))
+    answer(tmp_path, {"id": "pool-1", "label": ["cup"]}, {"id": "pool-2", "label": "sale"})
+    with pytest.raises(UserError, match=r"labels\.jsonl:2: 'sale': expected a list of words"):
+        oracle.label(0, queries(2))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +239,7 @@ def test_an_answer_is_what_the_parser_makes_of_it_for_its_row(tmp_path):
         ({"id": "pool-2", "label": "Sport"}, "unknown label 'Sport': expected one of sports, politik, 经济"),
         ({"id": "pool-2", "label": "sports", "text": "pool text “1”"}, "another text than that of pool-2 in to_label"),
         ({"id": "pool-2", "label": ["sports"]}, "unknown label"),
-        ({"id": "pool-1", "label": "politik"}, "pool-1 has another label in line 1"),
+        ({"id": "pool-1", "label": "politik"}, "pool-1 has another label in labels.jsonl:1"),
     ],
 )
 def test_a_wrong_answer_is_named_by_its_line_and_no_answer_counts(oracle, tmp_path, line, message):

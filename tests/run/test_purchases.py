@@ -19,8 +19,8 @@ def test_a_label_that_changed_in_the_data_after_it_was_bought_is_told(tmp_path, 
     with Ledger(tmp_path / "ledger.sqlite", budget=9, fingerprint=data.fingerprint) as ledger:
         ledger.ask(0, [Query("pool", row, 1.0, "initial") for row in (0, 1, 2)])
         answer_known(ledger, oracle, data, 0)
-        tell_of_changes(ledger, oracle, data)
-        tell_of_changes(ledger, oracle, prepared([None, "y", "x", "x"]))  # taken out, or not bought
+        tell_of_changes(ledger, data)
+        tell_of_changes(ledger, prepared([None, "y", "x", "x"]))  # taken out, or not bought
         assert not caplog.records
-        tell_of_changes(ledger, oracle, prepared(["x", "x", "y", "y"]))
+        tell_of_changes(ledger, prepared(["x", "x", "y", "y"]))
     assert "data: 'b' had another label when it was bought (and 1 more): the run keeps that one" in caplog.text
