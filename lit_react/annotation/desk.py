@@ -74,6 +74,18 @@ class Desk:
             for where, query in first.items()
         ]
 
+    def find(self, question: str) -> Asked:
+        """One question by its id, without reading the others.
+
+        Raises:
+            KeyError: it was never asked.
+        """
+        query = self._ledger.find(*place(question))
+        if query is None:
+            raise KeyError(question)
+        answers = self._ledger.answers_of(query.split, query.row)
+        return Asked(self._asked(query), query.wanted, {given.annotator: given for given in answers})
+
     def take(self, answers: Iterable[Answer]) -> None:
         """Record answers, all or none; they are on the disk when this returns.
 

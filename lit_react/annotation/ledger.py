@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -126,9 +126,10 @@ class Ledger(LedgerFile):
         return self._queries("" if round is None else "WHERE round = :round", round or 0)
 
     def find(self, split: str, row: int) -> Query | None:
-        """Return what was asked first about a row; None: nothing."""
+        """Return what was asked first about a row, with all the answers that it wants; None: nothing."""
         condition = "WHERE split = :split AND row = :row"
-        return next(iter(self._queries(condition, 0, split=split, row=int(row))), None)
+        found = self._queries(condition, 0, split=split, row=int(row))
+        return replace(found[0], wanted=sum(query.wanted for query in found)) if found else None
 
     def _queries(self, condition: str, round: int, **values: str | int) -> list[Query]:
         first = "SELECT MIN(round) FROM queries AS f WHERE f.split = queries.split AND f.row = queries.row"
@@ -194,6 +195,13 @@ class Ledger(LedgerFile):
             last=self._last_of(round),
         )
         return {where: [*map(_given, rows)] for where, rows in groupby(found, lambda row: (row["split"], row["row"]))}
+
+    def answers_of(self, split: str, row: int) -> list[Given]:
+        """Return the answers that hold of one row, one for each annotator, the earliest first."""
+        said = "SELECT * FROM answers WHERE split = :split AND row = :row ORDER BY id"
+        given = map(_given, self.select(said, split=split, row=int(row)))
+        last = {each.annotator: (number, each) for number, each in enumerate(given)}
+        return [each for _, each in sorted(last.values(), key=lambda found: found[0]) if not each.undo]
 
     def history(self) -> list[Given]:
         """Return every answer ever given, corrected and undone ones too, in the order they came."""

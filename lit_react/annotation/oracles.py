@@ -26,6 +26,8 @@ class Question:
         parse: what an answer means; it raises a ValueError or TypeError where an answer means nothing.
         price: of one answer, in cost units.
         suggestions: name → probability by the last model, the likeliest first; empty where none is known.
+        form: what people do to answer, see `Task.answer_form`.
+        write: the answer that means a label: `parse` backwards.
     """
 
     id: str
@@ -34,6 +36,8 @@ class Question:
     parse: Callable[[Any], Label]
     price: float = 1.0
     suggestions: Mapping[str, float] = field(default_factory=dict)
+    form: str = "class"
+    write: Callable[[Label], Any] = str
 
     @property
     def text(self) -> str:

@@ -208,6 +208,10 @@ class Task(ABC):
             ValueError: it is none; what was expected, without a full stop.
         """
 
+    def answer(self, label: Label) -> Any:
+        """The answer that means a label: `parse` backwards."""
+        return label
+
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """A row and its label as people read them, for the table of what was bought."""
         return row["text"], str(label)

@@ -43,7 +43,8 @@ def desk_of(ledger: Ledger, oracle: Oracle, data: PoolData, folder: RunFolder) -
 
 def question(data: PoolData, split: str, row: int, round: int) -> Question:
     """A row as it is shown to whoever labels it."""
-    return Question(name_of(split, row), round, data.question(split, row), partial(data.parse, split=split, row=row))
+    shown, parse = data.question(split, row), partial(data.parse, split=split, row=row)
+    return Question(name_of(split, row), round, shown, parse, form=data.task.answer_form, write=data.task.answer)
 
 
 def _suggestions(asked: Question, likeliest: Sequence[tuple[int, float]]) -> dict[str, float]:

@@ -103,9 +103,13 @@ class MultiLabelTask(ClassificationTask):
             raise ValueError(f"{answer!r} is no list: expected one of some of {', '.join(self.names)}")
         return sorted({id_of(name, self.names, "some of") for name in given})
 
+    def answer(self, label: Label) -> Any:
+        """The labels' names."""
+        return [self.names[number] for number in label]
+
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """The text and the names of its labels."""
-        return row["text"], ", ".join(self.names[number] for number in label) or "(none)"
+        return row["text"], ", ".join(self.answer(label)) or "(none)"
 
     def prediction(self, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         """`text`, `labels` (names of those above 0.5) and `probabilities` (name → probability)."""

@@ -58,6 +58,10 @@ class ClassificationTask(EncoderTask):
         """The id of a class's name."""
         return id_of(answer, self.names)
 
+    def answer(self, label: Label) -> Any:
+        """The class's name."""
+        return self.names[label]
+
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """The text and the class's name."""
         return row["text"], self.names[label]

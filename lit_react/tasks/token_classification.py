@@ -99,9 +99,13 @@ class EntityTask(EncoderTask):
         """Tag ids of spans or BIO tags, see `tags_of`."""
         return tags_of(answer, len(row["tokens"]), self.names)
 
+    def answer(self, label: Label) -> Any:
+        """The entities, see `entities_of`."""
+        return entities_of(label, self.names)
+
     def describe(self, row: dict[str, Any], label: Label) -> tuple[str, str]:
         """The text, and its entities as `PER: Nadim Ladki; LOC: Syria`."""
-        found = entities_of(label, self.names)
+        found = self.answer(label)
         words = [self.separator.join(row["tokens"][entity["start"] : entity["end"]]) for entity in found]
         shown = "; ".join(f"{entity['label']}: {text}" for entity, text in zip(found, words, strict=True))
         return row["text"], shown or "no entity"

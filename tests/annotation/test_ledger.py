@@ -317,5 +317,7 @@ def test_any_sequence_of_answers_corrections_undos_skips_and_kills_leaves_what_a
             assert {q.row for q in ledger.pending(99)} == model.open.keys()
             assert ledger.spent == pytest.approx(model.spent)
             assert ledger.labeled("pool", 99) == dict(sorted(model.labels.items()))
+            holds = ledger.answers()
+            assert all(ledger.answers_of("pool", row) == holds.get(("pool", row), []) for row in model.queries)
         assert [ledger.labeled("pool", fit) for fit in range(len(model.learned))] == model.learned
         ledger.close()
