@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
     from lit_react.annotation.oracles import Oracle, Question
+    from lit_react.annotation.page import Page
     from lit_react.augmentation.augmentation import Augmentation
     from lit_react.augmentation.part import Part
     from lit_react.core.errors import LabelsPending, UserError
@@ -59,6 +60,7 @@ PUBLIC = {
     "Reward": "acquisition.rewards",
     "StoppingRule": "acquisition.stopping",
     "Oracle": "annotation.oracles",
+    "Page": "annotation.page",
     "Question": "annotation.oracles",
     "Cost": "annotation.costs",
     "Augmentation": "augmentation.augmentation",
@@ -79,6 +81,7 @@ __all__ = [
     "LinearProbe",
     "MultiLabelClassification",
     "Oracle",
+    "Page",
     "Part",
     "PoolDataModule",
     "Question",

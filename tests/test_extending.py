@@ -69,6 +69,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, wheel: Path, news_csv: Pa
 
 def test_the_package_that_runs_them_is_the_installed_one(outcomes: dict, wheel: Path) -> None:
     assert Path(outcomes["package"]).is_relative_to(wheel)
+    files = {path.name for path in (wheel / "lit_react" / "annotation" / "page" / "static").iterdir()}
+    assert files == {"icon.svg", "index.html", "page.css", "page.js", "widgets.js", "words.js"}
 
 
 def test_every_example_is_held_to_a_length() -> None:

@@ -31,6 +31,10 @@ COMMANDS = {
     "simulate": Command("lit_react.simulation.simulate:simulate", "Train the acquisition policy in simulation."),
 }
 """Those beside Lightning's, by name."""
+LABEL = ("fit", "--rounds.oracle", "Page")
+"""What the command `label` is short for; options win over it, configurations do not."""
+SUMMARIES = {"label": "`fit` whose labels people give in a browser.", **{n: c.summary for n, c in COMMANDS.items()}}
+"""What each command beside Lightning's does."""
 LIGHTNING = ("fit", "validate", "test", "predict")
 
 

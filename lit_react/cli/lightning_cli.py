@@ -21,8 +21,9 @@ from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.rewards import GainReward
 from lit_react.acquisition.stopping import Stopping
 from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.page import Page  # noqa: F401 so that its name alone is known
 from lit_react.augmentation.augmentation import Augmentation
-from lit_react.cli.commands import COMMANDS
+from lit_react.cli.commands import SUMMARIES
 from lit_react.cli.one_line import OneLineParser, cause
 from lit_react.core.bounds import expect
 from lit_react.core.errors import LabelsPending, UserError
@@ -229,7 +230,8 @@ def run_lightning(args: ArgsType) -> None:
                 "prog": "lit_react",
                 "version": __version__,
                 "description": __doc__,
-                "epilog": "commands beside these:\n" + "\n".join(f"  {n:<21} {c.summary}" for n, c in COMMANDS.items()),
+                "epilog": "commands beside these:\n"
+                + "\n".join(f"  {name:<21} {summary}" for name, summary in SUMMARIES.items()),
                 "formatter_class": _Help,
             },
             save_config_callback=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lit_react.cli.commands import COMMANDS, LIGHTNING, run_command
+from lit_react.cli.commands import COMMANDS, LABEL, LIGHTNING, SUMMARIES, run_command
 from lit_react.cli.one_line import cause, configs_first, of_the_disk
 from lit_react.core.errors import UserError
 from lit_react.core.terminal import plain
@@ -41,7 +41,10 @@ def main(args: ArgsType = None) -> None:
 
 def _checked(words: list[str]) -> list[str]:
     """A command, or options such as --help, with its configurations before what is stronger."""
-    if not words or not (words[0] in {*LIGHTNING, *COMMANDS} or words[0].startswith("-")):
+    if not words or not (words[0] in {*LIGHTNING, *SUMMARIES} or words[0].startswith("-")):
         got = f", got {words[0]!r}" if words else ""
-        raise UserError(f"expected a command, one of {', '.join([*LIGHTNING, *COMMANDS])}{got}; --help tells of each")
-    return words if words[0].startswith("-") else [words[0], *configs_first(words[1:])]
+        raise UserError(f"expected a command, one of {', '.join([*LIGHTNING, *SUMMARIES])}{got}; --help tells of each")
+    if words[0].startswith("-"):
+        return words
+    command, *options = LABEL if words[0] == "label" else words[:1]
+    return [command, *configs_first([*options, *words[1:]])]
