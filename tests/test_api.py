@@ -270,6 +270,30 @@ def test_an_answer_is_corrected_by_the_next_one_and_none_is_a_text_without_label
     assert not {*answers} & {*run.query()["id"]}, "what nobody can label is not asked again"
 
 
+def test_more_texts_and_a_new_class_join_a_run(asking, make_run, tmp_path) -> None:
+    make, gold = asking
+    run = make()
+    run.answer({row.id: gold[row.text] for row in run.query().itertuples()})
+    run.step()
+    asked = {row.id: row.text for row in run.query().itertuples()}
+    path, new = tmp_path / "texts.csv", [f"Heavy rain and wind in the north, day {n}" for n in range(12)]
+    pd.concat([pd.DataFrame({"text": new}), pd.read_csv(path)]).to_csv(path, index=False)
+    names = [*sorted(set(gold.values())), "weather"]
+    more = {"source": path, "test_size": 0, "validation_size": 6, "label_names": names}
+    run = make_run(data=more, oracle="api", budget=40)
+    assert {row.id: row.text for row in run.query().itertuples()} == asked
+    assert len(run.texts.splits.pool) == 154 + 12
+    run.answer({name: "weather" for name in asked})
+    assert run.step()["labels"] == 14
+    assert set(run.result.labels().label[-6:]) == {"weather"}
+    assert "weather" in run.result.predict(["Rain"])[0]["probabilities"]
+    again = make_run(data=more, oracle="api", budget=40)
+    assert len(again.query()) == 6
+    pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
+    with pytest.raises(UserError, match="rows that this run has read are gone or were changed"):
+        make_run(data=more, oracle="api", budget=40).query()
+
+
 def test_a_result_is_read_in_another_process_before_anything_is_run(make_run) -> None:
     make_run(budget=34).fit()
     assert len(make_run(budget=34).result.labels()) == 34

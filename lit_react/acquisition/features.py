@@ -80,6 +80,13 @@ class History:
         right = self.predictions[rows[new]] == signals.labels[new]
         self.evidence += list(zip(self.confidences[rows[new]].tolist(), right.tolist(), strict=True))
 
+    def grow(self, pool_size: int) -> None:
+        """Nothing is known of rows that have joined the pool since the last round."""
+        if 0 < len(self.predictions) < pool_size:
+            new = pool_size - len(self.predictions)
+            self.predictions = np.pad(self.predictions, (0, new), constant_values=-1)
+            self.confidences = np.pad(self.confidences, (0, new))
+
     def remember(self, signals: PoolSignals, pool_size: int) -> None:
         """Keep this round's predictions for the next round's churn."""
         self.predictions = np.full(pool_size, -1, dtype=np.int32)

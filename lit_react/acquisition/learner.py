@@ -90,6 +90,7 @@ class Learner:
         and V(s) is known. Unlabeled rows of the pool are int64 [n] and ascending, costs float64 [pool]. For `anchors`
         see `FeatureMap`.
         """
+        self.history.grow(len(costs))
         scored: list[PoolSignals] = []
 
         def signals() -> PoolSignals:

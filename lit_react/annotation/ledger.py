@@ -65,17 +65,26 @@ class Ledger(LedgerFile):
         path: the SQLite file; beside it a writer keeps an empty `<name>.lock`.
         budget: what all answers together may cost; may change when a ledger is opened again.
         fingerprint: names the data that the rows belong to; an existing ledger must have the same.
+        grown_from: names of the same data before they had grown, see `LedgerFile`.
         read_only: see what is committed, create nothing, write nothing.
 
     Raises:
         UserError: the file is missing (`read_only`), no ledger, of other data, in use, or asked for more than `budget`.
     """
 
-    def __init__(self, path: Path, *, budget: float, fingerprint: str, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        budget: float,
+        fingerprint: str,
+        grown_from: Sequence[str] = (),
+        read_only: bool = False,
+    ) -> None:
         if not budget >= 0:
             raise UserError(f"budget: expected a number from 0 up, got {budget}")
         self.budget = float(budget)
-        super().__init__(path, fingerprint, read_only=read_only)
+        super().__init__(path, fingerprint, grown_from, read_only=read_only)
         asked = math.fsum(cost for (cost,) in self.select("SELECT cost FROM queries"))
         if asked > self.budget * (1 + SLACK) and not read_only:
             self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
@@ -52,13 +52,14 @@ class LedgerFile:
     Args:
         path: the file; beside it a writer keeps an empty `<name>.lock`.
         fingerprint: names the data that its rows belong to; a ledger in which something was asked must have the same.
+        grown_from: names of the same data when they had fewer rows at their end; it may have one of these instead.
         read_only: see what is committed, create nothing, write nothing.
 
     Raises:
         UserError: the file is missing (`read_only`), no ledger, of other data, damaged, or another process writes it.
     """
 
-    def __init__(self, path: Path, fingerprint: str, *, read_only: bool) -> None:
+    def __init__(self, path: Path, fingerprint: str, grown_from: Sequence[str] = (), *, read_only: bool) -> None:
         self.path, self.read_only = Path(path), read_only
         self._connections: list[sqlite3.Connection] = []
         self._in_use = threading.RLock()
@@ -69,7 +70,7 @@ class LedgerFile:
                 if not read_only:
                     self._lock()
                 self._open(fingerprint)
-            self._check_meta(fingerprint)
+            self._check_meta(fingerprint, grown_from)
             if not read_only:
                 self._check_pages()
         except BaseException:
@@ -112,7 +113,7 @@ class LedgerFile:
             meta = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "run": uuid.uuid4().hex}
             db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
-    def _check_meta(self, fingerprint: str) -> None:
+    def _check_meta(self, fingerprint: str, grown_from: Sequence[str]) -> None:
         meta = {row["key"]: row["value"] for row in self.select("SELECT key, value FROM meta")}
         version = meta.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -120,11 +121,14 @@ class LedgerFile:
         self.run = meta["run"]
         if meta["fingerprint"] == fingerprint:
             return
-        if self.read_only or self.select("SELECT 1 FROM queries LIMIT 1"):
+        grown = meta["fingerprint"] in grown_from
+        if not grown and (self.read_only or self.select("SELECT 1 FROM queries LIMIT 1")):
             raise UserError(
                 f"{self.path}: this ledger was bought for other data (texts, their order or the names of the labels); "
                 "give the data as it was, or another folder"
             )
+        if self.read_only:
+            return
         with self.transaction() as db:
             db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (fingerprint,))
 

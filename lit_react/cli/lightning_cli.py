@@ -185,7 +185,7 @@ class ReactCLI(LightningCLI):
                 f"{own}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
                 "as --model.pretrained"
             )
-        self.datamodule.connect(self.model.task)
+        self.datamodule.connect(self.model.task, self._folder.path)
         classes = names_must_match and self.model.restored and self.model.task.has_classes
         if classes and self.model.names != self.datamodule.fixed.class_names:
             raise UserError(

@@ -20,6 +20,7 @@ from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.encoding import Batch
 from lit_react.data.files import TextFormat
 from lit_react.data.fit_data import FitData, FitLoaders
+from lit_react.data.growth import KnownRows, of_run
 from lit_react.data.memory import InMemory, as_split
 from lit_react.data.pool import Rows, in_order
 from lit_react.data.pool_data import Initial, PoolData
@@ -123,6 +124,7 @@ class PoolDataModule(FitLoaders):
         self.quote, self.encoding = quote, encoding
         self._text_format = TextFormat(quote, encoding)
         self._reader: Task | None = None
+        self._run: Path | None = None
         self._prepared: PoolData | None = None
         self._labels: dict[str, dict[int, Label]] = {"pool": {}, "validation": {}}
 
@@ -151,10 +153,11 @@ class PoolDataModule(FitLoaders):
         sizes = {"validation": self.validation_size, "test": self.test_size}
         return {part for part, value in named.items() if value is None and sizes[part] == 0}
 
-    def prepare(self, task: Task) -> PoolData:
+    def prepare(self, task: Task, known: KnownRows | None = None) -> PoolData:
         """What is fixed: the splits as a task reads them, given ones cut to size, missing ones carved from the pool.
 
-        Rows of one of the task's `groups` stay together where splits are carved.
+        Rows of one of the task's `groups` stay together where splits are carved. `known` are the rows of a run whose
+        source has grown since; None: the splits are drawn.
 
         Raises:
             UserError: in one line, which file, row or option is wrong.
@@ -166,17 +169,11 @@ class PoolDataModule(FitLoaders):
         text, label = (None, None) if is_local else (self.text_column, self.label_column)
         try:
             source = task.read(tables, text, label, self.label_names)
+            if known is not None and (names := known.names(source.label_names)) != source.label_names:
+                source = task.read(tables, text, label, names)
         except WrongColumn as error:
             raise UserError(f"{error}; see data.text_column, data.label_column, and the task (--model)") from error
-        splits = split(
-            source,
-            task.groups(source.pool),
-            name=name_of(self.source),
-            pool_size=self.pool_size,
-            validation_size=None if self.validation is not None and not self.validation_size else self.validation_size,
-            test_size=self.test_size,
-            generator=np.random.default_rng(self.split_seed),
-        )
+        splits = self._split(task, source) if known is None else known.splits(source, task.inputs, self.pool_size)
         self._check_names(task, source)
         self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None
@@ -199,6 +196,17 @@ class PoolDataModule(FitLoaders):
             eval_batch_size=self.eval_batch_size,
         )
 
+    def _split(self, task: Task, source: Source) -> Source:
+        return split(
+            source,
+            task.groups(source.pool),
+            name=name_of(self.source),
+            pool_size=self.pool_size,
+            validation_size=None if self.validation is not None and not self.validation_size else self.validation_size,
+            test_size=self.test_size,
+            generator=np.random.default_rng(self.split_seed),
+        )
+
     def _check_names(self, task: Task, source: Source) -> None:
         if task.has_classes and not (source.label_names or task.label_names):
             column = self.label_column or task.label_column
@@ -215,8 +223,12 @@ class PoolDataModule(FitLoaders):
                 f"data.label_descriptions: no class is called {unknown[0]!r}, expected some of {', '.join(names or ())}"
             )
 
-    def connect(self, task: Task) -> None:
-        """Say which task reads and encodes the rows; that happens at their first use. Labels stay."""
+    def connect(self, task: Task, run: Path | None = None) -> None:
+        """Say which task reads and encodes the rows; that happens at their first use. Labels stay.
+
+        With the folder of a `run`, they are in the order of that run, whose source may have grown.
+        """
+        self._run = run
         if self._reader is None or replace(task, label_names=None) != replace(self._reader, label_names=None):
             self._reader, self._prepared = task, None
 
@@ -224,7 +236,7 @@ class PoolDataModule(FitLoaders):
     def fixed(self) -> PoolData:
         """What the task that was last connected makes of the source."""
         if self._prepared is None:
-            self._prepared = self.prepare(self._connected)
+            self._prepared = of_run(self.prepare, self._connected, self._run)
         return self._prepared
 
     @property

@@ -26,6 +26,7 @@ from lit_react.core.files import write_json
 from lit_react.core.processes import is_first_process, wait_until
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.growth import of_run, rows_of
 from lit_react.data.pool_data import PoolData
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
@@ -160,7 +161,7 @@ class ActiveLearning:
     def texts(self) -> PoolData:
         """The texts of the run, read at the first use."""
         if self._texts is None:
-            self._texts = self.data.prepare(self.model.task)
+            self._texts = of_run(self.data.prepare, self.model.task, self.folder.path)
         return self._texts
 
     # ---- step by step ---------------------------------------------------------------------------------------
@@ -243,10 +244,11 @@ class ActiveLearning:
         """Inside, the ledger is open and the state is that of the folder; the first process alone may write."""
         self.begin()
         folder, first = self.folder, is_first_process()
-        data = self.texts.fingerprint
         if not first:
             wait_until((folder.path / RECORD).exists)  # where processes run one fit after another
-        with Ledger(folder.ledger, budget=self.budget, fingerprint=data, read_only=not first) as ledger:
+        *before, data = rows_of(self.texts, folder.path).fingerprints
+        path, limit = folder.ledger, self.budget
+        with Ledger(path, budget=limit, fingerprint=data, grown_from=before, read_only=not first) as ledger:
             self.state = RunState.load(folder.path)
             check_one_run(folder.path, ledger, self.state)
             self.state.run = ledger.run
@@ -273,7 +275,8 @@ class ActiveLearning:
 
     @property
     def _limits(self) -> dict[str, Any]:
-        return {"budget": self.budget, "stopping": json.dumps(described(self.stopping))}
+        grown = {"rows": len(self.texts.pool)} if len(rows_of(self.texts, self.folder.path).fingerprints) > 1 else {}
+        return {"budget": self.budget, "stopping": json.dumps(described(self.stopping))} | grown
 
     # ---- one round ------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ RECORD = "run.json"
 FREE = (
     "acquisition.batch_size",
     "data.eval_batch_size",
+    "data.label_names",
     "data.predict",
     "predictions",
     "pretraining.training.accelerator",
@@ -42,7 +43,8 @@ FREE = (
     "trainer.strategy",
     "wandb",
 )
-"""Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends."""
+"""Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends. Names of
+labels may be added, see `KnownRows`."""
 
 OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "seed_everything")
 """Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be

@@ -93,9 +93,10 @@ class ALBL(Bandit):
 
     def weighted_accuracy(self, signals: PoolSignals) -> float:
         """Importance-weighted accuracy on all rows queried so far, in [0, 1]."""
-        positions = np.searchsorted(signals.labeled_rows, self.rows)
+        labeled = np.isin(self.rows, signals.labeled_rows)  # nobody could label the others
+        positions = np.searchsorted(signals.labeled_rows, self.rows[labeled])
         right = signals.labeled_probabilities[positions].argmax(axis=1) == signals.labels[positions]
-        return float(np.average(right, weights=1 / self.chances))
+        return float(np.average(right, weights=1 / self.chances[labeled])) if labeled.any() else 0.0
 
     def credit(self, arm: int, reward: float) -> None:
         """EXP4.P's update: `w_i ← w_i exp(p_min/2 (ŷ_i + v̂_i √(ln(K/δ) / (K T))))`, ŷ = r/p where drawn, v̂ = 1/p."""

@@ -65,13 +65,17 @@ class TAILOR(Bandit):
             return
         signals = after.signals
         found = self.gamma * self._counts(signals.num_classes)
-        labels = signals.labels[np.searchsorted(signals.labeled_rows, purchase.rows)]
-        np.add.at(found, (np.asarray(arms), labels), 1.0)
+        labeled = np.isin(purchase.rows, signals.labeled_rows)  # nobody could label the others
+        labels = signals.labels[np.searchsorted(signals.labeled_rows, purchase.rows[labeled])]
+        np.add.at(found, (np.asarray(arms)[labeled], labels), 1.0)
         self.found = found
 
     def _counts(self, num_classes: int) -> NDArray[np.float64]:
         """float64 [arms, C], faded counts a of the classes that each arm found; 1 before the first labels."""
-        return np.ones((len(self.arms), num_classes)) if self.found is None else self.found
+        if self.found is None:
+            return np.ones((len(self.arms), num_classes))
+        new = num_classes - self.found.shape[1]  # classes that were found since
+        return np.pad(self.found, ((0, 0), (0, new)), constant_values=1.0)
 
     def state_dict(self) -> dict[str, Any]:
         """The counts."""

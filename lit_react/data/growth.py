@@ -1,0 +1,172 @@
+"""A source that grows while a run goes on: rows are known by what they are, and old ones keep their place."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile
+
+import datasets
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lit_react.annotation.ledger_file import has_purchases
+from lit_react.core.errors import UserError
+from lit_react.core.files import write_atomically
+from lit_react.core.processes import is_first_process
+from lit_react.data.pool_data import PoolData
+from lit_react.data.tables import Source
+from lit_react.data.task import Task
+
+log = logging.getLogger("lit_react")
+
+ROWS = "rows.npz"
+"""The file, in the folder of a run."""
+
+Keys = NDArray[np.int64]
+PARTS = ("pool", "validation", "test")
+
+
+def row_keys(table: datasets.Dataset | None, columns: Sequence[str]) -> Keys:
+    """A number for each row, int64 [n], that follows from what it holds."""
+    if table is None:
+        return np.zeros(0, dtype=np.int64)
+    keys = np.zeros(len(table), dtype=np.int64)
+    place = 0
+    for chunk in table.select_columns(list(columns)).with_format("arrow").iter(batch_size=10_000):
+        for row in zip(*(chunk.column(name).to_pylist() for name in columns), strict=True):
+            digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=8).digest()
+            keys[place] = np.frombuffer(digest, dtype=np.int64)[0]
+            place += 1
+    return keys
+
+
+def _told_apart(keys: Keys) -> Keys:
+    """The same, where the second, third, … of equal ones have numbers of their own."""
+    again = pd.Series(keys).groupby(keys).cumcount().to_numpy(dtype=np.int64)
+    return keys + again * np.int64(0x9E3779B97F4A7C1)  # an odd number that wraps around
+
+
+@dataclass(frozen=True, eq=False)
+class KnownRows:
+    """The rows of a run, in its order.
+
+    Attributes:
+        keys: of the rows of pool, validation and test, int64, see `row_keys`.
+        class_names: of the classes, by id; empty where there are none.
+        fingerprints: of the data, see `PoolData.fingerprint`: as the run began, after it had grown once, …
+    """
+
+    keys: dict[str, Keys]
+    class_names: list[str]
+    fingerprints: list[str]
+
+    @classmethod
+    def of(cls, source: Source, columns: Sequence[str], fingerprint: str, before: KnownRows | None = None) -> KnownRows:
+        """Those of the splits of a run, which may have grown since `before`."""
+        keys = {part: row_keys(getattr(source, part), columns) for part in PARTS}
+        return cls(keys, source.label_names or [], [*(before.fingerprints if before else []), fingerprint])
+
+    @classmethod
+    def load(cls, folder: Path) -> KnownRows | None:
+        """Those of a run's folder; None: it has not begun.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = folder / ROWS
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                words = {name: file[name].tolist() for name in ("class_names", "fingerprints")}
+                return cls({part: file[part] for part in PARTS}, **words)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path}: damaged ({type(error).__name__}); put back the one that was there") from error
+
+    def save(self, folder: Path) -> None:
+        """Write `rows.npz` atomically."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {"class_names": np.array(self.class_names, dtype=str), **self.keys}
+        np.savez(buffer, fingerprints=np.array(self.fingerprints), **arrays)
+        write_atomically(folder / ROWS, buffer.getvalue())
+
+    def names(self, names: Sequence[str] | None) -> list[str] | None:
+        """The classes of the run, then those that are new."""
+        return [*self.class_names, *(name for name in names or () if name not in self.class_names)] or None
+
+    def splits(self, source: Source, columns: Sequence[str], pool_size: int | None) -> Source:
+        """The splits of the run, of a source that may have more rows, in any order: these are the end of the pool.
+
+        Args:
+            source: as it was read, before anything is carved.
+            columns: what a row is.
+            pool_size: the pool takes no more than that; None: all.
+
+        Raises:
+            UserError: a row that the run has read is gone.
+        """
+        carved = [part for part in PARTS if part == "pool" or getattr(source, part) is None]
+        ends = np.cumsum([len(self.keys[part]) for part in carved])[:-1]
+        keys = _told_apart(np.concatenate([self.keys[part] for part in carved]))
+        own = _told_apart(row_keys(source.pool, columns))
+        rows = {part: _places(of, own, part) for part, of in zip(carved, np.split(keys, ends), strict=True)}
+        new = np.flatnonzero(~np.isin(own, keys))
+        room = len(new) if pool_size is None else max(pool_size - len(rows["pool"]), 0)
+        rows["pool"] = np.concatenate([rows["pool"], new[:room]])
+        parts = {part: source.pool.select(of) if len(of) else None for part, of in rows.items()}
+        for part in set(PARTS) - set(carved):
+            table, keys = getattr(source, part), _told_apart(self.keys[part])
+            parts[part] = (
+                table.select(_places(keys, _told_apart(row_keys(table, columns)), part)) if len(keys) else None
+            )
+        return replace(source, **parts)
+
+
+def _places(keys: Keys, among: Keys, part: str) -> NDArray[np.int64]:
+    """Where each key stands, int64 [k]."""
+    order = np.argsort(among, kind="stable")
+    at = np.searchsorted(among, keys, sorter=order)
+    found = np.append(order, -1)[np.minimum(at, len(order))]
+    gone = int((np.append(among, 0)[found] != keys).sum()) if len(among) else len(keys)
+    if gone:
+        raise UserError(
+            f"data.source: {gone} of the {len(keys)} {part} rows that this run has read are gone or were changed: put "
+            "them back as they were (rows may be added; what is no text may be skipped), or choose another "
+            "--rounds.folder"
+        )
+    return found.astype(np.int64)
+
+
+class Prepare(Protocol):
+    """See `PoolDataModule.prepare`."""
+
+    def __call__(self, task: Task, known: KnownRows | None = None, /) -> PoolData:
+        """The texts of a run."""
+
+
+def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
+    """The texts in the order of the run in a folder, if it has bought something there; None: of none."""
+    bought = folder is not None and has_purchases(folder / "ledger.sqlite")
+    texts, known = prepare(task), KnownRows.load(folder) if folder is not None and bought else None
+    return texts if known is None or known.fingerprints[-1] == texts.fingerprint else prepare(task, known)
+
+
+def rows_of(texts: PoolData, folder: Path) -> KnownRows:
+    """The rows of the run in a folder; what has grown is on the disk before a ledger can refer to it."""
+    known = KnownRows.load(folder) if has_purchases(folder / "ledger.sqlite") else None
+    if known is not None and known.fingerprints[-1] == texts.fingerprint:
+        return known
+    new = KnownRows.of(texts.splits, texts.task.inputs, texts.fingerprint, known)
+    if is_first_process():
+        if known is not None:
+            log.info("data: %d new rows in the pool", len(new.keys["pool"]) - len(known.keys["pool"]))
+        new.save(folder)
+    return new
