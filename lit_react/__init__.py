@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
+<<<<<<< HEAD
     from lit_react.annotation.oracles import Oracle, Question
     from lit_react.annotation.page import Page
+=======
+    from lit_react.annotation.oracles import Answer, Oracle, Question
+>>>>>>> eebd5a8 (A notebook with people in it; the first one reads answers)
     from lit_react.augmentation.augmentation import Augmentation
     from lit_react.augmentation.part import Part
     from lit_react.core.errors import LabelsPending, UserError
@@ -62,6 +66,7 @@ PUBLIC = {
     "Oracle": "annotation.oracles",
     "Page": "annotation.page",
     "Question": "annotation.oracles",
+    "Answer": "annotation.oracles",
     "Cost": "annotation.costs",
     "Augmentation": "augmentation.augmentation",
     "Part": "augmentation.part",
@@ -74,6 +79,7 @@ __all__ = [
     "AcquisitionCallback",
     "ActiveLearning",
     "Agent",
+    "Answer",
     "Augmentation",
     "Batches",
     "Cost",

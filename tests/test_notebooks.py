@@ -22,7 +22,7 @@ def run(name: str) -> dict[str, object]:
 
 
 def test_every_notebook_is_run() -> None:
-    assert {path.name for path in FOLDER.glob("*.ipynb")} == {"1-a-run.ipynb", "2-own-loop.ipynb"}
+    assert {path.name for path in FOLDER.glob("*.ipynb")} == {"1-a-run.ipynb", "2-own-loop.ipynb", "3-people.ipynb"}
 
 
 def test_a_finished_run_is_read(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +43,12 @@ def test_in_a_loop_of_ones_own_labels_move_and_rewards_arrive(news_csv, tiny_ber
     known = data.fixed.known_labels()["pool"]
     assert all(known[row] == label for row, label in data.pool.labels.items())
     assert len(names["asked"]) == 10
+
+
+def test_people_answer_what_a_run_asks_for(news_csv, tiny_bert, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LIT_REACT_TEXTS", str(news_csv))
+    monkeypatch.setenv("LIT_REACT_ENCODER", tiny_bert)
+    monkeypatch.setenv("LIT_REACT_RUN", str(tmp_path / "run"))
+    names = run("3-people.ipynb")
+    assert names["bought"]["annotator"].tolist() == ["ann"] * 30
+    assert len(names["predictions"]) == 50

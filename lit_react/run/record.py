@@ -28,7 +28,6 @@ RECORD = "run.json"
 FREE = (
     "acquisition.batch_size",
     "data.eval_batch_size",
-    "data.label_names",
     "data.predict",
     "predictions",
     "pretraining.training.accelerator",
@@ -43,8 +42,10 @@ FREE = (
     "trainer.strategy",
     "wandb",
 )
-"""Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends. Names of
-labels may be added, see `KnownRows`."""
+"""Options that may change while a run goes on: where and how fast it computes, what it reports, when it ends."""
+
+NAMES = "data.label_names"
+"""To which classes may be added while a run goes on, at the end, see `KnownRows`."""
 
 OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "seed_everything")
 """Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be
@@ -151,6 +152,8 @@ def check_same_run(folder: Path, record: Mapping[str, Any]) -> None:
     old, new = dotted(json.loads(path.read_text())), dotted(json.loads(json.dumps(record)))
     changed = {key for key in old.keys() & new.keys() if old[key] != new[key]} | _switched(old, new)
     changed = {key for key in changed if not key.startswith(FREE)}
+    if _extended(old.get(NAMES), new.get(NAMES)):
+        changed.discard(NAMES)
     if not (folder / STATE).exists():
         changed = {key for key in changed if key.startswith(OF_THE_LABELS) and key != "data.batch_size"}
     if changed:
@@ -195,3 +198,8 @@ def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
         for key, value in one.items()
         if value is None and any(name.startswith(f"{key}.") for name in other)
     }
+
+
+def _extended(old: Any, new: Any) -> bool:
+    """Whether a list has become longer at its end."""
+    return isinstance(old, list) and isinstance(new, list) and new[: len(old)] == old
