@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
-<<<<<<< HEAD
-    from lit_react.annotation.oracles import Oracle, Question
-    from lit_react.annotation.page import Page
-=======
     from lit_react.annotation.oracles import Answer, Oracle, Question
->>>>>>> eebd5a8 (A notebook with people in it; the first one reads answers)
+    from lit_react.annotation.page import Page
     from lit_react.augmentation.augmentation import Augmentation
     from lit_react.augmentation.part import Part
     from lit_react.core.errors import LabelsPending, UserError
