@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
+    from lit_react.annotation.language_model import LLM
     from lit_react.annotation.oracles import Answer, Oracle, Question
     from lit_react.annotation.page import Page
     from lit_react.augmentation.augmentation import Augmentation
@@ -61,6 +62,7 @@ PUBLIC = {
     "StoppingRule": "acquisition.stopping",
     "Oracle": "annotation.oracles",
     "Page": "annotation.page",
+    "LLM": "annotation.language_model",
     "Question": "annotation.oracles",
     "Answer": "annotation.oracles",
     "Cost": "annotation.costs",
@@ -79,6 +81,7 @@ __all__ = [
     "Augmentation",
     "Batches",
     "Cost",
+    "LLM",
     "LabelsPending",
     "LinearProbe",
     "MultiLabelClassification",

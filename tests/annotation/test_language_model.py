@@ -1,0 +1,288 @@
+import json
+import logging
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from chat_server import chat_server, completion, refusal, text_of
+
+from lit_react.annotation.language_model import LLM
+from lit_react.annotation.oracles import Question
+from lit_react.core.errors import UserError
+from lit_react.tasks.entities import tags_of
+
+NAMES = ["sports", "politics"]
+KEY = "sk-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+class OpenDesk:
+    """A desk with some answers on it, (question, annotator, label)."""
+
+    def __init__(self, *given):
+        self.given = given
+
+    def asked(self):
+        return [
+            SimpleNamespace(question=q, wanted=1, answers={who: SimpleNamespace(label=label)})
+            for q, who, label in self.given
+        ]
+
+    def written(self, question_id, label):
+        return NAMES[label]
+
+
+def parse_class(answer):
+    if answer not in NAMES:
+        raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(NAMES)}")
+    return NAMES.index(answer)
+
+
+def question(row, text=None, round=0, **shown):
+    return Question(f"pool-{row}", round, {"text": text or f"text {row}", "labels": NAMES, **shown}, parse_class)
+
+
+def sports(request):
+    return completion({"label": "sports"})
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Answers of a language model to questions; the folder of the run stays the same."""
+
+    def ask(server, questions, desk=None, **options):
+        oracle = LLM(server.url, "small-1", **{"retries": 0, "concurrency": 2} | options)
+        oracle.open(tmp_path, desk or OpenDesk())
+        return oracle.label(questions)
+
+    return ask
+
+
+def labels(answers):
+    return {answer.id: answer.label for answer in answers}
+
+
+def test_each_question_is_answered_with_confidence_and_cost_by_the_models_name(ask):
+    with chat_server(sports) as server:
+        answers = list(ask(server, [question(1), question(2)], price_per_million_input=2, price_per_million_output=8))
+    assert labels(answers) == {"pool-1": "sports", "pool-2": "sports"}
+    assert {answer.annotator for answer in answers} == {"small-1"}
+    assert [answer.cost for answer in answers] == pytest.approx([(2 * 100 + 8 * 10) / 1e6] * 2)
+    assert [answer.confidence for answer in answers] == pytest.approx([0.5, 0.5])
+    assert all(answer.seconds > 0 and not answer.note for answer in answers)
+    assert {request["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+    assert all(r["model"] == "small-1" and r["temperature"] == 0 and r["logprobs"] for r in server.requests)
+
+
+def test_an_answer_costs_what_its_question_does_where_no_price_is_given(ask):
+    with chat_server(sports) as server:
+        assert [answer.cost for answer in ask(server, [question(1)])] == [None]
+
+
+def test_the_prompt_has_the_text_the_descriptions_the_instructions_and_examples_of_others(ask):
+    desk = OpenDesk(
+        (question(7, "goal"), "people", 0),
+        (question(8, "own"), "small-1", 0),
+        (question(9, "vote"), "people", 1),
+        (question(10, "second goal"), "people", 0),
+        (question(11, "of this round", round=1), "people", 0),
+        (Question("validation-3", 0, {"text": "held out", "labels": NAMES}, parse_class), "people", 0),
+    )
+    asked = question(1, 'the "cup"', round=1, descriptions={"sports": ["games", "play"]})
+    with chat_server(sports) as server:
+        list(ask(server, [asked], desk, instructions="Doubtful is politics.", examples=3))
+    first, *turns = server.requests[0]["messages"]
+    assert '- "sports": games; play\n- "politics"' in first["content"]
+    assert "Doubtful is politics." in first["content"]
+    assert [json.loads(turn["content"]) for turn in turns] == [
+        *[{"text": "goal"}, {"label": "sports"}],
+        *[{"text": "vote"}, {"label": "politics"}],
+        *[{"text": "second goal"}, {"label": "sports"}],
+        {"text": 'the "cup"'},
+    ]
+    schema = server.requests[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"] == {"label": {"type": "string", "enum": NAMES}}
+
+
+TOKENS = ["New", "York", "and", "York", "win", "."]
+ENTITIES = [{"text": "York", "label": "CITY"}, {"text": "New York", "label": "CITY"}]
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "parse", "said", "expected"),
+    [
+        ("classes", {"text": "a", "labels": ["x", "y"]}, list, {"labels": ["y"]}, ["y"]),
+        (
+            "spans",
+            {"text": " ".join(TOKENS), "tokens": TOKENS, "labels": ["CITY"]},
+            lambda answer: tags_of(answer, len(TOKENS), ["CITY"]),
+            {"entities": ENTITIES},
+            [{"start": 0, "end": 2, "label": "CITY"}, {"start": 3, "end": 4, "label": "CITY"}],
+        ),
+        ("class", {"text": "[a] of [b]", "head": "a", "tail": "b", "labels": ["of"]}, str, {"label": "of"}, "of"),
+        ("span", {"text": "Who?", "context": "Ann came."}, str, {"answer": "Ann"}, "Ann"),
+        ("text", {"text": "Guten Tag"}, str, {"answer": "Good day"}, "Good day"),
+    ],
+)
+def test_every_form_of_answer_is_what_people_would_write(ask, form, shown, parse, said, expected):
+    with chat_server(lambda request: completion(said)) as server:
+        assert labels(ask(server, [Question("pool-1", 0, shown, parse, form=form)])) == {"pool-1": expected}
+
+
+def test_the_answer_is_found_behind_thoughts_and_in_a_fence(ask):
+    said = '<think>{"label": "politics"}? No: {goal}.</think>\n```json\n{"label": "sports"}\n```'
+    with chat_server(lambda request: completion(said)) as server:
+        (answer,) = ask(server, [question(1)])
+    assert (answer.label, answer.confidence) == ("sports", None)
+
+
+def test_a_malformed_answer_is_asked_for_once_more_and_then_is_a_counted_skip(ask, caplog):
+    def speak(request):
+        again = request["messages"][-1]["content"].startswith("That is no answer: unknown label 'cup'")
+        if text_of(request) == "text 1":
+            return completion({"label": "sports" if again else "cup"})
+        return completion("rubbish }{") if text_of(request) == "text 2" else sports(request)
+
+    with chat_server(speak) as server, caplog.at_level(logging.INFO, "lit_react"):
+        answers = list(ask(server, [question(row) for row in (2, 1, 3)], price_per_million_output=1))
+    assert labels(answers) == {"pool-1": "sports", "pool-2": None, "pool-3": "sports"}
+    assert {answer.id: answer.cost for answer in answers} == pytest.approx(
+        {"pool-1": 20e-6, "pool-2": 20e-6, "pool-3": 10e-6}
+    )
+    assert sorted(server.texts) == ["text 1", "text 1", "text 2", "text 2", "text 3"]
+    assert caplog.messages[-1] == (
+        "rounds.oracle: 1 of 3 answers of small-1 are malformed and count as skips; "
+        "the first: no JSON object with \"label\" in 'rubbish }{'"
+    )
+
+
+@pytest.mark.parametrize(
+    "said", [completion("rubbish"), (200, {"content-type": "text/html"}, "<html>"), (200, {}, "{")]
+)
+def test_nothing_is_skipped_where_no_answer_ever_meant_anything(ask, said):
+    answers = []
+    with chat_server(lambda request: said) as server, pytest.raises(UserError, match="no answer that means anything"):
+        answers.extend(ask(server, [question(1), question(2)]))
+    assert answers == []
+
+
+def test_the_most_frequent_of_several_votes_counts(ask):
+    votes = iter(["politics", "sports", "sports", "cup", "cup"])
+    with chat_server(lambda request: completion({"label": next(votes)})) as server:
+        (answer,) = ask(server, [question(1)], votes=4, concurrency=1)
+    assert (answer.label, answer.confidence) == ("sports", 0.5)
+    assert server.requests[0]["temperature"] == 1
+
+
+def test_what_an_endpoint_does_not_take_is_left_out(ask, caplog):
+    def speak(request):
+        if "response_format" in request:
+            return refusal(400, "response_format json_schema is unavailable")
+        return refusal(422, "extra fields") if "logprobs" in request else completion({"label": "sports"}, None)
+
+    with chat_server(speak) as server, caplog.at_level(logging.INFO, "lit_react"):
+        answers = list(ask(server, [question(row) for row in range(3)], concurrency=1))
+    assert [(answer.label, answer.confidence) for answer in answers] == [("sports", None)] * 3
+    assert len(server.requests) <= 6
+    assert "does not take" in caplog.text
+
+
+def test_a_text_that_the_endpoint_refuses_is_a_skip_that_says_why(ask):
+    def speak(request):
+        return refusal(400, f"content filter {KEY}") if text_of(request) == "text 1" else sports(request)
+
+    with chat_server(speak) as server:
+        answers = {answer.id: answer for answer in ask(server, [question(1), question(2)])}
+    assert answers["pool-2"].label == "sports"
+    assert answers["pool-1"].label is None
+    assert "content filter …" in answers["pool-1"].note
+
+
+def test_errors_and_limits_are_waited_for_as_long_as_the_endpoint_says(ask):
+    troubles = iter(
+        [refusal(429, "slow down", **{"retry-after": "0.3"}), refusal(500, "oops", **{"retry-after": "0.01"})]
+    )
+    start = time.monotonic()
+    with chat_server(lambda request: next(troubles, None) or sports(request)) as server:
+        assert labels(ask(server, [question(1)], retries=2)) == {"pool-1": "sports"}
+    assert len(server.requests) == 3
+    assert time.monotonic() - start > 0.3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (lambda: refusal(500, "oops"), "500"),
+        (lambda: refusal(401, f"wrong key {KEY}"), "wrong key …"),
+        (lambda: refusal(404, "no such model"), "no such model"),
+        (lambda: (302, {"location": "http://127.0.0.1:1/"}, ""), "302"),
+        (lambda: time.sleep(1) or refusal(500, "late"), "timed out"),
+    ],
+)
+def test_an_endpoint_that_fails_stops_the_run_and_loses_no_answer(ask, trouble, reason):
+    """The same questions go on, and only those without an answer are asked again."""
+    questions = [question(row) for row in range(4)]
+    with chat_server(lambda request: sports(request) if text_of(request) == "text 0" else trouble()) as server:
+        answers = []
+        with pytest.raises(UserError, match="fails: ") as caught:
+            answers.extend(ask(server, questions, concurrency=1, timeout=0.3))
+        assert labels(answers) == {"pool-0": "sports"}
+        assert reason in str(caught.value)
+        assert KEY not in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert len(server.requests) == 2
+        server.speak = sports
+        assert len(labels(ask(server, questions))) == 4
+        assert server.texts.count("text 0") == 1
+
+
+def test_a_run_that_is_stopped_between_a_reply_and_the_ledger_pays_for_nothing_twice(ask):
+    questions = [question(row, "the same text") for row in range(6)]
+    with chat_server(sports) as server:
+        answers = ask(server, questions)
+        next(answers)
+        answers.close()
+        paid = len(server.requests)
+        assert 1 <= paid < 6
+        later = list(ask(server, questions, price_per_million_output=1))
+        assert len(server.requests) == 6
+        assert all(answer.cost == pytest.approx(10e-6) for answer in later)
+        assert len(list(ask(server, questions, instructions="Now otherwise."))) == 6
+        assert len(server.requests) == 12
+
+
+def test_one_line_says_where_the_texts_go_and_no_line_or_file_has_the_key(ask, caplog, tmp_path):
+    with chat_server(sports) as server, caplog.at_level(logging.DEBUG):
+        list(ask(server, [question(1)]))
+    host = server.url.split("/")[2]
+    (line,) = [message for message in caplog.messages if "texts are sent" in message]
+    assert line == f"rounds.oracle: texts are sent to {host} for small-1, with the key in OPENAI_API_KEY"
+    assert KEY not in caplog.text
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_url": "example.org/v1"}, "base_url: expected http"),
+        ({"base_url": "https://me:secret@example.org/v1"}, "without a password"),
+        ({"votes": 0}, "votes"),
+        ({"timeout": 0}, "timeout"),
+        ({"temperature": -1}, "temperature"),
+        ({"api_key_env": "NO_SUCH_KEY"}, "api_key_env: the environment has no NO_SUCH_KEY"),
+    ],
+)
+def test_a_wrong_option_is_named_before_anything_is_asked(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        LLM(**{"base_url": "http://localhost/v1", "model": "m"} | options).open(tmp_path, OpenDesk())
+
+
+def test_a_missing_client_is_told_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"LLM: openai is not installed \(pip install -e '\.\[llm\]'\)"):
+        LLM("http://localhost/v1", "m").open(tmp_path, OpenDesk())
