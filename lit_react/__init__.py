@@ -74,6 +74,7 @@ PUBLIC = {
 """Public name → module that has it; imported at the first use, for some take seconds."""
 
 __all__ = [
+    "LLM",
     "AcquisitionCallback",
     "ActiveLearning",
     "Agent",
@@ -81,7 +82,6 @@ __all__ = [
     "Augmentation",
     "Batches",
     "Cost",
-    "LLM",
     "LabelsPending",
     "LinearProbe",
     "MultiLabelClassification",

@@ -145,5 +145,5 @@ def _reply(completion: Any) -> Reply:
     content = choice.message.content or ""
     given = (choice.logprobs and choice.logprobs.content) or []
     sure = sum(token.logprob for token in given) if given and content.lstrip().startswith("{") else None
-    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-    return Reply(content, *counts, sure)
+    read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    return Reply(content, read, written, sure)

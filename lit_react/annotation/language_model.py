@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from lit_react.annotation.desk import Desk
+from lit_react.annotation.desk import Asked, Desk
 from lit_react.annotation.endpoint import Endpoint, Refused, Reply
 from lit_react.annotation.oracles import Answer, Oracle, Question
 from lit_react.annotation.prompts import form_of, messages, response_format
@@ -125,10 +125,11 @@ class LLM(Oracle):
             key = f", with the key in {self.api_key_env}" if self.api_key_env else ""
             log.info("rounds.oracle: texts are sent to %s for %s%s", self._host, self.model, key)
             self._told = True
-        own = [asked.answers[self.annotator] for asked in self.desk.asked() if self.annotator in asked.answers]
-        works, skips, given = any(answer.label is not None for answer in own), [], 0
+        before = self.desk.asked()
+        own = [asked.answers[self.annotator] for asked in before if self.annotator in asked.answers]
+        works, skips, given = any(answer.label is not None for answer in own), list[Answer](), 0
         try:
-            for answer in self._answers(questions):
+            for answer in self._answers(questions, before):
                 if answer.label is None:
                     skips.append(answer)
                 else:
@@ -144,10 +145,10 @@ class LLM(Oracle):
         if not works:
             raise UserError(f"rounds.oracle: {self.model} gives no answer that means anything: {skips[0].note}")
 
-    def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
+    def _answers(self, questions: Sequence[Question], before: Sequence[Asked]) -> Iterator[Answer]:
         """One for each question; where the endpoint fails, those under way come before the error."""
         failure: UserError | None = None
-        examples = {round: self._examples(round) for round in {question.round for question in questions}}
+        examples = {round: self._examples(before, round) for round in {question.round for question in questions}}
         key = os.environ[self.api_key_env] if self.api_key_env else None
         replies, pool = self.folder / "language_model.sqlite", ThreadPoolExecutor(self.concurrency)
         with Endpoint(self.base_url, self.model, key, self.timeout, self.retries, replies) as endpoint:
@@ -163,13 +164,13 @@ class LLM(Oracle):
         if failure:
             raise failure
 
-    def _examples(self, round: int) -> list[tuple[Question, Any]]:
+    def _examples(self, before: Sequence[Asked], round: int) -> list[tuple[Question, Any]]:
         """Questions of earlier rounds with others' answers: the first of each class, then the second of each, ….
 
         Answers of the round itself would change the prompt when a run goes on, and its answers would be paid twice.
         """
         by_label: dict[str, list[tuple[Question, Any]]] = {}
-        for asked in self.desk.asked():
+        for asked in before:
             others = (given.label for name, given in asked.answers.items() if name != self.annotator)
             label = next((label for label in others if label is not None), None)
             if label is not None and asked.question.round < round and asked.question.id.startswith("pool-"):
@@ -180,7 +181,8 @@ class LLM(Oracle):
 
     def _answer(self, question: Question, examples: list[tuple[Question, Any]], endpoint: Endpoint) -> Answer:
         start = time.monotonic()
-        prompt = messages(question, examples, self.instructions)
+        others = [example for example in examples if example[0].id != question.id]  # where a second opinion is wanted
+        prompt = messages(question, others, self.instructions)
         votes = [self._vote(question, prompt, f"{question.id} {vote}", endpoint) for vote in range(self.votes)]
         cost = self._cost([reply for vote in votes for reply in vote.replies])
         given = [vote for vote in votes if vote.answer is not None]
@@ -192,8 +194,7 @@ class LLM(Oracle):
             answer = given[meant.index(most)].answer
             told = given[0].replies[-1].log_probability
             sure = count / self.votes if self.votes > 1 else None if told is None else min(1.0, math.exp(told))
-        measured = {"cost": cost, "seconds": time.monotonic() - start, "confidence": sure, "note": note}
-        return Answer(question.id, answer, self.annotator, **measured)
+        return Answer(question.id, answer, self.annotator, cost, time.monotonic() - start, sure, note)
 
     def _vote(self, question: Question, prompt: list[dict[str, str]], name: str, endpoint: Endpoint) -> Vote:
         form, paid, why = form_of(question), list[Reply](), ""

@@ -1,14 +1,20 @@
 import json
 import logging
+import signal
+import subprocess
 import sys
 import time
+from collections import Counter
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from chat_server import chat_server, completion, refusal, text_of
+from tiny import as_words, command
 
 from lit_react.annotation.language_model import LLM
 from lit_react.annotation.oracles import Question
+from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.tasks.entities import tags_of
 
@@ -286,3 +292,47 @@ def test_a_missing_client_is_told_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(UserError, match=r"LLM: openai is not installed \(pip install -e '\.\[llm\]'\)"):
         LLM("http://localhost/v1", "m").open(tmp_path, OpenDesk())
+
+
+def test_a_run_that_is_killed_goes_on_and_pays_for_no_answer_twice(news_csv, tiny_bert, tmp_path, capfd):
+    gold = pd.read_csv(news_csv)
+    gold[["text"]].head(40).to_csv(tmp_path / "texts.csv", index=False)
+    names = dict(zip(gold["text"], gold["label"], strict=True))
+    options = as_words(
+        {
+            "data.source": tmp_path / "texts.csv",
+            "data.validation_size": 0,
+            "data.test_size": 0,
+            "data.label_names": json.dumps(sorted(set(gold["label"]))),
+            "rounds.budget": 14,
+            "rounds.oracle": "LLM",
+            "rounds.oracle.model": "small-1",
+            "rounds.oracle.concurrency": 1,
+            "rounds.oracle.retries": 0,
+        }
+    )
+    run = tmp_path / "run"
+
+    def speak(request):
+        number = len(server.requests)
+        if number == 5:
+            process.kill()
+        if number == 12:
+            return refusal(500, "down")
+        return completion({"label": names[text_of(request)]})
+
+    with chat_server(speak) as server:
+        arguments = command(news_csv, tiny_bert, run, *options, "--rounds.oracle.base_url", server.url)
+        with subprocess.Popen([sys.executable, "-m", "lit_react", *arguments], stderr=subprocess.PIPE) as process:
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        assert "error: rounds.oracle: " in capfd.readouterr().err
+        main(arguments)
+    again = Counter(server.texts)
+    twice = [text for text, count in again.items() if count > 1]
+    assert len(again) == 14
+    assert twice == [server.texts[4], server.texts[11]], "those that had no reply"
+    assert KEY not in "".join(path.read_bytes().decode("utf-8", "replace") for path in run.rglob("*") if path.is_file())
