@@ -164,22 +164,22 @@ class LLM(Oracle):
         if failure:
             raise failure
 
-    def _examples(self, before: Sequence[Asked], round: int) -> list[tuple[Question, Any]]:
+    def _examples(self, before: Sequence[Asked], round: int) -> list[tuple[Question, str]]:
         """Questions of earlier rounds with others' answers: the first of each class, then the second of each, ….
 
         Answers of the round itself would change the prompt when a run goes on, and its answers would be paid twice.
         """
-        by_label: dict[str, list[tuple[Question, Any]]] = {}
+        by_label: dict[str, list[tuple[Question, str]]] = {}
         for asked in before:
             others = (given.label for name, given in asked.answers.items() if name != self.annotator)
             label = next((label for label in others if label is not None), None)
-            if label is not None and asked.question.round < round and asked.question.id.startswith("pool-"):
-                example = (asked.question, self.desk.written(asked.question.id, label))
-                by_label.setdefault(json.dumps(label, sort_keys=True), []).append(example)
+            known = label is not None and asked.question.round < round and asked.question.id.startswith("pool-")
+            if known and (content := form_of(asked.question).write(label, asked.question)):
+                by_label.setdefault(content, []).append((asked.question, content))
         in_turn = chain.from_iterable(zip_longest(*by_label.values()))
         return [example for example in in_turn if example][: self.examples]
 
-    def _answer(self, question: Question, examples: list[tuple[Question, Any]], endpoint: Endpoint) -> Answer:
+    def _answer(self, question: Question, examples: list[tuple[Question, str]], endpoint: Endpoint) -> Answer:
         start = time.monotonic()
         others = [example for example in examples if example[0].id != question.id]  # where a second opinion is wanted
         prompt = messages(question, others, self.instructions)

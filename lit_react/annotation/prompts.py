@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lit_react.annotation.answers import Label, written
 from lit_react.annotation.oracles import Question
 
-UNSHOWN = ("labels", "descriptions", "tokens")
-"""What is said elsewhere in a prompt: the names to choose from, and words that stand in the text."""
+UNSHOWN = ("labels", "descriptions", "tokens", "source")
+"""What a prompt says elsewhere, or not at all: the other columns of the data may be nobody else's business."""
 
 LONGEST = 20_000
 """Characters at the end of what a model wrote in which its answer is looked for."""
@@ -19,6 +20,10 @@ LONGEST = 20_000
 
 def _same(value: Any, question: Question) -> Any:
     return value
+
+
+def _name(label: Label, question: Question) -> str:
+    return question.labels[label]
 
 
 def _spans(value: Any, question: Question) -> list[dict[str, Any]]:
@@ -42,11 +47,16 @@ def _spans(value: Any, question: Question) -> list[dict[str, Any]]:
     return sorted(spans, key=lambda span: span["start"])
 
 
-def _words(answer: Any, question: Question) -> list[dict[str, str]]:
-    """What `_spans` reads, of spans."""
-    tokens = question.shown["tokens"]
+def _entities(label: Label, question: Question) -> list[dict[str, str]]:
+    """What `_spans` reads, of a tag id for each token: 2k + 1 begins an entity of the k-th type, 2k + 2 goes on."""
+    tokens, found = question.shown["tokens"], list[tuple[int, list[str]]]()
+    for token, tag in zip(tokens, label, strict=True):
+        if tag % 2:
+            found.append((tag // 2, [token]))
+        elif tag:
+            found[-1][1].append(token)
     between = " " if question.text == " ".join(tokens) else ""
-    return [{"text": between.join(tokens[span["start"] : span["end"]]), "label": span["label"]} for span in answer]
+    return [{"text": between.join(words), "label": question.labels[kind]} for kind, words in found]
 
 
 def _names(question: Question) -> dict[str, Any]:
@@ -67,7 +77,7 @@ class Form:
         example: the object's value, for the prompt.
         schema: question → JSON schema of the value.
         people: (value, question) → the answer as people write it; ValueError where it is none.
-        value: the way back.
+        value: (label, question) → the value; of labels as the tasks of this package have them.
     """
 
     key: str
@@ -75,7 +85,15 @@ class Form:
     example: Any
     schema: Callable[[Question], dict[str, Any]]
     people: Callable[[Any, Question], Any] = _same
-    value: Callable[[Any, Question], Any] = _same
+    value: Callable[[Label, Question], Any] = _same
+
+    def write(self, label: Label, question: Question) -> str | None:
+        """What a model has to write to give a label; None where that is not known."""
+        try:
+            content = json.dumps({self.key: self.value(label, question)}, ensure_ascii=False)
+            return content if written(question.parse(self.read(content, question))) == written(label) else None
+        except (LookupError, TypeError, ValueError):
+            return None
 
     def read(self, content: str, question: Question) -> Any:
         """The answer in what a model wrote, as people write it: that of the last JSON object with the key.
@@ -98,12 +116,13 @@ class Form:
 
 
 FORMS = {
-    "class": Form("label", "Choose the one label that fits the text best.", "…", _names),
+    "class": Form("label", "Choose the one label that fits the text best.", "…", _names, value=_name),
     "classes": Form(
         "labels",
         "Choose all labels that fit the text; it may be that none does.",
         ["…"],
         lambda question: {"type": "array", "items": _names(question)},
+        value=lambda label, question: [question.labels[number] for number in label],
     ),
     "spans": Form(
         "entities",
@@ -111,14 +130,14 @@ FORMS = {
         [{"text": "…", "label": "…"}],
         lambda question: {"type": "array", "items": _object(text={"type": "string"}, label=_names(question))},
         _spans,
-        _words,
+        _entities,
     ),
     "span": Form(
         "answer",
         "Answer the question `text` by the shortest words of `context` that do, exactly as they stand there.",
         "…",
         lambda question: {"type": "string"},
-        value=lambda answer, question: answer["text"] if isinstance(answer, dict) else answer,
+        value=lambda label, question: label["text"],
     ),
     "text": Form("answer", "Write what is asked for.", "…", lambda question: {"type": "string"}),
 }
@@ -134,12 +153,12 @@ def form_of(question: Question) -> Form:
     return FORMS[question.form]
 
 
-def messages(question: Question, examples: Sequence[tuple[Question, Any]], instructions: str) -> list[dict[str, str]]:
+def messages(question: Question, examples: Sequence[tuple[Question, str]], instructions: str) -> list[dict[str, str]]:
     """The prompt: the task, the labels with their descriptions, examples as turns of their own, the question.
 
     Args:
         question: what is asked.
-        examples: questions of the same kind, and the answers as people write them.
+        examples: questions of the same kind, and what a model has to write.
         instructions: the user's own.
     """
     form, descriptions = form_of(question), question.shown.get("descriptions") or {}
@@ -152,8 +171,7 @@ def messages(question: Question, examples: Sequence[tuple[Question, Any]], instr
         instructions,
     ]
     turns = [{"role": "system", "content": "\n\n".join(part for part in parts if part)}]
-    for asked, answer in examples:
-        said = json.dumps({form.key: form.value(answer, asked)}, ensure_ascii=False)
+    for asked, said in examples:
         turns += [{"role": "user", "content": _shown(asked)}, {"role": "assistant", "content": said}]
     return [*turns, {"role": "user", "content": _shown(question)}]
 

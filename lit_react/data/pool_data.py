@@ -151,9 +151,14 @@ class PoolData:
         return (self.splits.pool if split == "pool" else self.validation_split)[int(row)]
 
     def question(self, split: str, row: int) -> dict[str, Any]:
-        """What people see of a row, see `Task.question`; `source` are the other columns of the data, such as an id."""
+        """What people see of a row, see `Task.question`; `source` are the other columns of the data, such as an id.
+
+        What `label_descriptions` say of the names is in `descriptions`.
+        """
         whole = self.row(split, row)
         shown = self.task.question(whole)
+        if self.label_descriptions:
+            shown["descriptions"] = dict(self.label_descriptions)
         others = {name: value for name, value in whole.items() if name not in {"label", *self.task.inputs, *shown}}
         return shown | {"source": json.loads(json.dumps(others, default=str))} if others else shown
 

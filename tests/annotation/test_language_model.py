@@ -1,19 +1,20 @@
 import json
 import logging
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from chat_server import chat_server, completion, refusal, text_of
+from processes import ended, start
 from tiny import as_words, command
 
+from lit_react.annotation.desk import Desk, place
 from lit_react.annotation.language_model import LLM
-from lit_react.annotation.oracles import Question
+from lit_react.annotation.ledger import Ledger, Query
+from lit_react.annotation.oracles import Answer, Question
 from lit_react.cli import main
 from lit_react.core.errors import UserError
 from lit_react.tasks.entities import tags_of
@@ -27,30 +28,14 @@ def key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-class OpenDesk:
-    """A desk with some answers on it, (question, annotator, label)."""
-
-    def __init__(self, *given):
-        self.given = given
-
-    def asked(self):
-        return [
-            SimpleNamespace(question=q, wanted=1, answers={who: SimpleNamespace(label=label)})
-            for q, who, label in self.given
-        ]
-
-    def written(self, question_id, label):
-        return NAMES[label]
-
-
 def parse_class(answer):
     if answer not in NAMES:
         raise ValueError(f"unknown label {answer!r}: expected one of {', '.join(NAMES)}")
     return NAMES.index(answer)
 
 
-def question(row, text=None, round=0, **shown):
-    return Question(f"pool-{row}", round, {"text": text or f"text {row}", "labels": NAMES, **shown}, parse_class)
+def question(row, text=None, round=0, split="pool", **shown):
+    return Question(f"{split}-{row}", round, {"text": text or f"text {row}", "labels": NAMES, **shown}, parse_class)
 
 
 def sports(request):
@@ -58,12 +43,28 @@ def sports(request):
 
 
 @pytest.fixture
-def ask(tmp_path):
+def make_desk(tmp_path):
+    """A desk with some answers on it: of question, annotator, label."""
+    with Ledger(tmp_path / "ledger.sqlite", budget=100, fingerprint="data") as ledger:
+
+        def make(*given):
+            questions = {asked.id: asked for asked, _, _ in given}
+            for asked in questions.values():
+                ledger.ask(asked.round, [Query(*place(asked.id), 1.0, "initial")])
+            desk = Desk(ledger, lambda split, row, *_: questions[f"{split}-{row}"], lambda *_: "", "people")
+            desk.take([Answer(asked.id, label, annotator) for asked, annotator, label in given])
+            return desk
+
+        yield make
+
+
+@pytest.fixture
+def ask(tmp_path, make_desk):
     """Answers of a language model to questions; the folder of the run stays the same."""
 
     def ask(server, questions, desk=None, **options):
         oracle = LLM(server.url, "small-1", **{"retries": 0, "concurrency": 2} | options)
-        oracle.open(tmp_path, desk or OpenDesk())
+        oracle.open(tmp_path, desk or make_desk())
         return oracle.label(questions)
 
     return ask
@@ -90,16 +91,17 @@ def test_an_answer_costs_what_its_question_does_where_no_price_is_given(ask):
         assert [answer.cost for answer in ask(server, [question(1)])] == [None]
 
 
-def test_the_prompt_has_the_text_the_descriptions_the_instructions_and_examples_of_others(ask):
-    desk = OpenDesk(
-        (question(7, "goal"), "people", 0),
-        (question(8, "own"), "small-1", 0),
-        (question(9, "vote"), "people", 1),
-        (question(10, "second goal"), "people", 0),
-        (question(11, "of this round", round=1), "people", 0),
-        (Question("validation-3", 0, {"text": "held out", "labels": NAMES}, parse_class), "people", 0),
+def test_the_prompt_has_the_text_the_descriptions_the_instructions_and_examples_of_others(ask, make_desk):
+    desk = make_desk(
+        (question(7, "goal"), "people", "sports"),
+        (question(8, "own"), "small-1", "sports"),
+        (question(9, "vote"), "people", "politics"),
+        (question(6, "skipped"), "people", None),
+        (question(10, "second goal"), "people", "sports"),
+        (question(11, "of this round", round=1), "people", "sports"),
+        (question(3, "held out", split="validation"), "people", "sports"),
     )
-    asked = question(1, 'the "cup"', round=1, descriptions={"sports": ["games", "play"]})
+    asked = question(1, 'the "cup"', round=1, source={"author": "me"}, descriptions={"sports": ["games", "play"]})
     with chat_server(sports) as server:
         list(ask(server, [asked], desk, instructions="Doubtful is politics.", examples=3))
     first, *turns = server.requests[0]["messages"]
@@ -122,7 +124,13 @@ ENTITIES = [{"text": "York", "label": "CITY"}, {"text": "New York", "label": "CI
 @pytest.mark.parametrize(
     ("form", "shown", "parse", "said", "expected"),
     [
-        ("classes", {"text": "a", "labels": ["x", "y"]}, list, {"labels": ["y"]}, ["y"]),
+        (
+            "classes",
+            {"text": "a", "labels": ["x", "y"]},
+            lambda a: [*map(["x", "y"].index, a)],
+            {"labels": ["y"]},
+            ["y"],
+        ),
         (
             "spans",
             {"text": " ".join(TOKENS), "tokens": TOKENS, "labels": ["CITY"]},
@@ -130,14 +138,27 @@ ENTITIES = [{"text": "York", "label": "CITY"}, {"text": "New York", "label": "CI
             {"entities": ENTITIES},
             [{"start": 0, "end": 2, "label": "CITY"}, {"start": 3, "end": 4, "label": "CITY"}],
         ),
-        ("class", {"text": "[a] of [b]", "head": "a", "tail": "b", "labels": ["of"]}, str, {"label": "of"}, "of"),
-        ("span", {"text": "Who?", "context": "Ann came."}, str, {"answer": "Ann"}, "Ann"),
+        (
+            "class",
+            {"text": "[a] of [b]", "head": "a", "tail": "b", "labels": ["of"]},
+            ["of"].index,
+            {"label": "of"},
+            "of",
+        ),
+        ("span", {"text": "Who?", "context": "Ann came."}, lambda a: {"text": a}, {"answer": "Ann"}, "Ann"),
         ("text", {"text": "Guten Tag"}, str, {"answer": "Good day"}, "Good day"),
     ],
 )
-def test_every_form_of_answer_is_what_people_would_write(ask, form, shown, parse, said, expected):
+def test_every_form_of_answer_is_what_people_would_write_and_is_an_example_later(
+    ask, make_desk, form, shown, parse, said, expected
+):
+    first, later = (Question(f"pool-{round}", round, shown, parse, form=form) for round in (0, 1))
     with chat_server(lambda request: completion(said)) as server:
-        assert labels(ask(server, [Question("pool-1", 0, shown, parse, form=form)])) == {"pool-1": expected}
+        assert labels(ask(server, [later], make_desk((first, "people", expected)))) == {"pool-1": expected}
+    example = json.loads(server.requests[0]["messages"][2]["content"])
+    assert {key: sorted(value, key=str) for key, value in example.items()} == {
+        key: sorted(value, key=str) for key, value in said.items()
+    }
 
 
 def test_the_answer_is_found_behind_thoughts_and_in_a_fence(ask):
@@ -283,15 +304,15 @@ def test_one_line_says_where_the_texts_go_and_no_line_or_file_has_the_key(ask, c
         ({"api_key_env": "NO_SUCH_KEY"}, "api_key_env: the environment has no NO_SUCH_KEY"),
     ],
 )
-def test_a_wrong_option_is_named_before_anything_is_asked(tmp_path, options, message):
+def test_a_wrong_option_is_named_before_anything_is_asked(tmp_path, make_desk, options, message):
     with pytest.raises(UserError, match=message):
-        LLM(**{"base_url": "http://localhost/v1", "model": "m"} | options).open(tmp_path, OpenDesk())
+        LLM(**{"base_url": "http://localhost/v1", "model": "m"} | options).open(tmp_path, make_desk())
 
 
-def test_a_missing_client_is_told_with_its_extra(tmp_path, monkeypatch):
+def test_a_missing_client_is_told_with_its_extra(tmp_path, make_desk, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(UserError, match=r"LLM: openai is not installed \(pip install -e '\.\[llm\]'\)"):
-        LLM("http://localhost/v1", "m").open(tmp_path, OpenDesk())
+        LLM("http://localhost/v1", "m").open(tmp_path, make_desk())
 
 
 def test_a_run_that_is_killed_goes_on_and_pays_for_no_answer_twice(news_csv, tiny_bert, tmp_path, capfd):
@@ -323,9 +344,8 @@ def test_a_run_that_is_killed_goes_on_and_pays_for_no_answer_twice(news_csv, tin
 
     with chat_server(speak) as server:
         arguments = command(news_csv, tiny_bert, run, *options, "--rounds.oracle.base_url", server.url)
-        with subprocess.Popen([sys.executable, "-m", "lit_react", *arguments], stderr=subprocess.PIPE) as process:
-            process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        process = start(arguments)
+        assert ended(process) == -signal.SIGKILL
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
