@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from lit_react.annotation.answers import Label, written
 from lit_react.annotation.desk import Asked, Desk
 from lit_react.annotation.endpoint import Endpoint, Refused, Reply
 from lit_react.annotation.oracles import Answer, Oracle, Question
@@ -164,22 +164,21 @@ class LLM(Oracle):
         if failure:
             raise failure
 
-    def _examples(self, before: Sequence[Asked], round: int) -> list[tuple[Question, str]]:
+    def _examples(self, before: Sequence[Asked], round: int) -> list[tuple[Question, Label]]:
         """Questions of earlier rounds with others' answers: the first of each class, then the second of each, ….
 
         Answers of the round itself would change the prompt when a run goes on, and its answers would be paid twice.
         """
-        by_label: dict[str, list[tuple[Question, str]]] = {}
+        by_label: dict[str, list[tuple[Question, Label]]] = {}
         for asked in before:
             others = (given.label for name, given in asked.answers.items() if name != self.annotator)
             label = next((label for label in others if label is not None), None)
-            known = label is not None and asked.question.round < round and asked.question.id.startswith("pool-")
-            if known and (content := form_of(asked.question).write(label, asked.question)):
-                by_label.setdefault(content, []).append((asked.question, content))
+            if label is not None and asked.question.round < round and asked.question.id.startswith("pool-"):
+                by_label.setdefault(written(label), []).append((asked.question, label))
         in_turn = chain.from_iterable(zip_longest(*by_label.values()))
         return [example for example in in_turn if example][: self.examples]
 
-    def _answer(self, question: Question, examples: list[tuple[Question, str]], endpoint: Endpoint) -> Answer:
+    def _answer(self, question: Question, examples: list[tuple[Question, Label]], endpoint: Endpoint) -> Answer:
         start = time.monotonic()
         others = [example for example in examples if example[0].id != question.id]  # where a second opinion is wanted
         prompt = messages(question, others, self.instructions)
@@ -189,7 +188,7 @@ class LLM(Oracle):
         answer, sure, note = None, None, votes[0].why
         if given:
             note = ""
-            meant = [json.dumps(question.parse(vote.answer), sort_keys=True) for vote in given]
+            meant = [written(question.parse(vote.answer)) for vote in given]
             most, count = Counter(meant).most_common(1)[0]
             answer = given[meant.index(most)].answer
             told = given[0].replies[-1].log_probability

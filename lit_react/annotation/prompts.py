@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lit_react.annotation.answers import Label, written
+from lit_react.annotation.answers import Label
 from lit_react.annotation.oracles import Question
 
 UNSHOWN = ("labels", "descriptions", "tokens", "source")
@@ -20,10 +20,6 @@ LONGEST = 20_000
 
 def _same(value: Any, question: Question) -> Any:
     return value
-
-
-def _name(label: Label, question: Question) -> str:
-    return question.labels[label]
 
 
 def _spans(value: Any, question: Question) -> list[dict[str, Any]]:
@@ -47,16 +43,11 @@ def _spans(value: Any, question: Question) -> list[dict[str, Any]]:
     return sorted(spans, key=lambda span: span["start"])
 
 
-def _entities(label: Label, question: Question) -> list[dict[str, str]]:
-    """What `_spans` reads, of a tag id for each token: 2k + 1 begins an entity of the k-th type, 2k + 2 goes on."""
-    tokens, found = question.shown["tokens"], list[tuple[int, list[str]]]()
-    for token, tag in zip(tokens, label, strict=True):
-        if tag % 2:
-            found.append((tag // 2, [token]))
-        elif tag:
-            found[-1][1].append(token)
+def _words(answer: Any, question: Question) -> list[dict[str, str]]:
+    """What `_spans` reads, of spans."""
+    tokens = question.shown["tokens"]
     between = " " if question.text == " ".join(tokens) else ""
-    return [{"text": between.join(words), "label": question.labels[kind]} for kind, words in found]
+    return [{"text": between.join(tokens[span["start"] : span["end"]]), "label": span["label"]} for span in answer]
 
 
 def _names(question: Question) -> dict[str, Any]:
@@ -77,7 +68,7 @@ class Form:
         example: the object's value, for the prompt.
         schema: question → JSON schema of the value.
         people: (value, question) → the answer as people write it; ValueError where it is none.
-        value: (label, question) → the value; of labels as the tasks of this package have them.
+        value: (answer as people write it, question) → the value.
     """
 
     key: str
@@ -85,15 +76,7 @@ class Form:
     example: Any
     schema: Callable[[Question], dict[str, Any]]
     people: Callable[[Any, Question], Any] = _same
-    value: Callable[[Label, Question], Any] = _same
-
-    def write(self, label: Label, question: Question) -> str | None:
-        """What a model has to write to give a label; None where that is not known."""
-        try:
-            content = json.dumps({self.key: self.value(label, question)}, ensure_ascii=False)
-            return content if written(question.parse(self.read(content, question))) == written(label) else None
-        except (LookupError, TypeError, ValueError):
-            return None
+    value: Callable[[Any, Question], Any] = _same
 
     def read(self, content: str, question: Question) -> Any:
         """The answer in what a model wrote, as people write it: that of the last JSON object with the key.
@@ -116,13 +99,12 @@ class Form:
 
 
 FORMS = {
-    "class": Form("label", "Choose the one label that fits the text best.", "…", _names, value=_name),
+    "class": Form("label", "Choose the one label that fits the text best.", "…", _names),
     "classes": Form(
         "labels",
         "Choose all labels that fit the text; it may be that none does.",
         ["…"],
         lambda question: {"type": "array", "items": _names(question)},
-        value=lambda label, question: [question.labels[number] for number in label],
     ),
     "spans": Form(
         "entities",
@@ -130,16 +112,22 @@ FORMS = {
         [{"text": "…", "label": "…"}],
         lambda question: {"type": "array", "items": _object(text={"type": "string"}, label=_names(question))},
         _spans,
-        _entities,
+        _words,
     ),
     "span": Form(
         "answer",
         "Answer the question `text` by the shortest words of `context` that do, exactly as they stand there.",
         "…",
         lambda question: {"type": "string"},
-        value=lambda label, question: label["text"],
+        value=lambda answer, question: answer["text"],
     ),
-    "text": Form("answer", "Write what is asked for.", "…", lambda question: {"type": "string"}),
+    "text": Form(
+        "answer",
+        "Write what is asked for.",
+        "…",
+        lambda question: {"type": "string"},
+        value=lambda answer, question: answer[0] if isinstance(answer, list) else answer,
+    ),
 }
 """By `Task.answer_form`."""
 
@@ -153,12 +141,12 @@ def form_of(question: Question) -> Form:
     return FORMS[question.form]
 
 
-def messages(question: Question, examples: Sequence[tuple[Question, str]], instructions: str) -> list[dict[str, str]]:
+def messages(question: Question, examples: Sequence[tuple[Question, Label]], instructions: str) -> list[dict[str, str]]:
     """The prompt: the task, the labels with their descriptions, examples as turns of their own, the question.
 
     Args:
         question: what is asked.
-        examples: questions of the same kind, and what a model has to write.
+        examples: questions of the same kind with their labels.
         instructions: the user's own.
     """
     form, descriptions = form_of(question), question.shown.get("descriptions") or {}
@@ -171,7 +159,8 @@ def messages(question: Question, examples: Sequence[tuple[Question, str]], instr
         instructions,
     ]
     turns = [{"role": "system", "content": "\n\n".join(part for part in parts if part)}]
-    for asked, said in examples:
+    for asked, label in examples:
+        said = json.dumps({form.key: form.value(asked.write(label), asked)}, ensure_ascii=False)
         turns += [{"role": "user", "content": _shown(asked)}, {"role": "assistant", "content": said}]
     return [*turns, {"role": "user", "content": _shown(question)}]
 
