@@ -11,7 +11,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format bench-pool bench-selection bench-simulation policy check-policy \
+.PHONY: help demo test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
 	bench-label-gan bench-allocator model-multi30k model-scitldr clean
@@ -39,6 +39,17 @@ test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments
 
 test-gpu: $(VENV)/dev  ## the tests with their fits on a GPU, and those that need one
 	OMP_NUM_THREADS=1 LIT_REACT_TEST_ACCELERATOR=gpu $(BIN)/python -m pytest -m "not slow" --numprocesses 4 $(BY_FILE)
+
+LABEL_STUDIO_VERSION := 1.23.2
+LABEL_STUDIO := .venv-label-studio-$(LABEL_STUDIO_VERSION)
+$(LABEL_STUDIO)/data:
+	rm -rf $(LABEL_STUDIO) && $(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==$(LABEL_STUDIO_VERSION)
+	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$@.part $(LABEL_STUDIO)/bin/python -m label_studio.manage migrate --verbosity 0
+	mv $@.part $@
+
+test-label-studio: $(VENV)/dev $(LABEL_STUDIO)/data  ## tests with a Label Studio server, in an environment of its own
+	OMP_NUM_THREADS=1 LABEL_STUDIO=$(LABEL_STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio
 
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -110,4 +121,4 @@ model-scitldr: $(VENV)/dev  ## the like for configs/scitldr.yaml
 		--source hf:allenai/scitldr:Abstract@refs/convert/parquet --local_copy scitldr --text_column source
 
 clean:  ## remove the environment and the caches, not the runs
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LABEL_STUDIO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

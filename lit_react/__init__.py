@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
+    from lit_react.annotation.label_studio import LabelStudio
     from lit_react.annotation.language_model import LLM
     from lit_react.annotation.oracles import Answer, Oracle, Question
     from lit_react.annotation.page import Page
@@ -61,6 +62,7 @@ PUBLIC = {
     "Reward": "acquisition.rewards",
     "StoppingRule": "acquisition.stopping",
     "Oracle": "annotation.oracles",
+    "LabelStudio": "annotation.label_studio",
     "Page": "annotation.page",
     "LLM": "annotation.language_model",
     "Question": "annotation.oracles",
@@ -82,6 +84,7 @@ __all__ = [
     "Augmentation",
     "Batches",
     "Cost",
+    "LabelStudio",
     "LabelsPending",
     "LinearProbe",
     "MultiLabelClassification",

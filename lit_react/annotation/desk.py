@@ -50,6 +50,11 @@ class Desk:
     ) -> None:
         self._ledger, self._question, self._describe, self._annotator = ledger, question, describe, annotator
 
+    @property
+    def run(self) -> str:
+        """Names the run: no other has that name."""
+        return self._ledger.run
+
     def waiting(self, annotator: str | None = None, round: int | None = None) -> list[Question]:
         """What wants an answer still, in the order of asking: the most worth first.
 

@@ -20,6 +20,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.rewards import GainReward
 from lit_react.acquisition.stopping import Stopping
+from lit_react.annotation.label_studio import LabelStudio  # noqa: F401 so that its name alone is known
 from lit_react.annotation.language_model import LLM  # noqa: F401 so that its name alone is known
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.page import Page  # noqa: F401 so that its name alone is known
