@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from lit_react.annotation.desk import Desk
-from lit_react.annotation.label_studio_forms import answer_of, described, label_config, needed, prediction, tag_for
+from lit_react.annotation.label_studio_forms import (
+    answer_of,
+    described,
+    grown,
+    label_config,
+    needed,
+    prediction,
+    tag_for,
+)
 from lit_react.annotation.label_studio_server import Server, ServerAway
 from lit_react.annotation.oracles import Answer, Oracle, Question
 from lit_react.core.errors import UserError
@@ -101,19 +109,23 @@ class LabelStudio(Oracle):
     # ---- the project ----------------------------------------------------------------------------------------
 
     def _look_up(self, question: Question) -> Mapping[str, Any] | None:
-        """The project of that title; None where there is none.
+        """The project of that title, with names that joined since it was made; None where there is none.
 
         Raises:
             UserError: the question cannot be answered there.
         """
         listed = self._server.get("/api/projects/", title=self.project, page_size=1000)["results"]
         found = next((each for each in sorted(listed, key=lambda p: p["id"]) if each["title"] == self.project), None)
-        if found is not None and not found["parsed_label_config"]:
-            found = self._server.patch(f"/api/projects/{found['id']}/", {"label_config": label_config(question)})
-        if found is not None and tag_for(question, found["parsed_label_config"]) is None:
+        if found is None:
+            return None
+        parsed = found["parsed_label_config"]
+        if config := grown(question, found["label_config"], parsed) if parsed else label_config(question):
+            found = self._server.patch(f"/api/projects/{found['id']}/", {"label_config": config})
+            parsed = found["parsed_label_config"]
+        if tag_for(question, parsed) is None:
             raise UserError(
-                f"rounds.oracle.project: {self.project!r} of {self.url} has {described(found['parsed_label_config'])}: "
-                f"expected {described(needed(question))}; give another title, and that project is made"
+                f"rounds.oracle.project: {self.project!r} of {self.url} has {described(parsed)}: expected "
+                f"{described(needed(question))}; give another title, and that project is made"
             )
         return found
 

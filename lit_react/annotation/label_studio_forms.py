@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -111,12 +111,15 @@ def label_config(question: Question) -> str:
         ElementTree.SubElement(view, "Text", name=shown, value=f"${shown}")
     layout = {} if control.tag != "Choices" else {"layout": "select"} if len(names) >= LARGE else {"showInline": "true"}
     options = {"name": NAME, "toName": control.about, **control.options, **layout}
-    tag = ElementTree.SubElement(view, control.tag, options)
+    _add(ElementTree.SubElement(view, control.tag, options), names)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def _add(tag: ElementTree.Element, names: Sequence[str]) -> None:
     for name in names:
         alias = {"alias": name} if "$" in name else {}
         shown = name.replace("$", "\N{FULLWIDTH DOLLAR SIGN}")
-        ElementTree.SubElement(tag, ITEMS[control.tag], {"value": shown, **alias})
-    return ElementTree.tostring(view, encoding="unicode")
+        ElementTree.SubElement(tag, ITEMS[tag.tag], {"value": shown, **alias})
 
 
 def tag_for(question: Question, parsed: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -126,12 +129,37 @@ def tag_for(question: Question, parsed: Mapping[str, Any]) -> tuple[str, str] | 
         question: what is asked.
         parsed: the label config as Label Studio has parsed it; it may have other tags and more names.
     """
+    names = set(names_of(question))
+    fit = (name for name, tag in _of_kind(question, parsed) if names <= set(tag["labels"]))
+    name = next(fit, None)
+    return None if name is None else (name, parsed[name]["to_name"][0])
+
+
+def grown(question: Question, config: str, parsed: Mapping[str, Any]) -> str | None:
+    """A label config with the names that joined since it was made; None: it has names of its own, or no such tag.
+
+    Args:
+        question: what is asked.
+        config: XML.
+        parsed: what Label Studio has parsed of it.
+    """
+    names = names_of(question)
+    for name, tag in _of_kind(question, parsed):
+        if set(tag["labels"]) < set(names):
+            view = ElementTree.fromstring(config)
+            for found in view.iter(tag["type"]):
+                if found.get("name") == name:
+                    _add(found, [each for each in names if each not in tag["labels"]])
+            return ElementTree.tostring(view, encoding="unicode")
+    return None
+
+
+def _of_kind(question: Question, parsed: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The tags by which such questions are answered, whatever their names are."""
     control = control_of(question)
     for name, tag in parsed.items():
-        about = [given.get("value") for given in tag["inputs"]]
-        if tag["type"] == control.tag and about == [control.about] and set(names_of(question)) <= set(tag["labels"]):
-            return name, tag["to_name"][0]
-    return None
+        if tag["type"] == control.tag and [given.get("value") for given in tag["inputs"]] == [control.about]:
+            yield name, tag
 
 
 def described(parsed: Mapping[str, Any]) -> str:

@@ -21,6 +21,10 @@ ADJACENT = re.compile(r"(['\"])\s+(['\"])")
 """Two strings without a comma, as NumPy writes an array; Python reads them as one."""
 
 
+ANNOTATIONS = "annotations"
+"""Column of Label Studio's full export: what each person said; of nobody, if it is empty."""
+
+
 def read_cell(cell: str) -> Any:
     """The list or object that a cell says; None where it is none, or not written so that it can be read."""
     if not OPENING.match(cell):
@@ -41,7 +45,8 @@ def read_cell(cell: str) -> Any:
 def label_lists(split: Split, name: str, of_text: Callable[[str], list[str]] | None = None) -> pa.Array:
     """A column of labels in one piece: lists where cells are lists, else what it holds.
 
-    Objects `{"choices": […]}` are the lists in them.
+    Objects `{"choices": […]}` are the lists in them. Of Label Studio's annotations the first that was not cancelled is
+    read.
 
     Args:
         split: where the column is.
@@ -52,6 +57,8 @@ def label_lists(split: Split, name: str, of_text: Callable[[str], list[str]] | N
     Raises:
         UserError: a cell looks like a list and cannot be read, or cells hold values of several types.
     """
+    if name == ANNOTATIONS and (chosen := _annotated(list(split.values(name)))) is not None:
+        return chosen
     if is_mixed(split.field(name)):
         return _from_json(split, name)
     column = split.column(name)
@@ -115,6 +122,18 @@ def whole(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+
+
+def _annotated(rows: list[Any]) -> pa.Array | None:
+    """What was chosen in each row, null where nobody has annotated it; None: these are no annotations."""
+    lists = [row for row in rows if row is not None]
+    if not all(
+        isinstance(row, list) and all(isinstance(one, dict) and "result" in one for one in row) for row in lists
+    ):
+        return None
+    said = (next((one["result"] for one in row or () if not one.get("was_cancelled")), None) for row in rows)
+    chosen = [result and [name for each in result for name in each["value"].get("choices") or ()] for result in said]
+    return pa.array(chosen, pa.list_(pa.string()))
 
 
 def _from_json(split: Split, name: str) -> pa.Array:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
 from lit_react.core.errors import UserError
-from lit_react.data.cells import read_cell
+from lit_react.data.cells import ANNOTATIONS, read_cell
 from lit_react.data.tables import Split, column_of, each, log
 from lit_react.data.words import UNSPACED
 
@@ -23,9 +23,6 @@ PARTS = (("start", "start_offset"), ("end", "end_offset"), ("label", "labels"))
 
 LISTS = ("result", "entities", "spans")
 """What a list of spans in an object is called."""
-
-ANNOTATIONS = "annotations"
-"""Column of Label Studio's full export: what each person said; of nobody, if it is empty."""
 
 EXPECTED = "expected spans of characters, or lists of words and of their tags"
 

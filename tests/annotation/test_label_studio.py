@@ -9,7 +9,15 @@ import pytest
 from studio import KINDS, NAMES, Run, asked
 
 from lit_react.annotation.label_studio import LabelStudio
-from lit_react.annotation.label_studio_forms import answer_of, described, label_config, needed, prediction, tag_for
+from lit_react.annotation.label_studio_forms import (
+    answer_of,
+    described,
+    grown,
+    label_config,
+    needed,
+    prediction,
+    tag_for,
+)
 from lit_react.core.errors import UserError
 
 START = KINDS["span"][1]["context"].rindex("Ana")
@@ -105,6 +113,16 @@ def test_another_label_config_does_not_fit():
     for other in ({"type": "Labels"}, {"inputs": [{"value": "html"}]}, {"labels": NAMES[1:]}):
         assert tag_for(asked(), {"kind": tag | other}) is None
     assert described({}) == "nothing"
+
+
+def test_names_that_joined_are_added_and_nothing_else_changes():
+    tag = {"type": "Choices", "to_name": ["t"], "inputs": [{"value": "text"}], "labels": NAMES[:1]}
+    config = '<View><Text name="t" value="$text" /><Choices name="c" toName="t">{}</Choices></View>'
+    old = '<Choice value="business" />'
+    new = '<Choice value="a &amp; &lt;b&gt;" /><Choice value="\uff04100 ]]&gt;" alias="$100 ]]&gt;" />'
+    assert grown(asked(), config.format(old), {"c": tag}) == config.format(old + new)
+    for other in ([*NAMES, "more"], ["more"], NAMES):
+        assert grown(asked(), config.format(old), {"c": tag | {"labels": other}}) is None
 
 
 def test_150_classes_are_a_list_to_search_in():

@@ -16,13 +16,15 @@ from ledgers import query
 from studio import HOSTILE, NAMES, Run
 from tiny import command
 
+from lit_react import tasks
 from lit_react.annotation.label_studio import LabelStudio
 from lit_react.cli import main
 from lit_react.core.errors import UserError
+from lit_react.data.datamodule import PoolDataModule
 
 pytestmark = pytest.mark.label_studio
 TOKEN = "0123456789abcdef" * 2 + "01234567"
-SECONDS = 120
+SECONDS = 300
 
 
 @pytest.fixture(scope="session")
@@ -257,6 +259,14 @@ def test_a_project_of_the_users_own_is_used_as_it_is(run, oracle, ann, title, ur
     assert ann.project(title)["label_config"] == own
 
 
+def test_classes_that_join_are_added_to_the_project(run, oracle, ann, title):
+    own = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="business"/></Choices></View>'
+    ann.ask("POST", "/api/projects/", json={"title": title, "label_config": own})
+    run.ask(0)
+    run.answer(oracle())
+    assert ann.project(title)["parsed_label_config"]["c"]["labels"] == NAMES
+
+
 def test_a_project_without_the_needed_labels_is_refused(run, oracle, ann, title, url):
     choices = '<Choices name="c" toName="text"><Choice value="sport"/></Choices>'
     own = f'<View><Text name="text" value="$text"/>{choices}</View>'
@@ -314,3 +324,37 @@ def test_a_run_stops_for_people_goes_on_with_their_answers_and_never_says_the_to
     assert len(files) > 5
     assert all(TOKEN.encode() not in path.read_bytes() for path in files)
     assert TOKEN not in "".join(capfd.readouterr())
+
+
+TAGS = '<Labels name="label" toName="text"><Label value="LOC"/><Label value="PER"/></Labels>'
+CHOICES = '<Choices name="label" toName="text" choice="{}"><Choice value="b"/><Choice value="a"/></Choices>'
+PLACE = {"start": 2, "end": 6, "text": "Rome", "labels": ["LOC"]}
+
+
+@pytest.mark.parametrize(
+    ("control", "kind", "values", "model", "label"),
+    [
+        (CHOICES.format("single"), "choices", [{"choices": ["b"]}], "SentenceClassification", 0),
+        (CHOICES.format("multiple"), "choices", [{"choices": ["b", "a"]}], "MultiLabelClassification", [0, 1]),
+        (TAGS, "labels", [PLACE], "TokenClassification", [0, 1, 0]),
+    ],
+)
+def test_exports_are_read_as_labels(tmp_path, ann, bob, title, control, kind, values, model, label):
+    project = {"title": title, "label_config": f'<View><Text name="text" value="$text"/>{control}</View>'}
+    number = ann.ask("POST", "/api/projects/", json=project)["id"]
+    texts = [{"data": {"text": text}} for text in ("\N{PILE OF POO} Rome!", 'Rain, "again"\nand again', "Snow")]
+    ann.ask("POST", f"/api/projects/{number}/import", json=texts)
+    first, second, _ = ann.tasks(title)
+    bob.annotate(first, was_cancelled=True)
+    ann.annotate(first, *values, kind=kind)
+    ann.annotate(second, was_cancelled=True)
+    for form in ("JSON", "JSON_MIN", "CSV", "TSV"):
+        options = {"exportType": form, "download_all_tasks": "true"}
+        export = ann.http.get(f"/api/projects/{number}/export", params=options)
+        path = tmp_path / f"{form}.{form.split('_')[0].lower()}"
+        path.write_bytes(export.content)
+        columns = (
+            {"text_column": "data.text", "label_column": "annotations"} if form == "JSON" else {"label_column": "label"}
+        )
+        read = PoolDataModule(str(path), **{"text_column": "text"} | columns).prepare(getattr(tasks, model)().task)
+        assert list(read.splits.pool["label"]) == [label, None, None][: len(read.splits.pool)]
