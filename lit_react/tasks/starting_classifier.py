@@ -20,7 +20,7 @@ NAME_WEIGHT = 3.0
 """Labeled rows that the name of a class weighs as much as."""
 
 FEWEST = 10
-"""Labels from which on they weigh the rules."""
+"""Labels from which on they choose the rule."""
 
 FEWEST_AGAINST = 5
 """Labels from which on they may say that the names mislead."""
@@ -71,19 +71,15 @@ RULES: dict[Callable[[Known], LinearClassifier], float] = {
     names_only: 3.0,
     labels_only: 0.0,
 }
-"""Rule → labels that another rule must have right more often before it weighs as much."""
-
-TEMPERATURE = 2.0
-"""Labels that a rule must have right more often to weigh e times as much."""
+"""Rule → labels that another rule must have right more often before it is preferred."""
 
 
 def classifier_from_names(known: Known, seed: int) -> tuple[LinearClassifier, str]:
-    """The rules' classifiers in one, and the name of the rule that has most weight.
+    """The best rule's classifier, and the rule's name.
 
-    Before there are `FEWEST` labels it is `balanced_clusters`. Then five folds over the labels judge: a rule's score is
-    how many of them it has right (a nat of their log-likelihood counts a quarter of a label), with a head start by
-    `RULES`; its weight in the mean of the logits is exp(score / `TEMPERATURE`), for few hard labels make a choice of
-    one rule a gamble. It is `labels_only` without names, and where names mislead (see `_mislead`).
+    Before there are `FEWEST` labels it is `balanced_clusters`. Then five folds over the labels decide: the rule that
+    has most of them right (a nat of their log-likelihood counts a quarter of a label), with a head start by `RULES`.
+    It is `labels_only` without names, and where names mislead (see `_mislead`).
 
     Raises:
         ValueError: there are neither names nor labels.
@@ -95,14 +91,8 @@ def classifier_from_names(known: Known, seed: int) -> tuple[LinearClassifier, st
     if len(known.labeled) < FEWEST:
         return balanced_clusters(known), balanced_clusters.__name__
     folds = _folds(known.classes, np.random.default_rng(seed))
-    scores = np.array([start + _score(rule, known, folds) for rule, start in RULES.items()])
-    weights = np.exp((scores - scores.max()) / TEMPERATURE)
-    found = [rule(known) for rule in RULES]
-    mean = LinearClassifier(
-        np.average([each.weight for each in found], axis=0, weights=weights).astype(np.float32),
-        np.average([each.bias for each in found], axis=0, weights=weights).astype(np.float32),
-    )
-    return mean, list(RULES)[int(scores.argmax())].__name__
+    best = max(RULES, key=lambda rule: RULES[rule] + _score(rule, known, folds))
+    return best(known), best.__name__
 
 
 def _mislead(known: Known) -> bool:
