@@ -45,11 +45,12 @@ LABEL_STUDIO := .venv-label-studio-$(LABEL_STUDIO_VERSION)
 $(LABEL_STUDIO)/data:
 	rm -rf $(LABEL_STUDIO) && $(PYTHON) -m venv $(LABEL_STUDIO)
 	$(LABEL_STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==$(LABEL_STUDIO_VERSION)
-	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$@.part $(LABEL_STUDIO)/bin/python -m label_studio.manage migrate --verbosity 0
+	DJANGO_DB=sqlite LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$@.part $(LABEL_STUDIO)/bin/python \
+		$(LABEL_STUDIO)/lib/python3*/site-packages/label_studio/manage.py migrate --verbosity 0
 	mv $@.part $@
 
 test-label-studio: $(VENV)/dev $(LABEL_STUDIO)/data  ## tests with a Label Studio server, in an environment of its own
-	OMP_NUM_THREADS=1 LABEL_STUDIO=$(LABEL_STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio
+	OMP_NUM_THREADS=1 LABEL_STUDIO=$(LABEL_STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio tests/annotation/test_label_studio_server.py
 
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
