@@ -242,6 +242,11 @@ def test_where_two_answers_are_wanted_both_give_one_and_agreement_is_told(make):
     assert (last["question"], last["waiting"]) == (None, 0)
 
 
+def test_before_the_first_query_there_is_nothing_to_do(make):
+    told = make(asked=0).get("question").json()
+    assert (told["question"], told["progress"]["labels"], told["progress"]["wanted"]) == (None, 0, 0)
+
+
 def test_the_last_text_of_a_query_is_not_shown_to_whoever_is_left(make):
     site = make(asked=1)
     site.question("ann")

@@ -22,6 +22,10 @@ PARTS = ("text", "tokens", "context", "head", "tail", "labels")
 `source` has: the other columns of the data."""
 
 
+COUNTED = ("wanted", "answered", "labels", "pairs", "agreeing")
+"""What the progress counts, see `Board.progress`."""
+
+
 class AnsweredMeanwhileError(Exception):
     """Others gave all the answers that a question wants."""
 
@@ -146,7 +150,7 @@ class Board:
         """
         with self._lock:
             phase = {"round": self.round, "learning": self.learning, "results": self.results}
-            return {**phase, "waiting": len(self._open), "progress": dict(self._totals)}
+            return {**phase, "waiting": len(self._open), "progress": {name: self._totals[name] for name in COUNTED}}
 
     def history(self, annotator: str) -> list[dict[str, Any]]:
         """An annotator's last answers, the newest first."""
