@@ -366,7 +366,7 @@ def test_a_port_in_use_and_names_that_are_none_are_told_in_a_line(tmp_path):
     desk, ledger = desk_of(tmp_path, TASK, ROWS_OF_TOPICS)
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(UserError, match=r"rounds.oracle.port: .*in use"),
+        pytest.raises(UserError, match=r"rounds.oracle: cannot listen at 127.0.0.1, port \d+: .*in use"),
     ):
         Page(port=taken.getsockname()[1]).open(tmp_path, desk)
     ledger.close()

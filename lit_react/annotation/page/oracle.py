@@ -52,7 +52,7 @@ class Page(Oracle):
     ) -> None:
         check_installed("starlette", "rounds.oracle", "page")
         check_installed("uvicorn", "rounds.oracle", "page")
-        expect("rounds.oracle.port", port, at_least=0)
+        expect("rounds.oracle.port", port, at_least=0, at_most=65535)
         names = [name.strip() for name in annotators]
         wrong = next((n for n in names if not n or len(n) > LONGEST_NAME or plain(n) != n or names.count(n) > 1), None)
         if wrong is not None or not names:
@@ -102,7 +102,8 @@ class Page(Oracle):
         try:
             listener = socket.create_server((self.host, self.port), family=family)
         except OSError as error:
-            raise UserError(f"rounds.oracle.port: {self.host}:{self.port}: {error.strerror or error}") from error
+            place = f"{self.host}, port {self.port}"
+            raise UserError(f"rounds.oracle: cannot listen at {place}: {error.strerror or error}") from error
         app = app_of(self.board, tokens, self.host, self.suggestions)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
         self._server = uvicorn.Server(config)

@@ -5,6 +5,7 @@ import { make, widgetOf } from "./widgets.js";
 
 const token = decodeURIComponent(location.hash.slice(1));
 const $ = (id) => document.getElementById(id);
+const draftOf = (id) => `draft ${token.slice(0, 8)} ${id}`; // of this run
 const POLL = { question: 2000, nothing: 1000 }; // milliseconds
 let state = null; // what the server said last
 let widget = null; // of the question on the screen
@@ -39,9 +40,8 @@ async function send(answer) {
   } catch (error) {
     if (error.status === 409) {
       say(error.message);
-      return await ask("api/question").catch(() => null);
-    }
-    $(open ? "problem" : "rest-text").textContent = error.message;
+      show(await ask("api/question"), true);
+    } else $(open ? "problem" : "rest-text").textContent = error.message;
     return null;
   } finally {
     sending = false;
@@ -52,11 +52,12 @@ async function send(answer) {
 // ---- what people do -----------------------------------------------------------------------------------------------
 
 async function save(label) {
-  if (!open || label === undefined) return label === undefined && (say("Nothing to save yet."), undefined);
+  if (!open) return;
+  if (label === undefined) return say("Nothing to save yet.");
   const { id } = open;
   const next = await send({ id, label, note: $("note").value, seconds: Math.round(seconds * 10) / 10 });
   if (!next) return;
-  sessionStorage.removeItem(`draft ${id}`);
+  sessionStorage.removeItem(draftOf(id));
   say(label === null ? "Skipped." : `Saved${typeof label === "string" && label.length < 60 ? ` ${label}` : ""}.`);
   show(next, true);
   listAnswers();
@@ -74,7 +75,7 @@ async function undo() {
 }
 
 const changed = () => {
-  if (open && widget) sessionStorage.setItem(`draft ${open.id}`, JSON.stringify({ label: widget.value() ?? null, note: $("note").value }));
+  if (open && widget) sessionStorage.setItem(draftOf(open.id), JSON.stringify({ label: widget.value() ?? null, note: $("note").value }));
 };
 
 function say(words) {
@@ -131,7 +132,7 @@ function show(next, isNew) {
   $("others").replaceChildren(...Object.entries(open.others).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value, dir: "auto" })]));
   $("save").hidden = !widget.saves;
   $("suggest").closest("label").hidden = !open.suggestions.length;
-  const draft = JSON.parse(sessionStorage.getItem(`draft ${open.id}`) ?? "null");
+  const draft = JSON.parse(sessionStorage.getItem(draftOf(open.id)) ?? "null");
   restore(draft ?? open.given ?? { label: null, note: "" });
   (widget.focus ?? $("task")).focus({ preventScroll: true });
   scrollTo(0, 0);
