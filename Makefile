@@ -14,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .PHONY: help demo test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
-	bench-label-gan bench-allocator model-multi30k model-scitldr clean
+	bench-label-gan bench-page bench-allocator model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive lo
 
 bench-label-gan: $(VENV)/dev  ## a round with the label-generating GAN against one without
 	$(BIN)/python scripts/benchmarks/label_gan.py
+
+bench-page: $(VENV)/dev  ## server time of the page to label on, after 10,000 answers by 5 annotators
+	$(BIN)/python scripts/benchmarks/label_page.py
 
 bench-allocator: $(VENV)/dev  ## a fit with the setting of memory that this file exports against one without
 	$(BIN)/python scripts/benchmarks/allocator.py
