@@ -14,6 +14,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 30_000
+"""Milliseconds, for machines that do other things as well."""
+playwright.expect.set_options(timeout=PATIENCE)
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>&lt;b&gt;'
 
 
@@ -41,7 +44,7 @@ class Site:
     def visit(self, who="ann", **options):
         """The page in a browser of its own, once it shows a question."""
         tab = self.chromium.new_context(**options).new_page()
-        tab.set_default_timeout(5000)
+        tab.set_default_timeout(PATIENCE)
         tab.on("pageerror", lambda error: self.errors.append(str(error)))
         tab.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         token = tokens_of(self.folder, self.page.annotators)[who]
