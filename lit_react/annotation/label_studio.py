@@ -46,13 +46,15 @@ class LabelStudio(Oracle):
     share a project. The token, a personal access token or a legacy one, is read from `LABEL_STUDIO_API_KEY`.
 
     Args:
-        url: of the server, such as `http://localhost:8080`.
         project: title of the project.
+        url: of the server.
         wait: wait for the annotations; else the run ends, and the same command goes on with what is there by then.
         poll_seconds: between two looks at the server.
     """
 
-    def __init__(self, url: str, project: str, wait: bool = True, poll_seconds: float = 5.0) -> None:
+    def __init__(
+        self, project: str, url: str = "http://localhost:8080", wait: bool = True, poll_seconds: float = 5.0
+    ) -> None:
         self.url, self.project, self.wait, self.poll_seconds = url.rstrip("/"), project, wait, poll_seconds
         self._users: dict[int, str] = {}
         self._seen: dict[int, str] = {}  # task → when it had changed

@@ -173,7 +173,7 @@ def test_what_is_no_label_studio_is_told_in_a_line(tmp_path, monkeypatch, status
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0" * 40)
     run = Run(tmp_path)
     with answering(status, body, Location="http://127.0.0.1:1/") as url, pytest.raises(UserError, match=reason):
-        LabelStudio(f"{url}/", "news").open(tmp_path, run.desk)
+        LabelStudio("news", f"{url}/").open(tmp_path, run.desk)
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_what_is_no_label_studio_is_told_in_a_line(tmp_path, monkeypatch, status
 def test_a_server_that_cannot_be_asked_is_told_in_a_line(tmp_path, monkeypatch, token, url, reason):
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", token)
     with pytest.raises(UserError, match=reason):
-        LabelStudio(url, "news").open(tmp_path, Run(tmp_path).desk)
+        LabelStudio("news", url).open(tmp_path, Run(tmp_path).desk)

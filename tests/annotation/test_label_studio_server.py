@@ -117,7 +117,7 @@ def title(request):
 def oracle(url, title, monkeypatch):
     """Makes the oracle of a new process."""
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
-    return lambda wait=False, **options: LabelStudio(url, title, wait=wait, poll_seconds=0.2, **options)
+    return lambda wait=False, **options: LabelStudio(title, url, wait=wait, poll_seconds=0.2, **options)
 
 
 @pytest.fixture
