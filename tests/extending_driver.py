@@ -26,7 +26,8 @@ TRAINER = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"}
 
 def ledger(folder: str) -> list[tuple]:
     with closing(sqlite3.connect(f"{folder}/ledger.sqlite")) as db:
-        return db.execute("SELECT split, row, round, position, label, cost, policy FROM purchases").fetchall()
+        columns = "split, row, round, position, label, queries.cost, policy"
+        return db.execute(f"SELECT {columns} FROM queries JOIN answers USING (split, row) ORDER BY id").fetchall()
 
 
 def command(folder: str, options: str, budget: float) -> list[str]:

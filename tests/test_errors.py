@@ -454,7 +454,7 @@ def test_a_ledger_that_is_not_the_runs_own(change, expected, tmp_path, news_csv,
     path = tmp_path / "run" / "ledger.sqlite"
     if change == "emptied":
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.execute("DELETE FROM purchases")
+            db.execute("DELETE FROM queries")
     else:
         path.unlink()
     if change == "of another seed":
@@ -464,8 +464,16 @@ def test_a_ledger_that_is_not_the_runs_own(change, expected, tmp_path, news_csv,
     assert expected in fails([*arguments, "--rounds.budget", "60"], capsys)
 
 
-@pytest.mark.parametrize(("old", "new"), [(" the ", " that "), (",tech", ",a-name-that-sorts-first")])
-def test_a_ledger_of_other_texts_or_other_class_names(old, new, tmp_path, news_csv, tiny_bert, capsys) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (" the ", " that ", "pool rows that this run has read are gone or were changed"),
+        (",tech", ",a-name-that-sorts-first", "'tech' is a label of this run, but of no row any more"),
+    ],
+)
+def test_a_ledger_of_other_texts_or_other_class_names(
+    old, new, expected, tmp_path, news_csv, tiny_bert, capsys
+) -> None:
     source = tmp_path / "texts.csv"
     text = news_csv.read_text().replace(",sports", ",tech").replace(",politics", ",tech")
     source.write_text(text)
@@ -473,7 +481,7 @@ def test_a_ledger_of_other_texts_or_other_class_names(old, new, tmp_path, news_c
     main(arguments)
     source.write_text(text.replace(old, new))
     assert text != source.read_text()
-    assert "other data" in fails(arguments, capsys)
+    assert expected in fails(arguments, capsys)
 
 
 def test_a_model_whose_classes_are_not_those_of_the_data(begun: list[str], tmp_path, capsys) -> None:

@@ -171,7 +171,8 @@ class ReactCLI(LightningCLI):
         return RunFolder(Path(self._get(self.config_init, "rounds")["folder"]))
 
     def _ledger(self) -> Ledger:
-        """The run's ledger, to be read; of other data it is an error."""
+        """The run's ledger, to be read; of other data, but for rows that have joined since, it is an error."""
+        self.datamodule.connect(self.model.task, self._folder.path)
         return Ledger(self._folder.ledger, budget=0, fingerprint=self.datamodule.fixed.fingerprint, read_only=True)
 
     def _use_model(self, names_must_match: bool = True) -> None:
@@ -187,7 +188,7 @@ class ReactCLI(LightningCLI):
                 f"{own}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
                 "as --model.pretrained"
             )
-        self.datamodule.connect(self.model.task, self._folder.path)
+        self.datamodule.connect(self.model.task)
         classes = names_must_match and self.model.restored and self.model.task.has_classes
         if classes and self.model.names != self.datamodule.fixed.class_names:
             raise UserError(

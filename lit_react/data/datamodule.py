@@ -228,9 +228,9 @@ class PoolDataModule(FitLoaders):
 
         With the folder of a `run`, they are in the order of that run, whose source may have grown.
         """
-        self._run = run
-        if self._reader is None or replace(task, label_names=None) != replace(self._reader, label_names=None):
-            self._reader, self._prepared = task, None
+        same = self._reader is not None and replace(task, label_names=None) == replace(self._reader, label_names=None)
+        if not same or run != self._run:
+            self._reader, self._run, self._prepared = task, run, None
 
     @property
     def fixed(self) -> PoolData:

@@ -99,7 +99,17 @@ class KnownRows:
         write_atomically(folder / ROWS, buffer.getvalue())
 
     def names(self, names: Sequence[str] | None) -> list[str] | None:
-        """The classes of the run, then those that are new."""
+        """The classes of the run, then those that are new.
+
+        Raises:
+            UserError: one of the run's is there no more: it was renamed, or its labels were.
+        """
+        lost = [name for name in self.class_names if name not in (names or ())]
+        if lost:
+            raise UserError(
+                f"data: {lost[0]!r} is a label of this run, but of no row any more: restore the name, or keep it in "
+                "data.label_names"
+            )
         return [*self.class_names, *(name for name in names or () if name not in self.class_names)] or None
 
     def splits(self, source: Source, columns: Sequence[str], pool_size: int | None) -> Source:

@@ -48,6 +48,12 @@ def test_classes_that_join_come_last():
     assert named.class_names == ["m", "z", "new"]
 
 
+def test_a_class_that_was_renamed_is_one_line():
+    before = prepared(table(["a", "b", "c"], ["m", "z", "m"]))
+    with pytest.raises(UserError, match="'z' is a label of this run, but of no row any more"):
+        prepared(table(["a", "b", "c"], ["m", "y", "m"]), known_of(before))
+
+
 def test_a_pool_that_was_drawn_grows_when_its_size_does():
     before = prepared(table(list("abcdefgh")), pool_size=3)
     known, more = known_of(before), table(list("abcdefghi"))
