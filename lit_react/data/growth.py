@@ -163,10 +163,16 @@ class Prepare(Protocol):
 
 
 def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
-    """The texts in the order of the run in a folder, if it has bought something there; None: of none."""
+    """The texts in the order of the run in a folder, if it has bought something there; None: of none.
+
+    Where validation or test have another size they are of no run, but what was asked for.
+    """
     bought = folder is not None and has_purchases(folder / "ledger.sqlite")
     texts, known = prepare(task), KnownRows.load(folder) if folder is not None and bought else None
-    return texts if known is None or known.fingerprints[-1] == texts.fingerprint else prepare(task, known)
+    if known is None or known.fingerprints[-1] == texts.fingerprint:
+        return texts
+    sizes = {part: len(getattr(texts.splits, part) or ()) for part in ("validation", "test")}
+    return prepare(task, known) if all(len(known.keys[part]) == n for part, n in sizes.items()) else texts
 
 
 def rows_of(texts: PoolData, folder: Path) -> KnownRows:
