@@ -39,8 +39,11 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.pretraining.infilling import Infilling  # noqa: F401 so that its name alone is known
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
+from lit_react.run.best_round import best_round
 from lit_react.run.folder import RunFolder
 from lit_react.run.prediction import PredictionWriter
+from lit_react.run.purchases import named_aggregate
+from lit_react.run.state import RunState
 from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
 from lit_react.tasks import SentenceClassification, TaskModule
 from lit_react.tasks.base import is_export
@@ -143,8 +146,11 @@ class ReactCLI(LightningCLI):
             )
         if not self._folder.ledger.exists():
             raise UserError(f"{self._folder.ledger}: no such file, validate needs a run's labels; run fit first")
+        rounds = RunState.load(self._folder.path).rounds
+        aggregate = named_aggregate(self._get(self.config_init, "rounds")["aggregation"])
         with self._ledger() as ledger:
-            self.datamodule.reveal("validation", ledger.labeled("validation", 0))
+            learned = ledger.labeled("validation", best_round(rounds) if rounds else 0, aggregate)
+            self.datamodule.reveal("validation", learned)
 
     def before_test(self) -> None:
         """The run's model; where the test rows are carved from the pool's source, they must be those of the run.

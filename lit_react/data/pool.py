@@ -73,7 +73,7 @@ class Pool:
 
     Attributes:
         table: the encoded texts.
-        costs: float64 [n], annotation cost c_i of each row.
+        costs: float64 [n], annotation cost c_i of each row: of all answers that it wants.
         labels: row → the label that was bought.
         asked_in_vain: rows that nobody could label; they are neither labeled nor unlabeled.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -37,6 +37,7 @@ class PoolData:
         splits: pool, validation and test as the run uses them.
         test_is_carved: whether the test rows come from the pool's source, for lack of a test split.
         unlabeled: where the first row of the pool's source without a label is; "": all have one.
+        wanted: split → int64 [n], how many annotators are to answer each row; one, where the split is not there.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class PoolData:
     label_descriptions: Mapping[str, str | list[str]] | None = None
     batch_size: int = 8
     eval_batch_size: int = 64
+    wanted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def encoded_by(self, task: Task) -> PoolData:
         """The same splits, encoded by another task, as after pretraining of its encoder."""
@@ -68,7 +70,7 @@ class PoolData:
     def pool(self) -> Pool:
         """The pool without any label."""
         encoded = self.task.encode(self.splits.pool)
-        return Pool(encoded, self._costs(self.splits.pool, encoded))
+        return Pool(encoded, self._costs("pool", self.splits.pool, encoded))
 
     @cached_property
     def validation_table(self) -> EncodedTable:
@@ -88,10 +90,10 @@ class PoolData:
 
     @cached_property
     def validation_costs(self) -> NDArray[np.float64]:
-        """float64 [m], annotation cost of each validation row."""
+        """float64 [m], cost of all answers to each validation row."""
         if self.splits.validation is None:
             return np.zeros(0)
-        return self._costs(self.validation_split, self.validation_table)
+        return self._costs("validation", self.validation_split, self.validation_table)
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:
@@ -134,9 +136,14 @@ class PoolData:
         means = np.stack([part.mean(axis=0) for part in np.split(embeddings, ends)])
         return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
 
-    def _costs(self, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
+    def _costs(self, split: str, table: datasets.Dataset, encoded: EncodedTable) -> NDArray[np.float64]:
         cost = self.cost or self.task.default_cost
-        return cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
+        prices = cost.costs(table, self.task.sizes(table, encoded) if cost.needs_tokens else None)
+        return prices * self.wanted[split] if split in self.wanted else prices
+
+    def answers_wanted(self, split: str, row: int) -> int:
+        """How many annotators are to answer a row."""
+        return int(self.wanted[split][row]) if split in self.wanted else 1
 
     def rows_per_step(self, labeled: int) -> int:
         """Of so many labeled rows, those that a step reads: `batch_size`, or all where the task does not share them."""

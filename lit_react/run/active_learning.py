@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping, StoppingRule
+from lit_react.annotation.answers import Aggregate
 from lit_react.annotation.desk import Desk
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Oracle
@@ -35,7 +36,9 @@ from lit_react.run.isolation import isolated, short_collections
 from lit_react.run.preparation import prepared
 from lit_react.run.purchases import (
     answer_known,
+    asked_of_several,
     buy,
+    named_aggregate,
     named_oracle,
     take_answers,
     tell_of_changes,
@@ -70,6 +73,11 @@ class ActiveLearning:
         oracle: who answers. `gold`: the labels that came with the data (simulation); `file`: people, who read
             `round_XX/to_label.jsonl` and write `round_XX/labels.jsonl`; `api`: whoever calls `query` and `answer`; or
             an `Oracle` of your own.
+        overlap: how many annotators answer each question, in the mean: 2 for two each, 1.3 where three in ten texts,
+            drawn by the seed, get a second answer. Each answer costs. A label that came with the data stands alone.
+        aggregation: which label follows from several answers. `majority`: that of most annotators, of several such the
+            one that was given first; `dawid_skene`: the likeliest, where each annotator errs in ways of their own
+            (labels of one class each); or a function of your own, see `Aggregate`.
         start: `cold`, each round from the pretrained weights; or `warm`, from those of the round before.
         refit: after each fit, fit once more with the validation labels too; that model is tested and kept. Validation
             metrics, rewards and queries are those of the first; the Trainer's own callbacks and loggers see the first
@@ -98,6 +106,8 @@ class ActiveLearning:
         folder: Path | str = Path("runs/default"),
         seed: int = 0,
         oracle: Oracle | Literal["gold", "file", "api"] = "gold",
+        overlap: float = 1.0,
+        aggregation: Literal["majority", "dawid_skene"] | Aggregate = "majority",
         start: Literal["cold", "warm"] = "cold",
         refit: bool | None = None,
         stopping: StoppingRule | None = None,
@@ -110,12 +120,14 @@ class ActiveLearning:
     ) -> None:
         expect("rounds.budget", budget, at_least=0)
         expect("seed", seed, at_least=0)
+        expect("rounds.overlap", overlap, at_least=1)
         self.data = data if data is not None else PoolDataModule(test_size=500)
         self.model = model.fresh() if model is not None else SentenceClassification(max_length=64)
         self._given = acquisition if acquisition is not None else AcquisitionCallback()
         self.acquisition = copy.deepcopy(self._given)
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
+        self.overlap, self.aggregation, self.aggregate = float(overlap), aggregation, named_aggregate(aggregation)
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
@@ -155,13 +167,14 @@ class ActiveLearning:
     @property
     def result(self) -> RunResult:
         """What the run has brought so far."""
-        return RunResult(self.folder, self.texts, self.data.text_column, self.model, self.trainer)
+        return RunResult(self.folder, self.texts, self.data.text_column, self.model, self.trainer, self.aggregate)
 
     @property
     def texts(self) -> PoolData:
         """The texts of the run, read at the first use."""
         if self._texts is None:
-            self._texts = of_run(self.data.prepare, self.model.task, self.folder.path)
+            texts = of_run(self.data.prepare, self.model.task, self.folder.path)
+            self._texts = asked_of_several(texts, self.oracle, self.overlap, self.seed)
         return self._texts
 
     # ---- step by step ---------------------------------------------------------------------------------------
@@ -257,7 +270,7 @@ class ActiveLearning:
             self.state.test_on(self.texts.test_fingerprint)
             self.state.reopen(self._limits)  # what is published stays until the last round was fitted again
             self.acquisition = copy.deepcopy(self._given)
-            self.acquisition.begin(LedgerBooks(ledger, self.budget), self.stopping, self.seed)
+            self.acquisition.begin(LedgerBooks(ledger, self.budget, self.texts), self.stopping, self.seed)
             if self.state.acquisition is not None:
                 self.acquisition.load_state_dict(self.state.acquisition)
             if first:
@@ -284,13 +297,13 @@ class ActiveLearning:
         """Buy what was asked for, fit, acquire, test, save."""
         round, folder, trainers = len(self.state.rounds), self.folder, self._prepared.trainers
         assert self._tracker is not None, "begin opens it"
-        data = buy(ledger, self._desk(ledger), self.oracle, self.texts, round, self.seed)
+        data = buy(ledger, self._desk(ledger), self.oracle, self.texts, round, self.seed, self.aggregate)
         loggers = self._tracker.loggers
         here, labels, validated = folder.round(round), len(data.pool.labels), bool(data.validation)
         if is_first_process():  # a resumed run may have the next round's query already
             log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)
             folder.forget_checkpoints(round)
-        self._tracker.bought(round, ledger.purchases(), folder.chosen_in(round - 1), self.texts)
+        self._tracker.bought(round, ledger.purchases(self.aggregate), folder.chosen_in(round - 1), self.texts)
         trainer, module, result = fit_and_test(
             self._prepared.recipe,
             data,

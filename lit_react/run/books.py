@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lit_react.acquisition.learner import Money
 from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.processes import is_first_process
+from lit_react.data.pool_data import PoolData
 
 
 class LedgerBooks:
@@ -15,10 +17,11 @@ class LedgerBooks:
     Args:
         ledger: of the run.
         budget: in cost units.
+        texts: say how many annotators answer a row.
     """
 
-    def __init__(self, ledger: Ledger, budget: float) -> None:
-        self.ledger, self.budget = ledger, budget
+    def __init__(self, ledger: Ledger, budget: float, texts: PoolData) -> None:
+        self.ledger, self.budget, self.texts = ledger, budget, texts
 
     def money(self, round: int) -> Money:
         """What is left for the query of a round, and that query where it is there already: then it stands."""
@@ -34,4 +37,4 @@ class LedgerBooks:
     def ask(self, round: int, queries: Sequence[Query]) -> None:
         """Have the first process write the query of a round."""
         if is_first_process():
-            self.ledger.ask(round, queries)
+            self.ledger.ask(round, [replace(q, wanted=self.texts.answers_wanted(q.split, q.row)) for q in queries])

@@ -12,7 +12,7 @@ from lit_react.annotation.ledger import Query
 from lit_react.core.processes import is_first_process
 from lit_react.data.pool_data import PoolData
 from lit_react.run.checks import check_lengths, check_parts
-from lit_react.run.purchases import first_queries, label_counts
+from lit_react.run.purchases import check_aggregate, first_queries, label_counts
 from lit_react.run.show import show_data
 from lit_react.run.steps import Steps
 from lit_react.run.trainers import RoundTrainers
@@ -52,6 +52,7 @@ def prepared(run: ActiveLearning) -> Prepared:
         UserError: something is wrong.
     """
     texts, recipe = run.texts, run.model.fresh(run.texts.task)
+    check_aggregate(run.aggregate, texts.task)
     first = first_queries(texts, run.oracle, run.budget, run.seed)
     validated, steps = bool(len(texts.validation_split)), run.steps
     if steps is None and not (validated or run.length_is_given):

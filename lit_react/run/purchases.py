@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lit_react.annotation.answers import Label, majority, written
+from lit_react.annotation.answers import Aggregate, Label, majority, written
+from lit_react.annotation.dawid_skene import dawid_skene
 from lit_react.annotation.desk import Desk
 from lit_react.annotation.files import FileOracle
 from lit_react.annotation.ledger import SLACK, Ledger, Query
@@ -19,11 +21,15 @@ from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
+from lit_react.data.task import Task
 
 log = logging.getLogger("lit_react")
 
 ORACLES: dict[str, type[Oracle]] = {"gold": GoldOracle, "file": FileOracle, "api": ApiOracle}
 """Those with a short name."""
+
+AGGREGATES: dict[str, Aggregate] = {"majority": majority, "dawid_skene": dawid_skene}
+"""How answers become labels, by short name."""
 
 SPLITS = ("pool", "validation")
 """Those whose labels are bought."""
@@ -40,6 +46,55 @@ def named_oracle(oracle: Oracle | str) -> Oracle:
     if not isinstance(oracle, str) or oracle not in ORACLES:
         raise UserError(f"rounds.oracle: {oracle!r}, expected one of {', '.join(ORACLES)}, or an Oracle")
     return ORACLES[oracle]()
+
+
+def named_aggregate(aggregate: Aggregate | str) -> Aggregate:
+    """The aggregation of a short name, or the one that was given.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if callable(aggregate):
+        return aggregate
+    if aggregate not in AGGREGATES:
+        raise UserError(
+            f"rounds.aggregation: {aggregate!r}, expected one of {', '.join(AGGREGATES)}, or a function of your own"
+        )
+    return AGGREGATES[aggregate]
+
+
+def check_aggregate(aggregate: Aggregate, task: Task) -> None:
+    """See that a task's labels can be aggregated so; a `UserError` where they cannot."""
+    if aggregate is dawid_skene and not task.labels_are_classes:
+        raise UserError(
+            f"rounds.aggregation: dawid_skene is for labels that are one class each, those of {type(task).__name__} "
+            "are not: expected majority"
+        )
+
+
+def asked_of_several(data: PoolData, oracle: Oracle, overlap: float, seed: int) -> PoolData:
+    """The same texts, of which each wants `overlap` answers in the mean; one where the label came with the data.
+
+    With 1.3 three in ten rows, drawn by the seed, want a second answer. A row's draw does not change where rows are
+    added at the end.
+
+    Raises:
+        UserError: the labels are those of the data, which has one for each text.
+    """
+    if overlap == 1:
+        return data
+    if isinstance(oracle, GoldOracle):
+        raise UserError(
+            f"rounds.overlap: {overlap:g}, but rounds.oracle is gold, and the data has one label for each text: "
+            "expected 1, or another oracle"
+        )
+    wanted, known = dict[str, NDArray[np.int64]](), data.known_labels()
+    for number, split in enumerate(SPLITS):
+        labels = known[split]
+        more = np.random.default_rng([seed, 2**31 + 1, number]).random(len(labels)) < overlap % 1
+        came = np.asarray([label is not None and not oracle.answers_known for label in labels], dtype=bool)
+        wanted[split] = np.where(came, 1, int(overlap) + more)
+    return replace(data, wanted=wanted)
 
 
 def first_queries(data: PoolData, oracle: Oracle, budget: float, seed: int) -> list[Query]:
@@ -64,6 +119,7 @@ def first_queries(data: PoolData, oracle: Oracle, budget: float, seed: int) -> l
     costs = data.validation_costs
     queries = [Query("validation", row, float(cost), "validation") for row, cost in enumerate(costs)]
     queries += [Query("pool", row, float(data.pool.costs[row]), "initial") for row in rows]
+    queries = [replace(query, wanted=data.answers_wanted(query.split, query.row)) for query in queries]
     price = sum(query.cost for query in queries)
     if price > budget * (1 + SLACK):
         came = f", {len(given)} of them with the data" if given else ""
@@ -102,7 +158,9 @@ def label_counts(data: PoolData, budget: float, first: Sequence[Query], query_si
     return max(least or min(query_size or 1, most), 1), max(most, 1)
 
 
-def buy(ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int, seed: int) -> FitData:
+def buy(
+    ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int, seed: int, aggregate: Aggregate = majority
+) -> FitData:
     """Have what was asked for answered, and record the answers; of several processes the first one does.
 
     Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
@@ -128,11 +186,15 @@ def buy(ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int, 
     if pending := ledger.pending(round):
         asked = max(len(ledger.asked(round)), len(pending))
         first = is_first_process()  # the others have not opened it
-        raise LabelsPending(oracle.waiting(round, asked - len(pending), asked) if first else f"round {round}")
+        told, again = oracle.waiting(round, asked - len(pending), asked) if first else f"round {round}", 0
+        if data.wanted:
+            known = ledger.answers(round)
+            again = sum((query.split, query.row) in known for query in pending)
+        raise LabelsPending(told + (f"; {again} of these want the answer of another annotator" if again else ""))
     if is_first_process():
         ledger.begin_fit(round)
     wait_for_all()
-    labels = majority(ledger.answers(round))
+    labels = aggregate(ledger.answers(round))
     known = {split: {row: label for (part, row), label in labels.items() if part == split} for split in SPLITS}
     asked_in_vain = {query.row for query in ledger.asked() if query.split == "pool"} - known["pool"].keys()
     of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])

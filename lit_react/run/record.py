@@ -47,7 +47,7 @@ FREE = (
 NAMES = "data.label_names"
 """To which classes may be added while a run goes on, at the end, see `KnownRows`."""
 
-OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "seed_everything")
+OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "rounds.overlap", "seed_everything")
 """Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be
 mended, and `data.batch_size` too: the labels that it begins with are paid for, and a fit that failed is not worth more
 than they are."""
@@ -113,7 +113,7 @@ def _built(optimizer: Callable[..., torch.optim.Optimizer]) -> dict[str, Any]:
 
 def record_of(run: ActiveLearning) -> dict[str, Any]:
     """What a run is made of, as JSON: group → its options."""
-    of_rounds = ("budget", "oracle", "start", "refit", "stopping", "steps")
+    of_rounds = ("budget", "oracle", "overlap", "aggregation", "start", "refit", "stopping", "steps")
     groups = ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
     model = {name: value for name, value in described(run.model).items() if name != "task"}
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lit_react.annotation.answers import Aggregate, majority
 from lit_react.annotation.desk import name_of
 from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
@@ -33,6 +34,7 @@ class RunResult:
         text_column: of the source; None: the task's.
         model: the recipe, without weights.
         trainer: options of the Trainer that predicts.
+        aggregate: which label follows from several answers.
     """
 
     folder: RunFolder
@@ -40,6 +42,7 @@ class RunResult:
     text_column: str | None
     model: TaskModule
     trainer: Mapping[str, Any]
+    aggregate: Aggregate = majority
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder.path)!r}, {len(self.state.rounds)} rounds: {self.stopped})"
@@ -89,7 +92,7 @@ class RunResult:
         if not self.folder.ledger.exists():
             return pd.DataFrame(columns=columns)
         with Ledger(self.folder.ledger, budget=0, fingerprint=self.data.fingerprint, read_only=True) as ledger:
-            answered = [entry for entry in ledger.purchases() if entry["label"] is not None]
+            answered = [entry for entry in ledger.purchases(self.aggregate) if entry["label"] is not None]
         rows = []
         for entry in answered:
             row = self.data.row(entry["split"], entry["row"])

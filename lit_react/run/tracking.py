@@ -97,7 +97,7 @@ class Tracker:
                 *(data.task.describe(data.row(entry["split"], entry["row"]), entry["label"]) if self.texts else ()),
             ]
             for entry in entries
-            if entry["round"] == round
+            if entry["round"] == round and entry["label"] is not None
         ]
         columns += [*extra, *(("text", "label") if self.texts else ())]
         logger = self.wandb
