@@ -80,6 +80,24 @@ def test_validate_and_test_give_the_numbers_of_the_last_round_by_the_runs_own_co
         assert f"{last[name]:.6f}"[:6] in printed
 
 
+def test_the_labels_of_a_run_are_written_by_its_folder_alone(finished: Path, tmp_path, capsys) -> None:
+    out = tmp_path / "labels.csv"
+    main(["labels", str(finished), "--output", str(out)])
+    table = pd.read_csv(out)
+    assert list(table)[:3] == ["id", "text", "label"]
+    assert len(table) == table["cost"].sum() == 46
+    assert capsys.readouterr().out == f"46 texts with an answer: {out}\n"
+    with pytest.raises(SystemExit) as stopped:
+        main(["labels", str(finished), "--output", str(out), "--answers", "true"])
+    assert stopped.value.code == 2
+    assert f"{out} is there already: expected a new name, or --overwrite true" in capsys.readouterr().err
+    main(["labels", str(finished), "--output", str(out), "--answers", "true", "--overwrite", "true"])
+    assert pd.read_csv(out)["annotator"].tolist() == ["gold"] * 46
+    with pytest.raises(SystemExit):
+        main(["labels", str(tmp_path), "--output", str(tmp_path / "x.csv")])
+    assert "config.yaml: no such file: expected the folder of a run of the command line" in capsys.readouterr().err
+
+
 def test_rows_that_were_bought_are_not_tested_on(finished: Path, news_csv, tiny_bert, capsys) -> None:
     options = command(news_csv, tiny_bert, finished, "--data.test_size", "40")[1:]
     with pytest.raises(SystemExit) as stopped:

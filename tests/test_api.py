@@ -95,7 +95,7 @@ def test_the_result_has_rounds_labels_and_predictions_as_frames(make_run, tmp_pa
     labels = result.labels()
     assert len(labels) == 34
     assert labels["cost"].sum() == 34
-    assert set(labels["annotator"]) == {"gold"}
+    assert set(labels["annotators"]) == {"gold"}
     assert set(labels["label"]) <= {"business", "entertainment", "politics", "sports"}
     assert labels["round"].value_counts().to_dict() == {0: 28, 1: 6}
     [shares, match] = result.predict(["Shares fell on Monday.", "The match ended in a draw."])
@@ -168,7 +168,7 @@ def test_people_answer_step_by_step_and_a_new_kernel_goes_on(asking) -> None:
     last = run.step()
     assert (last["round"], last["labels"]) == (1, 14)
     assert run.result.stopped == "the budget of 20 is spent"
-    assert set(run.result.labels()["annotator"]) == {"api"}
+    assert set(run.result.labels()["annotators"]) == {"api"}
 
 
 def test_a_wrong_answer_is_told_and_none_of_the_call_counts(asking) -> None:
@@ -197,7 +197,7 @@ class Keyword(Oracle):
 def test_an_oracle_of_ones_own_answers_at_once(make_run) -> None:
     result = make_run(oracle=Keyword({"the": "business"}), budget=34).fit()
     labels = result.labels()
-    assert set(labels["annotator"]) == {"Keyword"}
+    assert set(labels["annotators"]) == {"Keyword"}
     assert set(labels["label"]) <= {"business", "sports"}, "gold labels were not taken"
 
 
@@ -263,7 +263,7 @@ def test_an_answer_is_corrected_by_the_next_one_and_none_is_a_text_without_label
     assert run.answer({name: other}, annotator="ann") == 0, "a second opinion that nobody asked for"
     assert run.answer({name: other}) == 0
     labels = run.result.labels().set_index("id")
-    assert (labels.label[name], labels.annotator[name], labels.cost[name]) == (other, "ann, api", 2.0)
+    assert (labels.label[name], labels.annotators[name], labels.cost[name]) == (other, "ann, api", 2.0)
     assert run.answer({name: Answer(name, undo=True), **{row: None for row in list(answers)[1:3]}}) == 0
     first = run.step()
     assert first["labels"] + first["validation"] == 12

@@ -58,13 +58,13 @@ def probabilities(
     np.add.at(votes, (rows, labels), 1.0)
     shares = votes / votes.sum(axis=1, keepdims=True)
     for _ in range(MOST_STEPS):
-        confusion = np.zeros((people, classes, classes))  # annotator, true class, given class
-        np.add.at(confusion, (annotators, slice(None), labels), shares[rows])
+        confusion = np.zeros((people, classes, classes))  # annotator, given class, true class
+        np.add.at(confusion, (annotators, labels), shares[rows])
         crowd = confusion.sum(axis=0) + FLOOR
-        confusion += crowd / crowd.sum(axis=1, keepdims=True)
-        confusion /= confusion.sum(axis=2, keepdims=True)
+        confusion += crowd / crowd.sum(axis=0)
+        confusion /= confusion.sum(axis=1, keepdims=True)
         logits = np.where(votes > 0, np.log(shares.mean(axis=0)), -np.inf)
-        np.add.at(logits, rows, np.log(confusion[annotators, :, labels]))
+        np.add.at(logits, rows, np.log(confusion[annotators, labels]))
         likelihoods = np.exp(logits - logits.max(axis=1, keepdims=True))
         before, shares = shares, likelihoods / likelihoods.sum(axis=1, keepdims=True)
         if np.abs(shares - before).max() < PRECISION:

@@ -162,12 +162,16 @@ class PoolData:
 
         What `label_descriptions` say of the names is in `descriptions`.
         """
-        whole = self.row(split, row)
-        shown = self.task.question(whole)
+        shown, others = self.task.question(self.row(split, row)), self.source_of(split, row)
         if self.label_descriptions:
             shown["descriptions"] = dict(self.label_descriptions)
-        others = {name: value for name, value in whole.items() if name not in {"label", *self.task.inputs, *shown}}
-        return shown | {"source": json.loads(json.dumps(others, default=str))} if others else shown
+        return shown | {"source": others} if others else shown
+
+    def source_of(self, split: str, row: int) -> dict[str, Any]:
+        """The columns of a row that the task does not read, such as an id, as JSON has them."""
+        whole = self.row(split, row)
+        read = {"label", *self.task.inputs, *self.task.question(whole)}
+        return json.loads(json.dumps({name: value for name, value in whole.items() if name not in read}, default=str))
 
     def parse(self, answer: Any, split: str, row: int) -> Label:
         """What people answered, see `Task.parse`."""

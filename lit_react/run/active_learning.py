@@ -161,7 +161,7 @@ class ActiveLearning:
             finally:
                 self.close()
         if is_first_process():
-            show(self.folder, self.state)
+            show(self.folder, self.state, self.result.agreement())
         return self.result
 
     @property

@@ -188,8 +188,8 @@ def buy(
         first = is_first_process()  # the others have not opened it
         told, again = oracle.waiting(round, asked - len(pending), asked) if first else f"round {round}", 0
         if data.wanted:
-            known = ledger.answers(round)
-            again = sum((query.split, query.row) in known for query in pending)
+            answered = ledger.answers(round).keys()
+            again = sum((query.split, query.row) in answered for query in pending)
         raise LabelsPending(told + (f"; {again} of these want the answer of another annotator" if again else ""))
     if is_first_process():
         ledger.begin_fit(round)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lit_react.annotation.agreement import Agreement, agreement
 from lit_react.annotation.answers import Aggregate, majority
-from lit_react.annotation.desk import name_of
-from lit_react.annotation.ledger import Ledger
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
 from lit_react.data.pool import in_order
 from lit_react.data.pool_data import PoolData
+from lit_react.run.bought import Said, bought_labels, given_answers
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
 from lit_react.run.state import RunState
@@ -82,32 +82,36 @@ class RunResult:
             ]
         )
 
-    def labels(self) -> pd.DataFrame:
-        """Every label that was bought, in the order of asking.
+    @property
+    def _said(self) -> Said:
+        return Said.read(self.folder.ledger, self.data.fingerprint)
 
-        Columns: `id`, `text`, `label` (as people read it), `annotator`, `round` whose fit was the first to learn it,
-        `cost` in cost units, `split` (`pool` or `validation`), `strategy` that chose it.
+    def labels(self) -> pd.DataFrame:
+        """Every text that has an answer, in the order of asking.
+
+        Columns: `id`; `text`; `label` (as people read it; none where all skipped it); those of the source that the task
+        does not read (`source.NAME` where another column has the name); `annotators` whose answers hold; `answers`,
+        how many have a label; `agreement`, the share of these that gave `label`; `confidence`, the mean of theirs;
+        `note`; `seconds` and `cost` (in cost units) of all answers, corrections too; `round` whose fit was the first to
+        learn it; `split` (`pool` or `validation`); `strategy` that chose it. Numbers are NaN where they are unknown.
         """
-        columns = ["id", "text", "label", "annotator", "round", "cost", "split", "strategy"]
-        if not self.folder.ledger.exists():
-            return pd.DataFrame(columns=columns)
-        with Ledger(self.folder.ledger, budget=0, fingerprint=self.data.fingerprint, read_only=True) as ledger:
-            answered = [entry for entry in ledger.purchases(self.aggregate) if entry["label"] is not None]
-        rows = []
-        for entry in answered:
-            row = self.data.row(entry["split"], entry["row"])
-            text, label = self.data.task.describe(row, entry["label"])
-            named = {name: entry[name] for name in ("annotator", "round", "cost", "split")}
-            rows.append(
-                {
-                    "id": name_of(entry["split"], entry["row"]),
-                    "text": text,
-                    "label": label,
-                    **named,
-                    "strategy": entry["policy"],
-                }
-            )
-        return pd.DataFrame(rows, columns=columns)
+        return bought_labels(self._said, self.data, self.aggregate)
+
+    def answers(self) -> pd.DataFrame:
+        """Every answer that was ever given, in the order they came.
+
+        Columns: as those of `labels`, but of the one answer; `holds`, whether it is the last of its annotator and was
+        not taken back; `undo`, whether it takes back the one before; `at`, when it came (ISO 8601, UTC).
+        """
+        return given_answers(self._said, self.data)
+
+    def agreement(self) -> pd.DataFrame:
+        """How far annotators agree where several labeled a text: all together, then each two.
+
+        Columns: those of `Agreement`; `annotators` is one string.
+        """
+        found = [{**asdict(each), "annotators": ", ".join(each.annotators)} for each in agreement(self._said.standing)]
+        return pd.DataFrame(found, columns=[field.name for field in fields(Agreement)])
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
         """What the run's model says of texts, as the command `predict` writes it.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
 from rich.console import Console
 
 from lit_react.core.terminal import plain
@@ -31,12 +33,20 @@ def show_data(data: PoolData, short_fits: Sequence[str]) -> None:
         log.warning("trainer: %s", line)
 
 
-def show(folder: RunFolder, state: RunState) -> None:
-    """Print a row a round, draw the learning curve, and say where both and the model lie."""
+def show(folder: RunFolder, state: RunState, agreement: pd.DataFrame) -> None:
+    """Print a row a round, how far annotators agree, draw the learning curve, and say where it and the model lie."""
     console, table = Console(), rounds_table(state.rounds, title=plain(f"{folder.path}: {state.stopped}"))
     of_table = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
     console.width = max(console.width, of_table)  # a narrower table would be cut
     console.print(table)
+    for each in agreement.itertuples():
+        kappa = "" if math.isnan(each.kappa) else f", Cohen's kappa {each.kappa:.2f}"
+        print(
+            plain(
+                f"agreement of {each.annotators}: the same on {100 * each.same:.0f} % of {each.texts} texts, "
+                f"Krippendorff's alpha {each.alpha:.2f}{kappa}"
+            )
+        )
     learning_curve(state.rounds, folder.picture, title=str(folder.path))
     best, last = best_round(state.rounds), len(state.rounds) - 1
     name = judged_by(state.rounds[best])
