@@ -19,7 +19,7 @@ from lit_react.acquisition.stopping import Stopping, StoppingRule
 from lit_react.annotation.answers import Aggregate
 from lit_react.annotation.desk import Desk
 from lit_react.annotation.ledger import Ledger
-from lit_react.annotation.oracles import Oracle
+from lit_react.annotation.oracles import GoldOracle, Oracle
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
@@ -50,6 +50,7 @@ from lit_react.run.round_fit import fit_and_test
 from lit_react.run.show import show
 from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
+from lit_react.run.suspicious import suspicious_labels
 from lit_react.run.tracking import Tracker, tracker_of
 from lit_react.run.trainers import OF_THE_TASK, say_length, with_defaults
 from lit_react.tasks import SentenceClassification, TaskModule
@@ -317,7 +318,10 @@ class ActiveLearning:
         self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
         if trainer.is_global_zero:
-            folder.save(round, self.state, module, self.acquisition.report.query)
+            lines = {"query": self.acquisition.report.query}
+            if not isinstance(self.oracle, GoldOracle):
+                lines["suspicious"] = suspicious_labels(self.texts, data.pool.labels)
+            folder.save(round, self.state, module, lines)
         self._tracker.round(self.state.rounds[-1])
         del module, trainer
         gc.collect()  # they refer to each other; their tensors shall not wait for the next collection

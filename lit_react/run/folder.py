@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,15 +60,19 @@ class RunFolder:
         """Remove what a killed fit of a round left."""
         shutil.rmtree(self.round(round) / "checkpoint", ignore_errors=True)
 
-    def save(self, round: int, state: RunState, module: TaskModule, query: list[dict[str, Any]]) -> None:
-        """Model and reports first, then the state: a crash before it repeats the round; what follows is made again."""
+    def save(self, round: int, state: RunState, module: TaskModule, lines: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Model and reports first, then the state: a crash before it repeats the round; what follows is made again.
+
+        `lines` are the rows of JSON lines by name, such as `query` for `query.jsonl`.
+        """
         here = self.round(round)
         partial_model = here / "model.partial"
         shutil.rmtree(partial_model, ignore_errors=True)
         module.export(partial_model)
         shutil.rmtree(here / "model", ignore_errors=True)
         put_in_place(partial_model, here / "model")
-        write_lines(here / "query.jsonl", query)
+        for name, rows in lines.items():
+            write_lines(here / f"{name}.jsonl", rows)
         write_json(here / "test_report.json", module.test_report())
         state.save(self.path)
         self.publish(state)

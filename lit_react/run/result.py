@@ -20,6 +20,7 @@ from lit_react.run.bought import Said, bought_labels, given_answers
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated
 from lit_react.run.state import RunState
+from lit_react.run.suspicious import COLUMNS, suspicious_labels
 from lit_react.run.trainers import new_trainer
 from lit_react.tasks.base import TaskModule
 
@@ -112,6 +113,16 @@ class RunResult:
         """
         found = [{**asdict(each), "annotators": ", ".join(each.annotators)} for each in agreement(self._said.standing)]
         return pd.DataFrame(found, columns=[field.name for field in fields(Agreement)])
+
+    def suspicious(self) -> pd.DataFrame:
+        """Labels of the pool that look wrong, the worst first, for a second look; see `suspicious_labels`.
+
+        Columns: `id`, `text`, `label`, the `likelier` label, and what a classifier that has not seen the label gives
+        both, `probability` and `probability_of_likelier`. `answer` takes what the second look brings.
+        """
+        labels = self.aggregate(self._said.standing)
+        found = suspicious_labels(self.data, {row: label for (split, row), label in labels.items() if split == "pool"})
+        return pd.DataFrame(found, columns=list(COLUMNS))
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
         """What the run's model says of texts, as the command `predict` writes it.
