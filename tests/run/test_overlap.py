@@ -11,6 +11,7 @@ from lit_react.annotation.dawid_skene import dawid_skene
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Answer, ApiOracle, GoldOracle
 from lit_react.cli import main
+from lit_react.core.files import read_lines
 from lit_react.core.wandb_logger import Wandb
 from lit_react.run.purchases import asked_of_several
 from lit_react.tasks import SentenceClassification, TokenClassification
@@ -81,7 +82,7 @@ def test_a_label_that_came_with_the_data_wants_no_other_answer_unless_the_oracle
         asked_of_several(data, GoldOracle(), 1.5, 0)
 
 
-def test_the_budget_counts_every_answer_and_what_is_learned_follows_from_the_ledger(make_run):
+def test_the_budget_counts_every_answer_and_what_is_learned_follows_from_the_ledger(make_run, capsys):
     run = make_run(overlap=1.5, aggregation="dawid_skene")
     result = run.fit()
     wanted = run.texts.wanted["pool"]
@@ -91,6 +92,10 @@ def test_the_budget_counts_every_answer_and_what_is_learned_follows_from_the_led
         assert len(ledger.history()) == ledger.spent == rounds(result.folder.path)[-1]["cost"] <= 28
         for entry in rounds(result.folder.path):
             assert len(dawid_skene(ledger.answers(entry["round"]))) == entry["labeled"]
+    assert f"the same on {100 * result.agreement()['same'][0]:.0f} % of" in capsys.readouterr().out
+    last = rounds(result.folder.path)[-1]["round"]
+    doubted = read_lines(result.folder.round(last) / "suspicious.jsonl")
+    assert doubted == result.suspicious().to_dict("records"), "nothing came after the last round"
 
 
 def test_a_round_waits_for_the_answer_of_another_annotator(make_run):
