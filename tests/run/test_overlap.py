@@ -99,7 +99,7 @@ def test_the_budget_counts_every_answer_and_what_is_learned_follows_from_the_led
 
 
 def test_a_round_waits_for_the_answer_of_another_annotator(make_run):
-    run = make_run(pd.DataFrame({"text": [*"abcdefghijklm"]}), ["a", "b"], overlap=2, oracle="api")
+    run = make_run(pd.DataFrame({"text": [*"abcdefghijklm"]}), ["a", "b"], overlap=2, oracle="api", aggregation=latest)
     answers = dict.fromkeys(run.query()["id"], "a")
     assert run.answer(answers, annotator="ann") == 12
     with pytest.raises(LabelsPending, match=r"0 of 12 labels .*; 12 of these want the answer of another annotator"):
@@ -108,6 +108,7 @@ def test_a_round_waits_for_the_answer_of_another_annotator(make_run):
     assert run.answer(dict.fromkeys(answers, "b"), annotator="bob") == 0
     assert run.query().empty
     assert run.result.labels()["cost"].tolist() == [2.0] * 12
+    assert set(run.result.labels()["label"]) == {"b"}, "the majority would be the first"
 
 
 def test_dawid_skene_is_for_classes(tmp_path):
