@@ -5,9 +5,9 @@ import json
 import datasets
 import pandas as pd
 import pytest
-from ledgers import opened, query
 
 from lit_react.annotation.answers import Given, majority
+from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.run.bought import Said, bought_labels, given_answers
@@ -20,9 +20,9 @@ def said(tmp_path):
     """Three texts that two annotators read: they disagree, one corrects; a skip; an answer that was taken back."""
     frame = pd.DataFrame({"text": [*"abcd"], "ticket": [7, 8, 9, 10], "id": [*"wxyz"], "label": None})
     data = PoolDataModule(frame, label_names=["no", "yes"]).prepare(SentenceClassification().task)
-    with opened(tmp_path / "ledger.sqlite", 99, data.fingerprint) as ledger:
-        ledger.ask(0, [query(row, wanted=2, cost=2.0) for row in (2, 0)])
-        ledger.ask(1, [query(row, policy="entropy") for row in (1, 3)])
+    with Ledger(tmp_path / "ledger.sqlite", budget=99, fingerprint=data.fingerprint) as ledger:
+        ledger.ask(0, [Query("pool", row, 2.0, "initial", wanted=2) for row in (2, 0)])
+        ledger.ask(1, [Query("pool", row, 1.0, "entropy") for row in (1, 3)])
         ledger.record([Given("pool", 2, "ann", 1, seconds=3.0, confidence=0.5), Given("pool", 2, "bob", 0, note="hm")])
         ledger.record([Given("pool", 0, "ann", 0), Given("pool", 0, "bob", 1, seconds=4.0)])
         ledger.record([Given("pool", 0, "bob", 0, seconds=1.0, note="=1+1")])
