@@ -386,7 +386,10 @@ def test_weights_that_are_none(weights, tmp_path, news_csv, tiny_bert, monkeypat
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [([], "expected a command, one of fit, "), (["fitt"], "predict, label, compare, labels, pretrain, report, simulate, got")],
+    [
+        ([], "expected a command, one of fit, "),
+        (["fitt"], "predict, label, compare, labels, pretrain, report, simulate, got"),
+    ],
 )
 def test_what_is_no_command_is_told_with_all_that_are(words, expected, capsys) -> None:
     assert expected in fails(words, capsys)
