@@ -294,6 +294,38 @@ def test_more_texts_and_a_new_class_join_a_run(asking, make_run, tmp_path) -> No
         make_run(data=more, oracle="api", budget=40).query()
 
 
+def test_labeled_rows_that_join_cost_nothing_that_was_not_asked(asking, make_run, tmp_path) -> None:
+    make, gold = asking
+    run = make()
+    run.answer({row.id: gold[row.text] for row in run.query().itertuples()})
+    run.step()
+    table = pd.read_csv(tmp_path / "texts.csv")
+    new = pd.DataFrame({"text": [f"Day {n}" for n in range(40)], "label": "sports"})
+    pd.concat([table, new]).to_csv(tmp_path / "texts.csv", index=False)
+    source = {
+        "source": tmp_path / "texts.csv",
+        "test_size": 0,
+        "validation_size": 6,
+        "label_names": sorted(set(gold.values())),
+    }
+    again = make_run(data=source, oracle="api", budget=20)
+    assert len(again.result.labels()) == 14
+    assert len(again.query()) == 6
+
+
+def test_a_stop_between_the_query_and_the_save_changes_nothing(make_run, tmp_path, monkeypatch) -> None:
+    from lit_react.run.folder import RunFolder
+
+    make_run(tmp_path / "unbroken").fit()
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            make_run(tmp_path / "run").fit()
+    make_run(tmp_path / "run").fit()
+    for name in ("round_00/query.jsonl", "round_02/query.jsonl"):
+        assert (tmp_path / "run" / name).read_text() == (tmp_path / "unbroken" / name).read_text()
+
+
 def test_a_result_is_read_in_another_process_before_anything_is_run(make_run) -> None:
     make_run(budget=34).fit()
     assert len(make_run(budget=34).result.labels()) == 34

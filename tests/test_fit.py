@@ -263,7 +263,7 @@ def test_people_answer_through_files_in_several_sittings(tmp_path, news_csv, tin
     other = next(name for name in answers.values() if name != first["label"])
     labels.write_text(json.dumps(first | {"label": other}) + "\n")
     main(options)
-    assert f"{labels.parent}: 1 answers corrected" in caplog.text
+    assert f"{labels.parent}: 1 answers corrected or added" in caplog.text
     corrected = [
         e for e, before in zip(purchases(tmp_path / "run"), entries, strict=True) if e["label"] != before["label"]
     ]

@@ -51,13 +51,17 @@ class FileOracle(Oracle):
         for answer in answers:
             bought = asked[answer.id].answers.get(answer.annotator or self.annotator)
             meant = None if answer.undo or answer.label is None else asked[answer.id].question.parse(answer.label)
-            if bought is not None and (answer.undo or json.loads(json.dumps(meant)) != bought.label):
+            if bought is None:
+                joins = not (answer.undo or asked[answer.id].is_open)
+            else:
+                joins = answer.undo or json.loads(json.dumps(meant)) != bought.label
+            if joins:  # a correction, or what another annotator says of a question that is closed
                 changed.append(answer)
         if changed:
             desk.take(changed)
             back = sum(answer.undo for answer in changed)
             told = f", {back} taken back (label null)" if back else ""
-            log.warning("%s: %d answers corrected%s", self._round(round), len(changed) - back, told)
+            log.warning("%s: %d answers corrected or added%s", self._round(round), len(changed) - back, told)
 
     def label(self, questions: Sequence[Question]) -> list[Answer]:
         """Write what is asked, read what is answered.

@@ -86,10 +86,11 @@ class Ledger(LedgerFile):
         self.budget = float(budget)
         super().__init__(path, fingerprint, grown_from, read_only=read_only)
         asked = math.fsum(cost for (cost,) in self.select("SELECT cost FROM queries"))
-        if asked > self.budget * (1 + SLACK) and not read_only:
+        spent = min(asked, self.spent)  # answers that nobody asked for, or dearer ones, do not end a run
+        if spent > self.budget * (1 + SLACK) and not read_only:
             self.close()
             raise UserError(
-                f"rounds.budget {self.budget:g}: {self.path} already spent {asked:g}: expected at least that"
+                f"rounds.budget {self.budget:g}: {self.path} already spent {spent:g}: expected at least that"
             )
 
     # ---- questions ------------------------------------------------------------------------------------------
@@ -118,8 +119,12 @@ class Ledger(LedgerFile):
                 db.executemany("INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError as error:
                 raise ValueError(f"round {round}: a row is asked twice or a value is out of range: {error}") from error
-            if not self.spent <= self.budget * (1 + SLACK):
-                raise ValueError(f"round {round}: total cost {self.spent:g} exceeds the budget {self.budget:g}")
+            of_round = math.fsum(
+                cost for (cost,) in self.select("SELECT cost FROM queries WHERE round = :r", r=int(round))
+            )
+            total = min(self.spent, self.spent_by(int(round) - 1) + of_round)  # as `left_for` saw it, or as it is now
+            if not total <= self.budget * (1 + SLACK):
+                raise ValueError(f"round {round}: total cost {total:g} exceeds the budget {self.budget:g}")
 
     def pending(self, round: int) -> list[Query]:
         """Return what was asked up to a round and wants an answer still, in the order of asking."""
@@ -217,11 +222,18 @@ class Ledger(LedgerFile):
         return [*map(_given, self.select("SELECT * FROM answers ORDER BY id"))]
 
     def begin_fit(self, round: int) -> None:
-        """Remember what is answered now: the fit of a round learns this, whatever is corrected while it goes on."""
-        if self._last_of(round) == NO_END:
+        """Remember what is answered now: the fit of a round learns this, whatever is corrected while it goes on.
+
+        A fit that had begun without any label learns what there is by now.
+        """
+        if not self.fit_has_begun(round) or not self.labeled("pool", round):
             with self.transaction() as db:
                 last = "SELECT COALESCE(MAX(id), 0) FROM answers"
-                db.execute(f"INSERT INTO fits SELECT ?, ({last})", (int(round),))
+                db.execute(f"INSERT OR REPLACE INTO fits SELECT ?, ({last})", (int(round),))
+
+    def fit_has_begun(self, round: int) -> bool:
+        """Whether it is settled what the fit of a round learns."""
+        return self._last_of(round) < NO_END
 
     def _last_of(self, round: int) -> int:
         found = self.select("SELECT last_answer FROM fits WHERE round = :round", round=int(round))

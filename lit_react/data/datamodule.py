@@ -173,7 +173,11 @@ class PoolDataModule(FitLoaders):
                 source = task.read(tables, text, label, names)
         except WrongColumn as error:
             raise UserError(f"{error}; see data.text_column, data.label_column, and the task (--model)") from error
-        splits = self._split(task, source) if known is None else known.splits(source, task.inputs, self.pool_size)
+        groups = task.groups(source.pool)
+        if known is not None:
+            splits = known.splits(source, task.inputs, self.pool_size, groups)
+        else:
+            splits = self._split(source, groups)
         self._check_names(task, source)
         self._check_descriptions(splits.label_names)
         carved = source.test is None and splits.test is not None
@@ -196,10 +200,10 @@ class PoolDataModule(FitLoaders):
             eval_batch_size=self.eval_batch_size,
         )
 
-    def _split(self, task: Task, source: Source) -> Source:
+    def _split(self, source: Source, groups: Rows | None) -> Source:
         return split(
             source,
-            task.groups(source.pool),
+            groups,
             name=name_of(self.source),
             pool_size=self.pool_size,
             validation_size=None if self.validation is not None and not self.validation_size else self.validation_size,

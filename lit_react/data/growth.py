@@ -31,7 +31,8 @@ ROWS = "rows.npz"
 """The file, in the folder of a run."""
 
 Keys = NDArray[np.int64]
-PARTS = ("pool", "validation", "test")
+HELD_OUT = ("validation", "test")
+PARTS = ("pool", *HELD_OUT)
 
 
 def row_keys(table: datasets.Dataset | None, columns: Sequence[str]) -> Keys:
@@ -59,7 +60,8 @@ class KnownRows:
     """The rows of a run, in its order.
 
     Attributes:
-        keys: of the rows of pool, validation and test, int64, see `row_keys`.
+        keys: of the rows of pool, validation and test, int64, see `row_keys`; and, as `validation with labels` and
+            `test with labels`, of what these are with their labels, so that equal texts with other labels keep theirs.
         class_names: of the classes, by id; empty where there are none.
         fingerprints: of the data, see `PoolData.fingerprint`: as the run began, after it had grown once, …
     """
@@ -72,6 +74,7 @@ class KnownRows:
     def of(cls, source: Source, columns: Sequence[str], fingerprint: str, before: KnownRows | None = None) -> KnownRows:
         """Those of the splits of a run, which may have grown since `before`."""
         keys = {part: row_keys(getattr(source, part), columns) for part in PARTS}
+        keys |= {f"{part} with labels": row_keys(getattr(source, part), (*columns, "label")) for part in HELD_OUT}
         return cls(keys, source.label_names or [], [*(before.fingerprints if before else []), fingerprint])
 
     @classmethod
@@ -87,7 +90,7 @@ class KnownRows:
         try:
             with np.load(path, allow_pickle=False) as file:
                 words = {name: file[name].tolist() for name in ("class_names", "fingerprints")}
-                return cls({part: file[part] for part in PARTS}, **words)
+                return cls({name: file[name] for name in file.files if name not in words}, **words)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise UserError(f"{path}: damaged ({type(error).__name__}); put back the one that was there") from error
 
@@ -112,47 +115,67 @@ class KnownRows:
             )
         return [*self.class_names, *(name for name in names or () if name not in self.class_names)] or None
 
-    def splits(self, source: Source, columns: Sequence[str], pool_size: int | None) -> Source:
+    def splits(self, source: Source, columns: Sequence[str], pool_size: int | None, groups: Keys | None) -> Source:
         """The splits of the run, of a source that may have more rows, in any order: these are the end of the pool.
 
         Args:
             source: as it was read, before anything is carved.
             columns: what a row is.
             pool_size: the pool takes no more than that; None: all.
+            groups: int64 [n], of the pool's source, rows that stay together: new ones of a group of validation or test
+                are left out; None: there are none.
 
         Raises:
             UserError: a row that the run has read is gone.
         """
-        carved = [part for part in PARTS if part == "pool" or getattr(source, part) is None]
-        ends = np.cumsum([len(self.keys[part]) for part in carved])[:-1]
-        keys = _told_apart(np.concatenate([self.keys[part] for part in carved]))
-        own = _told_apart(row_keys(source.pool, columns))
-        rows = {part: _places(of, own, part) for part, of in zip(carved, np.split(keys, ends), strict=True)}
-        new = np.flatnonzero(~np.isin(own, keys))
+        pool = _Places(source.pool, columns)
+        given = {part: getattr(source, part) for part in HELD_OUT}
+        places = {part: pool if table is None else _Places(table, columns) for part, table in given.items()}
+        rows = {part: each.claim(self.keys[f"{part} with labels"], each.labeled) for part, each in places.items()}
+        for part, each in places.items():  # whose label was corrected since
+            lost = rows[part] < 0
+            rows[part][lost] = each.claim(self.keys[part][lost], each.keys)
+        rows["pool"], places["pool"] = pool.claim(self.keys["pool"], pool.keys), pool
+        for part, of in rows.items():
+            _check_there(part, of)
+        new = np.flatnonzero(pool.free)
+        if groups is not None:
+            held_out = [rows[part] for part in HELD_OUT if places[part] is pool]
+            new = new[~np.isin(groups[new], groups[np.concatenate([new[:0], *held_out])])]
         room = len(new) if pool_size is None else max(pool_size - len(rows["pool"]), 0)
         rows["pool"] = np.concatenate([rows["pool"], new[:room]])
-        parts = {part: source.pool.select(of) if len(of) else None for part, of in rows.items()}
-        for part in set(PARTS) - set(carved):
-            table, keys = getattr(source, part), _told_apart(self.keys[part])
-            parts[part] = (
-                table.select(_places(keys, _told_apart(row_keys(table, columns)), part)) if len(keys) else None
-            )
-        return replace(source, **parts)
+        return replace(
+            source, **{part: places[part].table.select(of) if len(of) else None for part, of in rows.items()}
+        )
 
 
-def _places(keys: Keys, among: Keys, part: str) -> NDArray[np.int64]:
-    """Where each key stands, int64 [k]."""
-    order = np.argsort(among, kind="stable")
-    at = np.searchsorted(among, keys, sorter=order)
-    found = np.append(order, -1)[np.minimum(at, len(order))]
-    gone = int((np.append(among, 0)[found] != keys).sum()) if len(among) else len(keys)
-    if gone:
+class _Places:
+    """The rows of a table, each of which is claimed once."""
+
+    def __init__(self, table: datasets.Dataset, columns: Sequence[str]) -> None:
+        self.table, self.free = table, np.ones(len(table), dtype=bool)
+        self.keys, self.labeled = row_keys(table, columns), row_keys(table, (*columns, "label"))
+
+    def claim(self, keys: Keys, among: Keys) -> NDArray[np.int64]:
+        """Where each key stands among the free rows, int64 [k]; -1 where it does not."""
+        free = np.flatnonzero(self.free)
+        own, wanted = _told_apart(among[free]), _told_apart(keys)
+        if not len(own):
+            return np.full(len(keys), -1, dtype=np.int64)
+        order = np.argsort(own, kind="stable")
+        found = order[np.minimum(np.searchsorted(own, wanted, sorter=order), len(own) - 1)]
+        rows = np.where(own[found] == wanted, free[found], -1)
+        self.free[rows[rows >= 0]] = False
+        return rows
+
+
+def _check_there(part: str, rows: NDArray[np.int64]) -> None:
+    if gone := int((rows < 0).sum()):
         raise UserError(
-            f"data.source: {gone} of the {len(keys)} {part} rows that this run has read are gone or were changed: put "
+            f"data.source: {gone} of the {len(rows)} {part} rows that this run has read are gone or were changed: put "
             "them back as they were (rows may be added; what is no text may be skipped), or choose another "
             "--rounds.folder"
         )
-    return found.astype(np.int64)
 
 
 class Prepare(Protocol):
@@ -186,3 +209,9 @@ def rows_of(texts: PoolData, folder: Path) -> KnownRows:
             log.info("data: %d new rows in the pool", len(new.keys["pool"]) - len(known.keys["pool"]))
         new.save(folder)
     return new
+
+
+def names_of(folder: Path) -> list[str]:
+    """The fingerprints that the data of a run have had; none before it began."""
+    known = KnownRows.load(folder)
+    return [] if known is None else known.fingerprints

@@ -12,6 +12,7 @@ import pandas as pd
 from lit_react.annotation.answers import Aggregate, Given, Label, Where, written
 from lit_react.annotation.desk import name_of
 from lit_react.annotation.ledger import Ledger, Query
+from lit_react.data.growth import names_of
 from lit_react.data.pool_data import PoolData
 
 OF_BOTH = ("confidence", "note", "seconds", "cost", "round", "split", "strategy")
@@ -38,7 +39,8 @@ class Said:
         """What a ledger has; nothing where the file is not there."""
         if not ledger.exists():
             return cls({}, {}, [])
-        with Ledger(ledger, budget=0, fingerprint=fingerprint, read_only=True) as opened:
+        known = names_of(ledger.parent)
+        with Ledger(ledger, budget=0, fingerprint=fingerprint, grown_from=known, read_only=True) as opened:
             asked = {(query.split, query.row): query for query in reversed(opened.asked())}
             return cls(dict(reversed(asked.items())), opened.answers(), opened.history())
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from lit_react.annotation.ledger import Query
+from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.processes import is_first_process
 from lit_react.data.pool_data import PoolData
 from lit_react.run.checks import check_lengths, check_parts
@@ -53,7 +55,8 @@ def prepared(run: ActiveLearning) -> Prepared:
     """
     texts, recipe = run.texts, run.model.fresh(run.texts.task)
     check_aggregate(run.aggregate, texts.task)
-    first = first_queries(texts, run.oracle, run.budget, run.seed)
+    begun = has_purchases(run.folder.ledger)  # then these were asked, and rows that have joined are not
+    first = first_queries(texts, run.oracle, math.inf if begun else run.budget, run.seed)
     validated, steps = bool(len(texts.validation_split)), run.steps
     if steps is None and not (validated or run.length_is_given):
         steps = Steps(run.model.fewest_steps, per_label=1.0)

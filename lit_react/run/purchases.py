@@ -172,33 +172,43 @@ def buy(
         LabelsPending: answers are missing.
         UserError: an answer is wrong.
     """
-    if is_first_process():
-        answer_known(ledger, oracle, data, round)
-        waiting, wrong = desk.waiting(round=round), list[str]()
-        for answer in _each(oracle.label(waiting)) if waiting else []:
-            try:
-                desk.take([answer])
-            except ValueError as error:
-                wrong.append(f"{oracle.annotator}: {error}")
-        if wrong:
-            raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more answers are wrong)" if wrong[1:] else ""))
+    settled = ledger.fit_has_begun(round) and bool(ledger.labeled("pool", round))
+    if is_first_process() and not settled:
+        _have_answered(ledger, desk, oracle, data, round)
+        if not ledger.pending(round):
+            ledger.begin_fit(round)
     wait_for_all()
-    if pending := ledger.pending(round):
-        asked = max(len(ledger.asked(round)), len(pending))
-        first = is_first_process()  # the others have not opened it
-        told, again = oracle.waiting(round, asked - len(pending), asked) if first else f"round {round}", 0
-        if data.wanted:
-            answered = ledger.answers(round).keys()
-            again = sum((query.split, query.row) in answered for query in pending)
-        raise LabelsPending(told + (f"; {again} of these want the answer of another annotator" if again else ""))
-    if is_first_process():
-        ledger.begin_fit(round)
-    wait_for_all()
+    if not ledger.fit_has_begun(round):
+        raise LabelsPending(_waiting(ledger, oracle, data, round) if is_first_process() else f"round {round}")
     labels = aggregate(ledger.answers(round))
     known = {split: {row: label for (part, row), label in labels.items() if part == split} for split in SPLITS}
-    asked_in_vain = {query.row for query in ledger.asked() if query.split == "pool"} - known["pool"].keys()
+    asked = {query.row for query in ledger.asked() if query.split == "pool" and query.round <= round}
     of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
-    return FitData(data, data.pool.with_labels(known["pool"], asked_in_vain), known["validation"], of_round)
+    return FitData(
+        data, data.pool.with_labels(known["pool"], asked - known["pool"].keys()), known["validation"], of_round
+    )
+
+
+def _have_answered(ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int) -> None:
+    answer_known(ledger, oracle, data, round)
+    waiting, wrong = desk.waiting(round=round), list[str]()
+    for answer in _each(oracle.label(waiting)) if waiting else []:
+        try:
+            desk.take([answer])
+        except ValueError as error:
+            wrong.append(f"{oracle.annotator}: {error}")
+    if wrong:
+        raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more answers are wrong)" if wrong[1:] else ""))
+
+
+def _waiting(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> str:
+    """What to do about the answers that are missing."""
+    pending = ledger.pending(round)
+    asked = max(len(ledger.asked(round)), len(pending))
+    told = oracle.waiting(round, asked - len(pending), asked)
+    answered = ledger.answers(round).keys() if data.wanted else ()
+    again = sum((query.split, query.row) in answered for query in pending)
+    return told + (f"; {again} of these want the answer of another annotator" if again else "")
 
 
 def _each(answers: Mapping[str, Any] | Iterable[tuple[str, Any] | Answer]) -> Iterator[Answer]:

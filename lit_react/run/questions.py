@@ -29,7 +29,7 @@ def desk_of(ledger: Ledger, oracle: Oracle, data: PoolData, folder: RunFolder) -
     chosen: dict[int, dict[int, Mapping[str, Any]]] = {}
 
     def asked(split: str, row: int, round: int, price: float) -> Question:
-        if round not in chosen and round > 0:
+        if not chosen.get(round) and round > 0:  # written at the end of the round before
             chosen[round] = {entry["row"]: entry for entry in folder.chosen_in(round - 1)}
         known = chosen.get(round, {}).get(row) if split == "pool" else None
         plain = replace(question(data, split, row, round), price=price)

@@ -176,6 +176,37 @@ def test_a_skip_closes_the_question_and_gives_the_money_back(ledger):
     assert (ledger.labeled("pool", 0), ledger.spent) == ({1: 0}, 4.0)
 
 
+def test_money_that_a_skip_gave_back_may_be_spent_and_the_ledger_opens_again(path):
+    with opened(path, budget=3.0) as ledger:
+        ledger.ask(0, [query(row) for row in range(3)])
+        ledger.record([Given("pool", row, "ann") for row in range(2)])
+        ledger.answer({("pool", 2): 0}, "ann")
+        ledger.begin_fit(0)
+        ledger.ask(1, [query(row) for row in (4, 5)])
+    with opened(path, budget=3.0) as ledger:
+        assert ledger.spent == 3.0
+
+
+def test_what_is_said_during_a_fit_does_not_forbid_the_query_that_it_chose(ledger):
+    ledger.ask(0, [query(row) for row in range(4)])
+    ledger.answer({("pool", row): 0 for row in range(4)}, "ann")
+    ledger.begin_fit(0)
+    ledger.record([Given("pool", 0, "ann", undo=True), Given("pool", 1, "bob", 1)])
+    left = ledger.left_for(1)
+    ledger.ask(1, [query(10 + row) for row in range(int(left))])
+    assert left == 6.0
+
+
+def test_a_fit_that_began_without_a_label_learns_what_there_is_when_it_begins_again(ledger):
+    ledger.ask(0, [query(0)])
+    ledger.record([Given("pool", 0, "ann")])
+    ledger.begin_fit(0)
+    ledger.answer({("pool", 0): 1}, "ann")
+    assert ledger.labeled("pool", 0) == {}
+    ledger.begin_fit(0)
+    assert ledger.labeled("pool", 0) == {0: 1}
+
+
 def test_what_is_taken_back_waits_again_and_costs_nothing_more(ledger):
     ledger.ask(0, [query(1)])
     ledger.answer({("pool", 1): 2}, "ann")
@@ -256,17 +287,20 @@ class InMemory:
 
     def __init__(self):
         self.queries, self.answers, self.paid, self.learned = {}, {}, {}, []
+        self.before, self.asked_since = 0.0, 0.0  # the last fit began
 
     def play(self, ledger, kind, row=0, *more):
-        if kind == "ask" and row not in self.queries and self.spent + more[0] <= ledger.budget:
+        left = ledger.budget - min(self.spent, self.before + self.asked_since)
+        if kind == "ask" and row not in self.queries and more[0] <= left:
             ledger.ask(len(self.learned), [query(row, cost=more[0], wanted=more[1])])
-            self.queries[row] = more
+            self.queries[row], self.asked_since = more, self.asked_since + more[0]
         elif kind == "ask":
             with pytest.raises(ValueError, match="round"):
                 ledger.ask(len(self.learned), [query(row, cost=more[0], wanted=more[1])])
         elif kind == "fit":
             ledger.begin_fit(len(self.learned))
             self.learned.append(self.labels)
+            self.before, self.asked_since = sum(self.paid.values()), 0.0
         elif row not in self.queries:
             with pytest.raises(ValueError, match="never asked"):
                 ledger.record([Given("pool", row, more[0], more[1], undo=kind == "undo")])

@@ -154,7 +154,7 @@ def test_a_line_that_is_changed_later_corrects_the_answer_and_null_takes_it_back
     oracle.open()
     assert oracle.labels == {("pool", 1): 1}
     assert oracle.said[2:] == [(1, "people", 1), (2, "people", None)]
-    assert "round_00: 1 answers corrected, 1 taken back (label null)" in caplog.text
+    assert "round_00: 1 answers corrected or added, 1 taken back (label null)" in caplog.text
     answer(tmp_path, {"id": "pool-2", "label": "politik"})  # a line that is gone changes nothing
     oracle.open()
     assert oracle.label(0, queries(2)) == {("pool", 2): 1}

@@ -1,5 +1,6 @@
 """A source that grows: what was known keeps its place and its class, and what is gone is told."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -37,6 +38,35 @@ def test_rows_that_join_anywhere_are_the_end_of_the_pool_and_no_other_split_chan
     assert sorted(after.splits.pool["text"][n:]) == sorted(new)
     assert after.splits.validation["text"][:] == before.splits.validation["text"][:]
     assert after.splits.test["text"][:] == before.splits.test["text"][:]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), min_size=8, max_size=16), st.data())
+def test_equal_texts_with_other_labels_keep_their_split(rows, data):
+    sizes = {"validation_size": 2, "test_size": 2, "label_names": ["x", "y"]}
+    before = prepared(table(*map(list, zip(*rows, strict=True))), **sizes)
+    grown = data.draw(st.permutations([*rows, ("c", "x"), ("a", "y")]))
+    after = prepared(table(*map(list, zip(*grown, strict=True))), known_of(before), **sizes)
+    assert after.test_fingerprint == before.test_fingerprint
+    assert after.known_labels()["validation"] == before.known_labels()["validation"]
+
+
+def test_a_label_of_a_test_row_that_was_corrected_leaves_the_row_there():
+    before = prepared(table(list("abcdef"), ["x", "y"] * 3), test_size=2)
+    text = before.splits.test["text"][0]
+    labels = [
+        {"x": "y", "y": "x"}[label] if t == text else label for t, label in zip("abcdef", ["x", "y"] * 3, strict=True)
+    ]
+    after = prepared(table(list("abcdef"), labels), known_of(before), test_size=2)
+    assert after.splits.test["text"][:] == before.splits.test["text"][:]
+
+
+def test_new_rows_of_a_group_that_test_has_are_left_out():
+    before = prepared(table(list("abcdef")), test_size=2)
+    source, groups = prepared(table(list("abcdefgh"))).splits, np.arange(8)
+    groups[6] = "abcdef".index(before.splits.test["text"][0])
+    after = known_of(before).splits(source, TASK.inputs, None, groups)
+    assert after.pool["text"][:] == [*before.splits.pool["text"][:], "h"]
 
 
 def test_classes_that_join_come_last():

@@ -71,9 +71,9 @@ class Board:
 
     def begin(self, results: list[dict[str, Any]]) -> None:
         """A query waits for answers; `results` are those of the rounds before."""
-        waiting = {question.id: question.round for question in self._desk.waiting()}
-        new = [self._desk.find(id) for id in waiting if id not in self._asked]  # which nobody can answer as yet
         with self._lock:
+            waiting = {question.id: question.round for question in self._desk.waiting()}
+            new = [self._desk.find(id) for id in waiting if id not in self._asked]
             last = max(waiting.values(), default=0)
             if last > self.round:
                 self.round, self._totals["wanted"], self._totals["answered"] = last, 0, 0

@@ -79,7 +79,7 @@ class Page(Oracle):
         results = _results(self._folder / "result.json")
         while questions and self._desk.waiting():
             self.board.begin(results)
-            self.board.complete.wait()
+            self.board.complete.wait(timeout=60)
         self.board.learning = True
         return {}
 
