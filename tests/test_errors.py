@@ -470,7 +470,7 @@ def test_a_ledger_that_is_not_the_runs_own(change, expected, tmp_path, news_csv,
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        (" the ", " that ", "pool rows that this run has read are gone or were changed"),
+        (" the ", " that ", "rows that this run has read are gone or were changed"),
         (",tech", ",a-name-that-sorts-first", "'tech' is a label of this run, but of no row any more"),
     ],
 )

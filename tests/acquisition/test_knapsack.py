@@ -171,7 +171,7 @@ def spend(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(acquisition, "score_pool", lambda *_: signals_of(everything, pool))
-        buyer.begin(LedgerBooks(ledger, budget), seed=seed)
+        buyer.begin(LedgerBooks(ledger, budget, SimpleNamespace(answers_wanted=lambda *_: 1)), seed=seed)
         ledger.ask(0, [Query("pool", row, float(pool.costs[row]), "initial") for row in range(INITIAL)])
         while buyer.report.stop is None:
             asked = ledger.asked(len(queries))
