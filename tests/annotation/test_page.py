@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import re
 import signal
 import socket
@@ -321,6 +322,21 @@ def test_the_run_waits_for_the_last_answer_and_the_page_tells_what_it_brought(pa
     page.open(tmp_path, desk)  # as each step of a notebook does
     send(page, tmp_path, "pool-1", "sport")
     assert desk.find("pool-1").answers["ann"].label == 0
+    ledger.close()
+
+
+def test_serving_leaves_the_log_handlers_of_the_process_alone(page, tmp_path):
+    class Handler(logging.Handler):
+        closed = False
+
+        def close(self):
+            self.closed = True
+            super().close()
+
+    handler = Handler()
+    desk, ledger = desk_of(tmp_path, TASK, ROWS_OF_TOPICS, asked=2)
+    page.open(tmp_path, desk)
+    assert not handler.closed
     ledger.close()
 
 

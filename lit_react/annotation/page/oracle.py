@@ -104,8 +104,9 @@ class Page(Oracle):
         except OSError as error:
             place = f"{self.host}, port {self.port}"
             raise UserError(f"rounds.oracle: cannot listen at {place}: {error.strerror or error}") from error
+        # without `log_config=None` it would close every log handler of the process
         app = app_of(self.board, tokens, self.host, self.suggestions)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True, name="page")
         self._thread.start()
