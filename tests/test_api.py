@@ -294,6 +294,19 @@ def test_more_texts_and_a_new_class_join_a_run(asking, make_run, tmp_path) -> No
         make_run(data=more, oracle="api", budget=40).query()
 
 
+def test_other_texts_in_the_place_of_a_run_s_are_refused_and_its_rows_stay_known(asking, make_run, tmp_path) -> None:
+    make, gold = asking
+    run = make()
+    run.answer({row.id: gold[row.text] for row in run.query().itertuples()})
+    known = (tmp_path / "run" / "rows.npz").read_bytes()
+    names = sorted(set(gold.values()))
+    pd.DataFrame({"text": [f"Day {n}" for n in range(6)]}).to_csv(tmp_path / "texts.csv", index=False)
+    other = {"source": tmp_path / "texts.csv", "test_size": 0, "validation_size": 5, "label_names": names}
+    with pytest.raises(UserError, match=r"other data|was begun with|gone or were changed"):
+        make_run(data=other, oracle="api", budget=20).query()
+    assert (tmp_path / "run" / "rows.npz").read_bytes() == known
+
+
 def test_labeled_rows_that_join_cost_nothing_that_was_not_asked(asking, make_run, tmp_path) -> None:
     make, gold = asking
     run = make()

@@ -50,5 +50,5 @@ def test_people_answer_what_a_run_asks_for(news_csv, tiny_bert, tmp_path, monkey
     monkeypatch.setenv("LIT_REACT_ENCODER", tiny_bert)
     monkeypatch.setenv("LIT_REACT_RUN", str(tmp_path / "run"))
     names = run("3-people.ipynb")
-    assert names["bought"]["annotator"].tolist() == ["ann"] * 30
+    assert names["bought"]["annotators"].tolist() == ["ann"] * 30
     assert len(names["predictions"]) == 50

@@ -36,7 +36,6 @@ from lit_react.core.terminal import plain
 from lit_react.core.version import __version__
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.growth import names_of
 from lit_react.pretraining.infilling import Infilling  # noqa: F401 so that its name alone is known
 from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
@@ -181,7 +180,7 @@ class ReactCLI(LightningCLI):
         """The run's ledger, to be read; of other data, but for rows that have joined since, it is an error."""
         self.datamodule.connect(self.model.task, self._folder.path)
         texts, path = self.datamodule.fixed, self._folder.ledger
-        return Ledger(path, budget=0, grown_from=names_of(path.parent), fingerprint=texts.fingerprint, read_only=True)
+        return Ledger(path, budget=0, grown_from=texts.grown_from, fingerprint=texts.fingerprint, read_only=True)
 
     def _use_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's model."""

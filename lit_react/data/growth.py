@@ -195,7 +195,9 @@ def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
     if known is None or known.fingerprints[-1] == texts.fingerprint:
         return texts
     sizes = {part: len(getattr(texts.splits, part) or ()) for part in ("validation", "test")}
-    return prepare(task, known) if all(len(known.keys[part]) == n for part, n in sizes.items()) else texts
+    if any(len(known.keys[part]) != n for part, n in sizes.items()):
+        return texts
+    return replace(prepare(task, known), grown_from=tuple(known.fingerprints))
 
 
 def rows_of(texts: PoolData, folder: Path) -> KnownRows:
@@ -203,15 +205,10 @@ def rows_of(texts: PoolData, folder: Path) -> KnownRows:
     known = KnownRows.load(folder) if has_purchases(folder / "ledger.sqlite") else None
     if known is not None and known.fingerprints[-1] == texts.fingerprint:
         return known
-    new = KnownRows.of(texts.splits, texts.task.inputs, texts.fingerprint, known)
-    if is_first_process():
+    before = known if texts.grown_from else None
+    new = KnownRows.of(texts.splits, texts.task.inputs, texts.fingerprint, before)
+    if is_first_process() and before is known:  # else the data are those of another run, as the ledger will tell
         if known is not None:
             log.info("data: %d new rows in the pool", len(new.keys["pool"]) - len(known.keys["pool"]))
         new.save(folder)
     return new
-
-
-def names_of(folder: Path) -> list[str]:
-    """The fingerprints that the data of a run have had; none before it began."""
-    known = KnownRows.load(folder)
-    return [] if known is None else known.fingerprints

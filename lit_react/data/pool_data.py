@@ -37,6 +37,7 @@ class PoolData:
         splits: pool, validation and test as the run uses them.
         test_is_carved: whether the test rows come from the pool's source, for lack of a test split.
         unlabeled: where the first row of the pool's source without a label is; "": all have one.
+        grown_from: fingerprints that the data of a run had before rows joined them, see `of_run`.
         wanted: split → int64 [n], how many annotators are to answer each row; one, where the split is not there.
     """
 
@@ -50,6 +51,7 @@ class PoolData:
     label_descriptions: Mapping[str, str | list[str]] | None = None
     batch_size: int = 8
     eval_batch_size: int = 64
+    grown_from: tuple[str, ...] = ()
     wanted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def encoded_by(self, task: Task) -> PoolData:

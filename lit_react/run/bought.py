@@ -12,7 +12,6 @@ import pandas as pd
 from lit_react.annotation.answers import Aggregate, Given, Label, Where, written
 from lit_react.annotation.desk import name_of
 from lit_react.annotation.ledger import Ledger, Query
-from lit_react.data.growth import names_of
 from lit_react.data.pool_data import PoolData
 
 OF_BOTH = ("confidence", "note", "seconds", "cost", "round", "split", "strategy")
@@ -35,12 +34,12 @@ class Said:
     history: Sequence[Given]
 
     @classmethod
-    def read(cls, ledger: Path, fingerprint: str) -> Said:
-        """What a ledger has; nothing where the file is not there."""
+    def read(cls, ledger: Path, texts: PoolData) -> Said:
+        """What the ledger of some texts has; nothing where the file is not there."""
         if not ledger.exists():
             return cls({}, {}, [])
-        known = names_of(ledger.parent)
-        with Ledger(ledger, budget=0, fingerprint=fingerprint, grown_from=known, read_only=True) as opened:
+        data, before = texts.fingerprint, texts.grown_from
+        with Ledger(ledger, budget=0, fingerprint=data, grown_from=before, read_only=True) as opened:
             asked = {(query.split, query.row): query for query in reversed(opened.asked())}
             return cls(dict(reversed(asked.items())), opened.answers(), opened.history())
 

@@ -85,7 +85,7 @@ class RunResult:
 
     @property
     def _said(self) -> Said:
-        return Said.read(self.folder.ledger, self.data.fingerprint)
+        return Said.read(self.folder.ledger, self.data)
 
     def labels(self) -> pd.DataFrame:
         """Every text that has an answer, in the order of asking.

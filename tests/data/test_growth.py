@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lit_react.annotation.ledger import Ledger, Query
 from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
-from lit_react.data.growth import ROWS, KnownRows
+from lit_react.data.growth import ROWS, KnownRows, of_run, rows_of
 from lit_react.tasks import SentenceClassification
 
 TASK = SentenceClassification().task
@@ -111,3 +112,17 @@ def test_known_rows_come_back_from_their_file_and_a_damaged_one_is_told(tmp_path
     with pytest.raises(UserError, match=r"rows\.npz: damaged"):
         KnownRows.load(tmp_path)
     assert KnownRows.load(tmp_path / "elsewhere") is None
+
+
+def test_data_whose_splits_have_other_sizes_are_none_of_a_run(tmp_path):
+    before = prepared(table(list("abcdef")), test_size=2)
+    with Ledger(tmp_path / "ledger.sqlite", budget=9, fingerprint=before.fingerprint) as ledger:
+        ledger.ask(0, [Query("pool", 0, 1.0, "initial")])
+    known_of(before).save(tmp_path)
+    other = of_run(PoolDataModule(table(list("abcdefg")), test_size=3).prepare, TASK, tmp_path)
+    rows = rows_of(other, tmp_path)
+    assert (other.grown_from, rows.fingerprints) == ((), [other.fingerprint])
+    assert KnownRows.load(tmp_path).fingerprints == [before.fingerprint]
+    grown = of_run(PoolDataModule(table(list("abcdefg")), test_size=2).prepare, TASK, tmp_path)
+    assert rows_of(grown, tmp_path).fingerprints == [before.fingerprint, grown.fingerprint]
+    assert KnownRows.load(tmp_path).fingerprints == [before.fingerprint, grown.fingerprint]

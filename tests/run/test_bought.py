@@ -28,7 +28,7 @@ def said(tmp_path):
         ledger.record([Given("pool", 0, "bob", 0, seconds=1.0, note="=1+1")])
         ledger.record([Given("pool", 1, "ann", None, note="no text")])
         ledger.record([Given("pool", 3, "ann", 1), Given("pool", 3, "ann", undo=True)])
-    return Said.read(tmp_path / "ledger.sqlite", data.fingerprint), data
+    return Said.read(tmp_path / "ledger.sqlite", data), data
 
 
 def test_a_text_has_one_row_with_its_answers_money_and_time(said):
