@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_react.annotation.answers import written
 from lit_react.annotation.desk import Asked, Desk
 from lit_react.annotation.oracles import Answer, Oracle, Question
 from lit_react.core.errors import UserError
@@ -54,7 +55,7 @@ class FileOracle(Oracle):
             if bought is None:
                 joins = not (answer.undo or asked[answer.id].is_open)
             else:
-                joins = answer.undo or json.loads(json.dumps(meant)) != bought.label
+                joins = answer.undo or written(meant) != written(bought.label)
             if joins:  # a correction, or what another annotator says of a question that is closed
                 changed.append(answer)
         if changed:

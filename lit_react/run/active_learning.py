@@ -143,6 +143,7 @@ class ActiveLearning:
             raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
         self.state = RunState()
         self._texts: PoolData | None = None
+        self._has_grown = False
         self._tracker: Tracker | None = None
 
     # ---- a whole run ----------------------------------------------------------------------------------------
@@ -261,6 +262,7 @@ class ActiveLearning:
         if not first:
             wait_until((folder.path / RECORD).exists)  # where processes run one fit after another
         *before, data = rows_of(self.texts, folder.path).fingerprints
+        self._has_grown = bool(before)
         path, limit = folder.ledger, self.budget
         with Ledger(path, budget=limit, fingerprint=data, grown_from=before, read_only=not first) as ledger:
             self.state = RunState.load(folder.path)
@@ -289,7 +291,7 @@ class ActiveLearning:
 
     @property
     def _limits(self) -> dict[str, Any]:
-        grown = {"rows": len(self.texts.pool)} if len(rows_of(self.texts, self.folder.path).fingerprints) > 1 else {}
+        grown = {"rows": len(self.texts.pool)} if self._has_grown else {}
         return {"budget": self.budget, "stopping": json.dumps(described(self.stopping))} | grown
 
     # ---- one round ------------------------------------------------------------------------------------------

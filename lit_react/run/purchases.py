@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -242,7 +241,7 @@ def tell_of_changes(ledger: Ledger, data: PoolData) -> None:
         for answer in answers
         if answer.annotator == GoldOracle.annotator
         and (now := known[where[0]][where[1]]) is not None
-        and json.loads(written(now)) != answer.label
+        and written(now) != written(answer.label)
     ]
     if changed:
         more = f" (and {len(changed) - 1} more)" if changed[1:] else ""

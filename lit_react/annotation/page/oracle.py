@@ -16,7 +16,6 @@ from lit_react.annotation.page.tokens import tokens_of
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.extras import check_installed
-from lit_react.core.processes import is_first_process
 from lit_react.core.terminal import plain
 
 if TYPE_CHECKING:
@@ -64,8 +63,6 @@ class Page(Oracle):
 
     def open(self, folder: Path, desk: Desk) -> None:
         """Begin to serve, and print the links; a run that opens its folder once more is served on."""
-        if not is_first_process():
-            return
         self._folder, self._desk = folder, desk
         if self.board is not None:
             self.board.use(desk)
