@@ -64,7 +64,8 @@ class Ledger(LedgerFile):
     Args:
         path: the SQLite file; beside it a writer keeps an empty `<name>.lock`.
         budget: what all answers together may cost; may change when a ledger is opened again.
-        fingerprint: names the data that the rows belong to; an existing ledger must have the same.
+        fingerprint: names the data that the rows belong to; an existing ledger must have the same. None (`read_only`):
+            whatever they are.
         grown_from: names of the same data before they had grown, see `LedgerFile`.
         read_only: see what is committed, create nothing, write nothing.
 
@@ -77,7 +78,7 @@ class Ledger(LedgerFile):
         path: Path,
         *,
         budget: float,
-        fingerprint: str,
+        fingerprint: str | None,
         grown_from: Sequence[str] = (),
         read_only: bool = False,
     ) -> None:

@@ -52,6 +52,7 @@ class LedgerFile:
     Args:
         path: the file; beside it a writer keeps an empty `<name>.lock`.
         fingerprint: names the data that its rows belong to; a ledger in which something was asked must have the same.
+            None (`read_only`): whatever they are.
         grown_from: names of the same data when they had fewer rows at their end; it may have one of these instead.
         read_only: see what is committed, create nothing, write nothing.
 
@@ -59,7 +60,7 @@ class LedgerFile:
         UserError: the file is missing (`read_only`), no ledger, of other data, damaged, or another process writes it.
     """
 
-    def __init__(self, path: Path, fingerprint: str, grown_from: Sequence[str] = (), *, read_only: bool) -> None:
+    def __init__(self, path: Path, fingerprint: str | None, grown_from: Sequence[str] = (), *, read_only: bool) -> None:
         self.path, self.read_only = Path(path), read_only
         self._connections: list[sqlite3.Connection] = []
         self._in_use = threading.RLock()
@@ -85,7 +86,7 @@ class LedgerFile:
         self._connections[-1].execute("PRAGMA journal_mode = MEMORY")
         self._connections[-1].execute("BEGIN EXCLUSIVE")
 
-    def _open(self, fingerprint: str) -> None:
+    def _open(self, fingerprint: str | None) -> None:
         self._db = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={'rw' if self.read_only else 'rwc'}",
             uri=True,
@@ -103,7 +104,7 @@ class LedgerFile:
         if not self.read_only:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-        if not found:
+        if not found and fingerprint is not None:
             self._create(fingerprint)
 
     def _create(self, fingerprint: str) -> None:
@@ -113,13 +114,13 @@ class LedgerFile:
             meta = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "run": uuid.uuid4().hex}
             db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
-    def _check_meta(self, fingerprint: str, grown_from: Sequence[str]) -> None:
+    def _check_meta(self, fingerprint: str | None, grown_from: Sequence[str]) -> None:
         meta = {row["key"]: row["value"] for row in self.select("SELECT key, value FROM meta")}
         version = meta.get("schema_version")
         if version != SCHEMA_VERSION:
             raise UserError(f"{self.path}: ledger version {version}: expected {SCHEMA_VERSION}; choose another folder")
         self.run = meta["run"]
-        if meta["fingerprint"] == fingerprint:
+        if fingerprint is None or meta["fingerprint"] == fingerprint:
             return
         grown = meta["fingerprint"] in grown_from
         if not grown and (self.read_only or self.select("SELECT 1 FROM queries LIMIT 1")):

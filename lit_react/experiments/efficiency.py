@@ -68,18 +68,18 @@ def efficiency_table(comparison: Comparison) -> Table | None:
 
 def _counts(counts: pd.Series, labels: pd.Index) -> pd.Series:
     """Of one data set: the labels that each strategy needs, as they are shown."""
-    best = _amount(counts.min()) if counts.notna().sum() > 1 and np.isfinite(counts.min()) else None
+    best = amount(counts.min()) if counts.notna().sum() > 1 and np.isfinite(counts.min()) else None
 
     def show(count: float) -> Entry:
         if not np.isfinite(count):
-            return Entry("–" if np.isnan(count) else f"> {_amount(labels.max())}")
-        text = _amount(count)
+            return Entry("–" if np.isnan(count) else f"> {amount(labels.max())}")
+        text = amount(count)
         return Entry(f"≤ {text}" if count == labels.min() else text, bold=text == best)
 
     return pd.Series({name: show(count) for name, count in counts.items()}, dtype=object)
 
 
-def _amount(value: float) -> str:
+def amount(value: float) -> str:
     """Labels; or cost units, which may be small."""
     return f"{value:.0f}" if value >= 10 else f"{value:.3g}"
 

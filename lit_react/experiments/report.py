@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -9,13 +11,14 @@ from rich.console import Console
 
 from lit_react.core.files import write_atomically
 from lit_react.core.terminal import plain
-from lit_react.experiments import figures, pairs
+from lit_react.experiments import figures, money, pairs
 from lit_react.experiments.cells import CEILING, Grid, load_grid
 from lit_react.experiments.comparison import Comparison, Difference, compare_grid
 from lit_react.experiments.efficiency import efficiency_table
 from lit_react.experiments.label_counts import count_differences_table, counts_table, label_counts
 from lit_react.experiments.pages import Block, Picture, Section, as_html, as_latex, as_markdown
 from lit_react.experiments.standings import BELOW, REGIMES, aulc_table, calibration_table, protocol_table, summary_table
+from lit_react.experiments.tables import Table
 
 NAMED = 20
 """Missing runs that are listed by name."""
@@ -30,22 +33,43 @@ def report(
 ) -> None:
     """Tables and figures of a comparison, into the folder's `report`: Markdown, LaTeX, HTML, PNG and SVG.
 
+    Of one run: what its annotators cost and what the money brought; the other options have nothing to say there.
+
     Args:
         folder: of the comparison; holds `<data>/<strategy>/seed_XX/result.json`. Runs that are not finished are left
-            out and named.
+            out and named. Or of one run.
         focus: the strategy that is compared with every other.
         reference: the strategy that the focus may be equivalent to.
         baseline: the strategy whose last score sets the target of label efficiency where `full` did not run.
         fixed: the fixed rules, of which the best on a data set is the mark there; by default those named like one of
             the package, but for the reference.
     """
+    if (folder / "ledger.sqlite").is_file():
+        return report_run(folder)
     grid = load_grid(folder)
     comparison = compare_grid(grid.cells, focus, reference, baseline, fixed)
-    sections = make_sections(grid, comparison)
+    sections = make_sections(grid, comparison, money.grid_blocks(folder, grid.cells, comparison))
     written = write_report(folder / "report", f"Comparison of strategies: {folder.resolve().name}", sections)
+    print_report(summary_table(comparison), [*name_missing(grid), *map(str, written)])
+
+
+def report_run(folder: Path) -> None:
+    """The money of one run, into the folder's `report`."""
+    section = Section("Money", money.run_blocks(folder))
+    written = write_report(folder / "report", f"Run: {folder.resolve().name}", [section])
+    tables, lines = section.tables(), [block for block in section.blocks if isinstance(block, str)]
+    print_report(tables[0] if tables else None, [*lines, *map(str, written)])
+
+
+def print_report(table: Table | None, lines: list[str]) -> None:
+    """A table, and a line each."""
     console = Console()
-    console.print(summary_table(comparison).terminal())
-    for line in [*name_missing(grid), *(str(path) for path in written)]:
+    if table is not None:
+        shown = table.terminal()
+        of_table = console.measure(shown, options=console.options.update(width=sys.maxsize)).maximum
+        console.width = max(console.width, of_table)  # a narrower table would be cut
+        console.print(shown)
+    for line in lines:
         console.print(plain(line), soft_wrap=True, highlight=False, markup=False)
 
 
@@ -62,8 +86,8 @@ def write_report(folder: Path, title: str, sections: list[Section]) -> list[Path
 
 
 @rc_context({"text.parse_math": False})  # a name may have dollars
-def make_sections(grid: Grid, comparison: Comparison) -> list[Section]:
-    """All that the report says."""
+def make_sections(grid: Grid, comparison: Comparison, about_money: Sequence[Block] = ()) -> list[Section]:
+    """All that the report says; `about_money`: see `money.grid_blocks`."""
     differences, focus = comparison.differences(), comparison.roles.focus
     counts = label_counts(comparison)
     by_count = [counts_table(comparison, counts), count_differences_table(comparison, counts)] if counts else []
@@ -75,6 +99,7 @@ def make_sections(grid: Grid, comparison: Comparison) -> list[Section]:
         Section("Learning curves", curves_blocks(comparison)),
         Section("Area under the curve", aulc_blocks(comparison)),
         Section("Label efficiency", [efficiency]),
+        Section("Money", about_money),
         Section(f"{focus} against the others", focus_blocks(comparison, differences)),
         Section("All pairs", pairs_blocks(comparison, differences)),
         Section("Calibration", [calibration]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from rich.text import Text
 from lit_react.core.terminal import plain
 
 ROWS_OF_A_PAGE = 40
+
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""How a tag begins in Markdown."""
 
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -73,6 +77,11 @@ def as_latex(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
+def as_markdown(text: str) -> str:
+    """Plain text on one line for a cell, without columns, tags, links and code of its own."""
+    return TAG.sub("&lt;", " ".join(re.sub(r"([\\|\[`*])", r"\\\1", text).split()))
+
+
 def entry(value: Entry | str | float) -> Entry:
     """What stands for a value: text as it is, numbers as `number` shows them."""
     return value if isinstance(value, Entry) else Entry(value) if isinstance(value, str) else number(value)
@@ -113,10 +122,10 @@ class Table:
         """A table of GitHub's Markdown under its caption."""
 
         def cell(entry: Entry) -> str:
-            text = f"{entry.text} {entry.spread}".strip().replace("|", "\\|")
+            text = as_markdown(f"{entry.text} {entry.spread}".strip())
             return f"**{text}**" if entry.bold else text
 
-        lines = [[name.replace("|", "\\|") for name in self.header], ["---", *["---:"] * (len(self.header) - 1)]]
+        lines = [[as_markdown(name) for name in self.header], ["---", *["---:"] * (len(self.header) - 1)]]
         lines += [[cell(entry) for entry in row] for row in self.entries()]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return "\n\n".join(part for part in (f"**{self.caption}**", table, self.note) if part)
