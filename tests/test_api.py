@@ -189,22 +189,30 @@ class Keyword(Oracle):
 
     def __init__(self, words: dict[str, str], most: int = 1000) -> None:
         self.words, self.most = words, most
+        self.outcomes: list[str | None] = []
 
     def label(self, questions):
         return {q.id: self.words.get(q.text.split()[0], "sports") for q in questions[: self.most]}
 
+    def close(self, outcome):
+        self.outcomes.append(outcome)
+
 
 def test_an_oracle_of_ones_own_answers_at_once(make_run) -> None:
-    result = make_run(oracle=Keyword({"the": "business"}), budget=34).fit()
+    oracle = Keyword({"the": "business"})
+    result = make_run(oracle=oracle, budget=34).fit()
+    assert oracle.outcomes == [result.stopped]
     labels = result.labels()
     assert set(labels["annotators"]) == {"Keyword"}
     assert set(labels["label"]) <= {"business", "sports"}, "gold labels were not taken"
 
 
 def test_an_oracle_that_answers_some_makes_the_run_wait(make_run) -> None:
-    run = make_run(oracle=Keyword({}, most=20))
+    oracle = Keyword({}, most=20)
+    run = make_run(oracle=oracle)
     with pytest.raises(LabelsPending, match="20 of 28 labels are there; run the same command again"):
         run.fit()
+    assert oracle.outcomes == [None], "it goes on"
     assert len(run.query()) == 8
 
 

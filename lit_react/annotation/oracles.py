@@ -126,6 +126,13 @@ class Oracle(ABC):
         """Tell, in one line, what to do about a round with `answered` of `asked` answers."""
         return f"round {round}: {answered} of {asked} labels are there; run the same command again for the others"
 
+    def close(self, outcome: str | None) -> None:  # noqa: B027
+        """The run has ended or is interrupted, maybe before `open`; nothing is asked until `open` is called again.
+
+        Args:
+            outcome: why the run has ended, such as `the budget is spent`; None: it goes on when it is called again.
+        """
+
 
 class GoldOracle(Oracle):
     """The labels that came with the data, which are taken before an oracle is asked: it has nothing to add."""

@@ -230,10 +230,12 @@ class ActiveLearning:
         return self.result.rounds.iloc[-1]
 
     def close(self) -> None:
-        """Send what the loggers hold back, and close W&B; a run that goes on opens it again."""
+        """Send what the loggers hold back, close W&B, tell the oracle; a run that goes on opens them again."""
         if self._tracker is not None:
             self._tracker.finish(self.folder.path)
             self._tracker = None
+            if is_first_process():
+                self.oracle.close(self.state.stopped)
 
     # ---- before the first round -----------------------------------------------------------------------------
 

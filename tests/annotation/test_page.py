@@ -340,6 +340,28 @@ def test_serving_leaves_the_log_handlers_of_the_process_alone(page, tmp_path):
     ledger.close()
 
 
+def test_a_page_that_closes_says_how_the_run_ended_and_frees_its_port(page, tmp_path):
+    desk, ledger = desk_of(tmp_path, TASK, ROWS_OF_TOPICS, asked=2)
+    page.open(tmp_path, desk)
+    headers, told = {"authorization": f"Bearer {tokens_of(tmp_path, ['ann'])['ann']}"}, []
+    asks = threading.Thread(
+        target=lambda: told.append(httpx.get(f"http://127.0.0.1:{page.port}/api/end", headers=headers, timeout=10))
+    )
+    asks.start()
+    asks.join(0.3)
+    assert asks.is_alive(), "the run goes on"
+    entry = {"round": 0, "shown": ["accuracy"], "labeled": 20, "metrics": {"test/accuracy": 0.5}}
+    (tmp_path / "result.json").write_text(json.dumps({"rounds": [entry]}))
+    page.close("the budget is spent")
+    asks.join(10)
+    assert told[0].json()["outcome"] == "the budget is spent"
+    assert told[0].json()["results"] == [{"round": 0, "labels": 20, "metric": "accuracy", "value": 0.5}]
+    socket.create_server(("127.0.0.1", page.port)).close()
+    page.open(tmp_path, desk)  # with a higher budget
+    assert not page.board.closing
+    ledger.close()
+
+
 def send(page, folder, id, label):
     token = tokens_of(folder, page.annotators)["ann"]
     headers, body = {"authorization": f"Bearer {token}"}, {"id": id, "label": label}

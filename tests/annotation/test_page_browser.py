@@ -1,5 +1,6 @@
 """The page in a browser: headless Chromium, driven by Playwright."""
 
+import json
 import re
 import shutil
 
@@ -275,3 +276,17 @@ def test_a_link_that_is_not_valid_and_a_server_that_is_gone_are_told_of(serve):
     playwright.expect(problem).to_contain_text(re.compile("does not answer: the run has ended, or was stopped"))
     shows(tab, TEXTS[0])
     site.errors.clear()  # the browser's own line on a refused connection
+
+
+def test_whoever_waits_reads_how_the_run_ended(serve):
+    site = serve(asked=1)
+    tab = site.visit()
+    tab.keyboard.press("1")
+    playwright.expect(tab.locator("#rest-title")).to_have_text("This query is answered")
+    entry = {"round": 0, "shown": ["accuracy"], "labeled": 1, "metrics": {"test/accuracy": 0.87}}
+    (site.folder / "result.json").write_text(json.dumps({"rounds": [entry]}))
+    site.page.close("the budget is spent")
+    playwright.expect(tab.locator("#rest-title")).to_have_text("The run has ended: the budget is spent")
+    playwright.expect(tab.locator("#rest-text")).to_have_text("1 label, accuracy 87.0 %. You can close this page.")
+    assert tab.get_by_role("button").all() == []
+    site.errors.clear()

@@ -43,11 +43,15 @@ class Board:
         learning: whether the run does something else than wait: a fit, most of the time.
         results: what each finished round brought.
         round: of the last query.
+        closing: whether the page is served no longer.
+        outcome: why the run has ended; None: it goes on, or is interrupted.
     """
 
     def __init__(self, desk: Desk) -> None:
         self.complete, self.learning, self.round = Event(), True, 0
         self.results: list[dict[str, Any]] = []
+        self.closing = False
+        self.outcome: str | None = None
         self._lock = RLock()
         self._asked: dict[str, Asked] = {}
         self._open: dict[str, None] = {}
@@ -84,6 +88,11 @@ class Board:
                     self._put(self._desk.find(id))
             self.results, self.learning = results, False
             self._wait_for(dict.fromkeys(waiting))
+
+    def end(self, outcome: str | None, results: list[dict[str, Any]]) -> None:
+        """The run has ended by this `outcome`, or is interrupted (None); the page closes."""
+        with self._lock:
+            self.outcome, self.results, self.learning, self.closing = outcome, results, False, True
 
     def _wait_for(self, ids: dict[str, None]) -> None:
         self._open = ids

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 LONGEST_NAME = 60
+LONGEST_GOODBYE = 5
+"""Seconds that a browser has to take what is under way when the page closes."""
 
 
 class Page(Oracle):
@@ -80,9 +82,10 @@ class Page(Oracle):
         self.board.learning = True
         return {}
 
-    def close(self) -> None:
-        """Serve no longer; whoever opens the run again goes on."""
-        if self._server is not None:
+    def close(self, outcome: str | None = None) -> None:
+        """Tell the pages that are open how the run ended, and free the port; whoever opens the run again goes on."""
+        if self._server is not None and self.board is not None:
+            self.board.end(outcome, _results(self._folder / "result.json"))
             self._server.should_exit = True
             self._thread.join()
         self.board = self._server = None
@@ -103,7 +106,15 @@ class Page(Oracle):
             raise UserError(f"rounds.oracle: cannot listen at {place}: {error.strerror or error}") from error
         # without `log_config=None` it would close every log handler of the process
         app = app_of(self.board, tokens, self.host, self.suggestions)
-        config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=LONGEST_GOODBYE,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True, name="page")
         self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import math
@@ -27,6 +28,9 @@ from lit_react.core.errors import UserError
 
 LONGEST_BODY = 1_000_000
 """Bytes of an answer."""
+
+TICK = 0.2
+"""Seconds between two looks at whether the run has ended."""
 
 LONGEST_WAIT = 86_400.0
 """Seconds that an answer may have taken; a browser that says more is wrong."""
@@ -125,6 +129,12 @@ def app_of(
     async def history(annotator: str, request: Request) -> Any:
         return board.history(annotator)
 
+    async def end(annotator: str, request: Request) -> Any:
+        """Answered when the page closes: a tab that is not in sight asks for nothing else."""
+        while not board.closing and not await request.is_disconnected():
+            await asyncio.sleep(TICK)
+        return {"outcome": board.outcome, **board.progress()}
+
     async def answer(annotator: str, request: Request) -> Any:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "expected application/json")
@@ -141,6 +151,7 @@ def app_of(
 
     routes = [
         Route("/api/question", partial(_for_annotators, tokens, next_question)),
+        Route("/api/end", partial(_for_annotators, tokens, end)),
         Route("/api/answers", partial(_for_annotators, tokens, history)),
         Route("/api/answers", partial(_for_annotators, tokens, answer), methods=["POST"]),
         Route("/", _static),

@@ -6,13 +6,15 @@ import { make, widgetOf } from "./widgets.js";
 const token = decodeURIComponent(location.hash.slice(1));
 const $ = (id) => document.getElementById(id);
 const draftOf = (id) => `draft ${token.slice(0, 8)} ${id}`; // of this run
-const POLL = { question: 2000, nothing: 1000 }; // milliseconds
+const POLL = { question: 2000, nothing: 1000, ended: 10000 }; // milliseconds
 let state = null; // what the server said last
 let widget = null; // of the question on the screen
 let open = null; // that question
 let seconds = 0; // it was in sight
 let sending = false;
 let broken = false; // the server did not answer
+let listening = false; // for the end of the run
+let ended = false;
 
 // ---- the server ---------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ function showRun() {
 }
 
 function show(next, isNew) {
+  if (ended) return;
   state = next;
   broken = false;
   showRun();
@@ -150,6 +153,28 @@ function rest() {
   const text = learning ? "The next texts come by themselves; you may look through your earlier answers." : "This page goes on by itself.";
   if ($("rest-title").textContent !== title) $("rest-title").textContent = title;
   $("rest-text").textContent = text;
+}
+
+async function listen() {
+  if (listening) return;
+  listening = true;
+  const said = await ask("api/end").catch(() => null);
+  listening = false;
+  if (said?.outcome) end(said);
+}
+
+function end(said) {
+  state = { ...state, ...said };
+  ended = true;
+  open = widget = null;
+  showRun();
+  const last = said.results.at(-1);
+  const brought = [several(said.progress.labels ?? 0, "label"), last && shareOf(last)].filter(Boolean).join(", ");
+  $("rest-title").textContent = `The run has ended: ${said.outcome}`;
+  $("rest-text").textContent = `${brought}. You can close this page.`;
+  $("rest").hidden = false;
+  for (const id of ["run", "card", "rest-undo", "history"]) $(id).hidden = true;
+  say(`${$("rest-title").textContent}. ${$("rest-text").textContent}`);
 }
 
 async function listAnswers() {
@@ -219,13 +244,16 @@ setInterval(() => {
 async function poll() {
   try {
     if (!sending && !document.hidden) {
+      const before = ended;
       const next = await ask("api/question");
+      if (before) return location.reload(); // the run goes on
       if (!sending) show(next, false);
+      listen();
     }
   } catch (error) {
-    if (error.status === 401 || error.away) stop(error);
+    if (!ended && (error.status === 401 || error.away)) stop(error);
   }
-  setTimeout(poll, open && !broken ? POLL.question : POLL.nothing);
+  setTimeout(poll, ended ? POLL.ended : open && !broken ? POLL.question : POLL.nothing);
 }
 
 function stop(error) {
