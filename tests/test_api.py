@@ -284,6 +284,10 @@ def test_more_texts_and_a_new_class_join_a_run(asking, make_run, tmp_path) -> No
     run.answer({row.id: gold[row.text] for row in run.query().itertuples()})
     run.step()
     asked = {row.id: row.text for row in run.query().itertuples()}
+    found = next(iter(asked))
+    run.answer({found: Answer(found, note="new class: weather\nrain")})
+    assert run.result.new_classes() == {"weather": 1}
+    del asked[found]
     path, new = tmp_path / "texts.csv", [f"Heavy rain and wind in the north, day {n}" for n in range(12)]
     pd.concat([pd.DataFrame({"text": new}), pd.read_csv(path)]).to_csv(path, index=False)
     names = [*sorted(set(gold.values())), "weather"]
@@ -291,6 +295,8 @@ def test_more_texts_and_a_new_class_join_a_run(asking, make_run, tmp_path) -> No
     run = make_run(data=more, oracle="api", budget=40)
     assert {row.id: row.text for row in run.query().itertuples()} == asked
     assert len(run.texts.splits.pool) == 154 + 12
+    assert run.result.new_classes() == {}
+    assert run.result.labels().set_index("id").loc[found, ["label", "note", "cost"]].tolist() == ["weather", "rain", 1]
     run.answer({name: "weather" for name in asked})
     assert run.step()["labels"] == 14
     assert set(run.result.labels().label[-6:]) == {"weather"}

@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 Label = Any
 """What was bought for one row, as JSON has it: a class id, a list of spans, a text. The task knows which."""
 
+NEW_CLASS = "new class: "
+"""How the note of a skip begins that names a class which the run has not."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -39,6 +42,18 @@ class Given:
     confidence: float | None = None
     note: str = ""
     at: str = ""
+
+    @property
+    def new_class(self) -> str | None:
+        """The name of a class that the run has not, where this is a skip whose note gives one."""
+        if self.label is not None or self.undo or not self.note.startswith(NEW_CLASS):
+            return None
+        return self.note.removeprefix(NEW_CLASS).partition("\n")[0].strip() or None
+
+    @property
+    def remark(self) -> str:
+        """The note without the name of a new class."""
+        return self.note.partition("\n")[2] if self.new_class else self.note
 
     def says_the_same(self, before: Given | None) -> bool:
         """Whether it changes nothing of what its annotator said last; None: nothing was said."""

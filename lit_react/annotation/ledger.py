@@ -159,7 +159,7 @@ class Ledger(LedgerFile):
         """Record answers, all or none; they are on the disk when this returns.
 
         One that says what its annotator said already changes nothing. Without a cost of its own, an annotator's first
-        label of a row costs what was asked for, a skip or a correction nothing.
+        label of a row costs what was asked for, or a skip that names a new class; other skips and corrections nothing.
 
         Raises:
             ValueError: a row was not asked.
@@ -183,7 +183,8 @@ class Ledger(LedgerFile):
                     continue
                 cost = answer.cost
                 if cost is None:
-                    free = answer.label is None or any(earlier.cost for earlier in before)
+                    says_nothing = answer.label is None and answer.new_class is None
+                    free = says_nothing or any(earlier.cost for earlier in before)
                     cost = 0.0 if free else price
                 label = None if answer.label is None else written(answer.label)
                 measured = (float(cost), answer.seconds, answer.confidence, answer.note, _now())

@@ -12,5 +12,13 @@ class WrongColumn(UserError):
     """A table lacks a column that the task reads, or holds something else in it."""
 
 
+class UnknownNameError(ValueError):
+    """A name that is that of no class; `near` is the one that is most like it, None where none is."""
+
+    def __init__(self, line: str, near: str | None) -> None:
+        super().__init__(line)
+        self.near = near
+
+
 class LabelsPending(Exception):
     """Labels were asked for and people have not answered yet; the command prints this and exits with code 0."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from lit_react.core.errors import UnknownNameError
 from lit_react.data.classes import look
 
 
@@ -18,7 +19,7 @@ def id_of(answer: Any, names: Sequence[str], expected: str = "one of") -> int:
         expected: how many of them.
 
     Raises:
-        ValueError: it is none of the names; the nearest one is suggested.
+        UnknownNameError: it is none of the names; the nearest one is suggested.
     """
     given = str(answer)
     if given in names:
@@ -27,7 +28,7 @@ def id_of(answer: Any, names: Sequence[str], expected: str = "one of") -> int:
     if look(given) in looks:
         return looks.index(look(given))
     lower = {name.casefold(): name for name in names}
-    near = get_close_matches(given.strip().casefold(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
+    near = next((lower[match] for match in get_close_matches(given.strip().casefold(), lower, n=1)), None)
+    hint = "" if near is None else f"did you mean {near!r}? "
     listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-    raise ValueError(f"unknown label {answer!r}: {hint}expected {expected} {listed}")
+    raise UnknownNameError(f"unknown label {answer!r}: {hint}expected {expected} {listed}", near)

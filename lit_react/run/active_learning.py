@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from lit_react.acquisition.stopping import Stopping, StoppingRule
 from lit_react.annotation.answers import Aggregate
 from lit_react.annotation.desk import Desk
 from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.new_classes import join_classes
 from lit_react.annotation.oracles import GoldOracle, Oracle
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
@@ -163,7 +165,7 @@ class ActiveLearning:
             finally:
                 self.close()
         if is_first_process():
-            show(self.folder, self.state, self.result.agreement())
+            show(self.folder, self.state, self.result.agreement(), self.result.new_classes())
         return self.result
 
     @property
@@ -284,6 +286,7 @@ class ActiveLearning:
                 if not self.state.stopped and not ledger.asked(0):
                     ledger.ask(0, self._prepared.first)
                 answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
+                join_classes(chain(*ledger.answers().values()), self._desk(ledger))
                 self.oracle.open(folder.path, self._desk(ledger))
             with short_collections():
                 yield ledger

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lit_react.annotation.agreement import Agreement, agreement
 from lit_react.annotation.answers import Aggregate, majority
+from lit_react.annotation.new_classes import found_classes
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
 from lit_react.data.pool import in_order
@@ -113,6 +114,10 @@ class RunResult:
         """
         found = [{**asdict(each), "annotators": ", ".join(each.annotators)} for each in agreement(self._said.standing)]
         return pd.DataFrame(found, columns=[field.name for field in fields(Agreement)])
+
+    def new_classes(self) -> dict[str, int]:
+        """The names that annotators gave texts of no class of the run (notes `new class: …`), and of how many."""
+        return found_classes(self._said.standing)
 
     def suspicious(self) -> pd.DataFrame:
         """Labels of the pool that look wrong, the worst first, for a second look; see `suspicious_labels`.

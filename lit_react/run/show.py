@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console
 
+from lit_react.annotation.new_classes import advice
 from lit_react.core.terminal import plain
 from lit_react.data.pool_data import PoolData
 from lit_react.data.warnings import missing_classes, warnings_of
@@ -33,8 +34,8 @@ def show_data(data: PoolData, short_fits: Sequence[str]) -> None:
         log.warning("trainer: %s", line)
 
 
-def show(folder: RunFolder, state: RunState, agreement: pd.DataFrame) -> None:
-    """Print a row a round, how far annotators agree, draw the learning curve, and say where it and the model lie."""
+def show(folder: RunFolder, state: RunState, agreement: pd.DataFrame, new_classes: Mapping[str, int]) -> None:
+    """Print rounds, agreement and found classes; draw the learning curve, and say where it and the model lie."""
     console, table = Console(), rounds_table(state.rounds, title=plain(f"{folder.path}: {state.stopped}"))
     of_table = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
     console.width = max(console.width, of_table)  # a narrower table would be cut
@@ -47,6 +48,8 @@ def show(folder: RunFolder, state: RunState, agreement: pd.DataFrame) -> None:
                 f"Krippendorff's alpha {each.alpha:.2f}{kappa}"
             )
         )
+    if new_classes:
+        print(plain(advice(new_classes)))
     learning_curve(state.rounds, folder.picture, title=str(folder.path))
     best, last = best_round(state.rounds), len(state.rounds) - 1
     name = judged_by(state.rounds[best])

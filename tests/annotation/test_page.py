@@ -201,6 +201,38 @@ def test_what_is_no_answer_is_refused_with_a_reason(site, body, kind, status, re
     assert not site.desk.find("pool-0").answers
 
 
+def test_a_new_class_is_a_paid_skip_that_names_it(site):
+    def look(name):
+        return site.get(f"name?id=pool-0&name={name}").json()
+
+    assert look("tehc") == {"known": None, "near": "tech"}
+    assert look(" sport ")["known"] == "sport"
+    assert look("weather") == {"known": None, "near": None}
+    for wrong, reason in (("tech", "'tech' is a class already"), ("", "1 to 60"), ("a\x1b[1m", "1 to 60")):
+        refused = site.send("pool-0", new_class=wrong)
+        assert (refused.status_code, reason in refused.json()["error"]) == (400, True)
+    told = site.send("pool-0", new_class=" the  weather", note="rain").json()
+    assert told["new_classes"] == ["the weather"]
+    assert "'the weather' (1 text). Add those that you want at the end of data.label_names" in told["advice"]
+    given = site.desk.find("pool-0").answers["ann"]
+    assert (given.label, given.note, given.new_class, given.cost) == (
+        None,
+        "new class: the weather\nrain",
+        "the weather",
+        1,
+    )
+    (said,) = site.get("answers").json()
+    assert (said["said"], said["note"], said["label"]) == ("new class: the weather", "rain", None)
+    assert site.send("pool-0", "tech").json()["advice"] == ""
+    assert site.desk.find("pool-0").answers["ann"].cost == 0, "a correction"
+
+
+def test_only_a_class_can_be_new(make):
+    site = make(task=ROWS["sets"][0], rows=ROWS["sets"][1])
+    refused = site.send("pool-0", new_class="weather")
+    assert (refused.status_code, refused.json()["error"]) == (400, "this task has no classes that could be more")
+
+
 def test_an_answer_that_cannot_be_kept_is_told_of(site):
     site.ledger.close()
     answer = site.send("pool-0", "tech")

@@ -138,6 +138,27 @@ def test_two_annotators_share_a_query_and_see_it_end(serve):
     shows(ann, TEXTS[0])
 
 
+def test_a_class_that_is_missing_is_named_and_confirmed(serve):
+    site = serve()
+    tab = site.visit()
+    tab.get_by_text("None of these: a new class").click()
+    field = tab.get_by_label("Name of the new class")
+    field.fill("tehc")
+    field.press("Enter")
+    playwright.expect(tab.get_by_role("button", name="It is “tech”")).to_be_visible()
+    field.fill(HOSTILE[:20])
+    field.press("Enter")
+    tab.get_by_role("button", name="is new").click()
+    shows(tab, TEXTS[1])
+    assert site.given("pool-0").new_class == HOSTILE[:20].strip()
+    tab.get_by_text("None of these: a new class").click()
+    field.fill("tehc")
+    tab.get_by_role("button", name="Look up").click()
+    tab.get_by_role("button", name="It is “tech”").click()
+    shows(tab, TEXTS[2])
+    assert site.given("pool-1").label == 1
+
+
 def test_150_classes_are_searched(serve):
     names = [
         f"{verb} {thing} {n}" for verb in ("lost", "stolen", "late") for thing in ("card", "pin") for n in range(25)

@@ -22,7 +22,7 @@ def test_names_of_labels_and_folders_are_text(tmp_path, tiny_bert, capsys, caplo
     worse = numbers | {"metrics": {"val/accuracy": 0.1, "test/accuracy": 0.1}}
     state = RunState([{"round": 0, **numbers, **parts}, {"round": 1, **worse, **parts}], stopped="done")
     agreed = {"annotators": ["ann, \x1b[31m", "ann"], "texts": 4, "same": 0.5, "alpha": 0.1, "kappa": [0.2, math.nan]}
-    show(folder, state, pd.DataFrame(agreed))
+    show(folder, state, pd.DataFrame(agreed), {"\x1b]0;c": 2})
     told = capsys.readouterr().out
     assert "\x1b]0" not in told + caplog.text
     assert "\\x1b]0;owned\\x07" in told
@@ -30,4 +30,5 @@ def test_names_of_labels_and_folders_are_text(tmp_path, tiny_bert, capsys, caplo
     assert "of ann, \\x1b[31m: the same on 50 % of 4 texts, Krippendorff's alpha 0.10, Cohen's kappa 0.20\n" in told
     assert "of ann: the same on 50 % of 4 texts, Krippendorff's alpha 0.10\n" in told
     assert "model, of round 0: val/accuracy 90.0, after the last one 10.0 (" in told
+    assert "'\\x1b]0;c' (2 texts)" in told
     assert folder.picture.exists()

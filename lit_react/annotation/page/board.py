@@ -8,8 +8,11 @@ from itertools import combinations
 from threading import Event, RLock
 from typing import Any
 
+from lit_react.annotation.answers import NEW_CLASS, Given
 from lit_react.annotation.desk import Asked, Desk
+from lit_react.annotation.new_classes import advice, found_classes
 from lit_react.annotation.oracles import Answer, Question
+from lit_react.core.errors import UnknownNameError
 
 AWAY = 60.0
 """Seconds without a word from a browser, after which the question that it shows is given to others."""
@@ -56,6 +59,7 @@ class Board:
         self._asked: dict[str, Asked] = {}
         self._open: dict[str, None] = {}
         self._totals: Counter[str] = Counter()
+        self._new: Counter[str] = Counter()
         self._given: dict[str, dict[str, None]] = {}  # annotator → ids, the newest last
         self._seen: dict[str, tuple[str, float]] = {}  # annotator → the question on the screen, and when it was asked
         self.use(desk)
@@ -63,7 +67,7 @@ class Board:
     def use(self, desk: Desk) -> None:
         """Take up a desk, with all that was said before."""
         with self._lock:
-            self._desk, self._asked, self._given, self._totals = desk, {}, {}, Counter()
+            self._desk, self._asked, self._given, self._totals, self._new = desk, {}, {}, Counter(), Counter()
             every = desk.asked()
             self.round = max((asked.question.round for asked in every), default=0)
             for asked in every:
@@ -102,7 +106,9 @@ class Board:
         before = self._asked.get(asked.question.id)
         if before is not None:
             self._totals.subtract(self._counts(before))
+            self._new.subtract(_found(before))
         self._totals.update(self._counts(asked))
+        self._new.update(_found(asked))
         self._asked[asked.question.id] = asked
 
     def _counts(self, asked: Asked) -> Counter[str]:
@@ -148,18 +154,25 @@ class Board:
             **{name: question.shown[name] for name in PARTS if name in question.shown},
             "others": {name: str(value) for name, value in (others | question.shown.get("source", {})).items()},
             "suggestions": list(question.suggestions.items()),
-            "given": given and {"label": _answer(question, given.label), "note": given.note},
+            "given": given and {"label": _answer(question, given.label), "note": given.remark},
         }
 
     def progress(self) -> dict[str, Any]:
         """What the run does, what its rounds brought, how many questions wait, and the `progress`.
 
         That is: answers of this query (`answered` of `wanted`), texts with a label (`labels`), pairs of answers to one
-        text (`pairs`), and how many of them are `agreeing`.
+        text (`pairs`), and how many of them are `agreeing`. And the `new_classes` that people found, with `advice`.
         """
         with self._lock:
             phase = {"round": self.round, "learning": self.learning, "results": self.results}
-            return {**phase, "waiting": len(self._open), "progress": {name: self._totals[name] for name in COUNTED}}
+            new = +self._new
+            return {
+                **phase,
+                "waiting": len(self._open),
+                "progress": {name: self._totals[name] for name in COUNTED},
+                "new_classes": list(new),
+                "advice": advice(new),
+            }
 
     def history(self, annotator: str) -> list[dict[str, Any]]:
         """An annotator's last answers, the newest first."""
@@ -169,13 +182,34 @@ class Board:
                 {
                     "id": each.question.id,
                     "text": each.question.text[:200],
-                    "said": None if given.label is None else self._desk.written(each.question.id, given.label),
+                    "said": self._said(each.question, given),
                     "label": _answer(each.question, given.label),
-                    "note": given.note,
+                    "note": given.remark,
                 }
                 for each in asked
                 for given in [each.answers[annotator]]
             ]
+
+    def _said(self, question: Question, given: Given) -> str | None:
+        if given.label is None:
+            return given.new_class and NEW_CLASS + given.new_class
+        return self._desk.written(question.id, given.label)
+
+    def named(self, id: str, name: str) -> dict[str, str | None]:
+        """What a name means to a question: the class that it is (`known`), or the one that is most like it (`near`).
+
+        Raises:
+            KeyError: the question was never asked.
+            ValueError: its answer is not the name of a class.
+        """
+        with self._lock:
+            question = self._asked[id].question
+        if question.form != "class" or not question.labels:
+            raise ValueError("this task has no classes that could be more")
+        try:
+            return {"known": question.write(question.parse(name)), "near": None}
+        except UnknownNameError as error:
+            return {"known": None, "near": error.near}
 
     # ---- what is said ---------------------------------------------------------------------------------------
 
@@ -202,6 +236,11 @@ class Board:
                 own[answer.id] = None
             still = {id: None for id in self._open if id != answer.id}
             self._wait_for({answer.id: None, **still} if now.is_open else still)
+
+
+def _found(asked: Asked) -> Counter[str]:
+    """The new classes that the answers to one question name."""
+    return found_classes({("", 0): [*asked.answers.values()]})
 
 
 def _answer(question: Question, label: Any) -> Any:

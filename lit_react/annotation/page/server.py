@@ -9,6 +9,7 @@ import math
 import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lit_react.annotation.answers import NEW_CLASS
+from lit_react.annotation.new_classes import LONGEST
 from lit_react.annotation.oracles import Answer
 from lit_react.annotation.page.board import AnsweredMeanwhileError, Board
 from lit_react.annotation.page.tokens import owner_of
 from lit_react.core.errors import UserError
+from lit_react.core.terminal import plain
 
 LONGEST_BODY = 1_000_000
 """Bytes of an answer."""
@@ -129,6 +133,28 @@ def app_of(
     async def history(annotator: str, request: Request) -> Any:
         return board.history(annotator)
 
+    def name_of_class(id: str, name: str) -> str:
+        """The name of a new class as it is kept; a ValueError where it is none."""
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST or plain(name) != name:
+            raise ValueError(f"expected a name of 1 to {LONGEST} characters")
+        if (known := named(id, name)["known"]) is not None:
+            raise ValueError(f"{known!r} is a class already")
+        return name
+
+    def named(id: str, name: str) -> dict[str, str | None]:
+        try:
+            return board.named(id, name)
+        except KeyError as error:
+            raise Refusal(404, f"{id!r} was not asked") from error
+
+    async def look(annotator: str, request: Request) -> Any:
+        asked = request.query_params
+        try:
+            return named(asked.get("id", ""), asked.get("name", ""))
+        except ValueError as error:
+            raise Refusal(400, str(error)) from error
+
     async def end(annotator: str, request: Request) -> Any:
         """Answered when the page closes: a tab that is not in sight asks for nothing else."""
         while not board.closing and not await request.is_disconnected():
@@ -138,8 +164,11 @@ def app_of(
     async def answer(annotator: str, request: Request) -> Any:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "expected application/json")
-        given = _answer(await _body(request), annotator)
+        given, new_class = _answer(await _body(request), annotator)
         try:
+            if new_class is not None:
+                name = name_of_class(given.id, new_class)
+                given = replace(given, note=f"{NEW_CLASS}{name}\n{given.note}".rstrip("\n"))
             board.take(given, annotator)
         except AnsweredMeanwhileError as error:
             raise Refusal(409, str(error)) from error
@@ -151,6 +180,7 @@ def app_of(
 
     routes = [
         Route("/api/question", partial(_for_annotators, tokens, next_question)),
+        Route("/api/name", partial(_for_annotators, tokens, look)),
         Route("/api/end", partial(_for_annotators, tokens, end)),
         Route("/api/answers", partial(_for_annotators, tokens, history)),
         Route("/api/answers", partial(_for_annotators, tokens, answer), methods=["POST"]),
@@ -186,20 +216,24 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _answer(body: bytes, annotator: str) -> Answer:
-    """The answer that the page sends: `{"id", "label", "note", "seconds"}`, or `{"id", "undo": true}`."""
+def _answer(body: bytes, annotator: str) -> tuple[Answer, str | None]:
+    """The answer that the page sends: `{"id", "label", "note", "seconds"}`, or `{"id", "undo": true}`.
+
+    And the name of a new class, the `new_class` of a skip.
+    """
     try:
         given = json.loads(body)
         note, seconds, undo = given.get("note", ""), given.get("seconds"), given.get("undo", False)
         is_right = isinstance(given["id"], str) and isinstance(note, str) and isinstance(undo, bool)
         is_right = is_right and (seconds is None or (type(seconds) in (int, float) and math.isfinite(seconds)))
-        label = None if undo else given["label"]
+        label, new_class = None if undo else given["label"], given.get("new_class")
+        is_right = is_right and (new_class is None or (isinstance(new_class, str) and label is None and not undo))
     except (ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise Refusal(400, "expected an object with id and label") from error
     if not is_right:
         raise Refusal(400, "expected an object with id and label, note and seconds")
     seconds = None if seconds is None else min(max(float(seconds), 0.0), LONGEST_WAIT)
-    return Answer(given["id"], label, annotator=annotator, seconds=seconds, note=note, undo=undo)
+    return Answer(given["id"], label, annotator=annotator, seconds=seconds, note=note, undo=undo), new_class
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -53,14 +53,14 @@ async function send(answer) {
 
 // ---- what people do -----------------------------------------------------------------------------------------------
 
-async function save(label) {
+async function save(label, newClass) {
   if (!open) return;
   if (label === undefined) return say("Nothing to save yet.");
   const { id } = open;
-  const next = await send({ id, label, note: $("note").value, seconds: Math.round(seconds * 10) / 10 });
+  const next = await send({ id, label, note: $("note").value, seconds: Math.round(seconds * 10) / 10, new_class: newClass });
   if (!next) return;
   sessionStorage.removeItem(draftOf(id));
-  say(label === null ? "Skipped." : `Saved${typeof label === "string" && label.length < 60 ? ` ${label}` : ""}.`);
+  say(newClass ? `Saved with the new class ${newClass}.` : label === null ? "Skipped." : `Saved${typeof label === "string" && label.length < 60 ? ` ${label}` : ""}.`);
   show(next, true);
   listAnswers();
 }
@@ -128,7 +128,8 @@ function show(next, isNew) {
   $("problem").textContent = "";
   if (!open) return rest();
   seconds = 0;
-  widget = widgetOf(open, { save, changed, say });
+  const look = (name) => ask(`api/name?id=${encodeURIComponent(next.question.id)}&name=${encodeURIComponent(name)}`);
+  widget = widgetOf(open, { save, changed, say, look, found: next.new_classes });
   $("task").textContent = widget.task;
   $("text").replaceChildren(widget.parts[0]);
   $("answer").replaceChildren(widget.parts[1]);
@@ -148,11 +149,11 @@ function restore({ label, note }) {
 }
 
 function rest() {
-  const { learning, waiting } = state;
+  const { learning, waiting, advice } = state;
   const title = learning ? "Nothing to label while the model learns" : waiting ? "Others have the last texts of this query" : "This query is answered";
   const text = learning ? "The next texts come by themselves; you may look through your earlier answers." : "This page goes on by itself.";
   if ($("rest-title").textContent !== title) $("rest-title").textContent = title;
-  $("rest-text").textContent = text;
+  $("rest-text").textContent = [text, advice && `${advice}.`].filter(Boolean).join(" ");
 }
 
 async function listen() {
@@ -171,7 +172,7 @@ function end(said) {
   const last = said.results.at(-1);
   const brought = [several(said.progress.labels ?? 0, "label"), last && shareOf(last)].filter(Boolean).join(", ");
   $("rest-title").textContent = `The run has ended: ${said.outcome}`;
-  $("rest-text").textContent = `${brought}. You can close this page.`;
+  $("rest-text").textContent = [`${brought}.`, said.advice && `${said.advice}.`, "You can close this page."].filter(Boolean).join(" ");
   $("rest").hidden = false;
   for (const id of ["run", "card", "rest-undo", "history"]) $(id).hidden = true;
   say(`${$("rest-title").textContent}. ${$("rest-text").textContent}`);
@@ -181,7 +182,7 @@ async function listAnswers() {
   if (!$("history").open) return;
   const given = await ask("api/answers").catch(() => []);
   const rows = given.map(({ id, text, said, label, note }) => {
-    const answer = label === null ? "skipped" : said || "none";
+    const answer = said === null ? "skipped" : said || "none";
     const button = make("button", { type: "button" }, make("span", { className: "name", textContent: answer }), make("span", { textContent: text, dir: "auto" }), ...(note ? [make("em", { textContent: note })] : []));
     button.setAttribute("aria-label", `Change ${answer}: ${text}`);
     button.addEventListener("click", () => lookAgain(id));

@@ -112,13 +112,54 @@ function paragraph({ text, head }) {
   return element;
 }
 
-function oneClass(question, { save }) {
+/** A name that is no class yet: looked up first, then confirmed. */
+function newClass({ save, look, found }) {
+  const names = make("datalist", { id: "found" }, ...found.map((value) => make("option", { value })));
+  const field = make("input", { type: "text", maxLength: 60, autocomplete: "off", placeholder: "Name of the class" });
+  field.setAttribute("aria-label", "Name of the new class");
+  field.setAttribute("list", "found");
+  const said = make("p", { className: "said" });
+  said.setAttribute("role", "status");
+  const choices = make("div", { className: "tools" });
+  const offer = (textContent, act) => {
+    const button = make("button", { type: "button", textContent });
+    button.addEventListener("click", act);
+    return button;
+  };
+  const ask = async () => {
+    const name = field.value.trim().replace(/\s+/g, " ");
+    if (!name) return field.focus();
+    try {
+      const { known, near } = await look(name);
+      const is = known ?? near;
+      const isNew = offer(`“${name}” is new`, () => save(null, name));
+      said.textContent = known ? `“${known}” is a class already.` : near ? `Is it “${near}”?` : "Is it none of the classes? The text is kept with this name, and learned once the run has the class.";
+      choices.replaceChildren(...(is ? [offer(`It is “${is}”`, () => save(is))] : []), ...(known ? [] : [isNew]));
+      choices.firstChild.focus();
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  };
+  field.addEventListener("input", () => (choices.replaceChildren(), (said.textContent = "")));
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    event.stopPropagation();
+    ask();
+  });
+  const row = make("div", { className: "search" }, field, names, offer("Look up", ask));
+  return make("details", { className: "new" }, make("summary", { textContent: "None of these: a new class" }), row, said, choices);
+}
+
+function oneClass(question, actions) {
+  const { save } = actions;
   const choices = new Choices(question.labels, question.suggestions, { pick: (name) => save(name) });
   const load = (name) => {
     choices.chosen = new Set([name]);
     choices.draw();
   };
-  return { parts: [paragraph(question), choices.element], load, value: () => undefined, key: (event) => choices.key(event), redraw: () => choices.draw() };
+  const answer = make("div", {}, choices.element, ...(question.head === undefined ? [newClass(actions)] : []));
+  return { parts: [paragraph(question), answer], load, value: () => undefined, key: (event) => choices.key(event), redraw: () => choices.draw() };
 }
 
 function someClasses(question, { changed }) {
