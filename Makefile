@@ -14,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .PHONY: help demo test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
-	bench-label-gan bench-page bench-allocator model-multi30k model-scitldr clean
+	bench-label-gan bench-page bench-allocator bench-recommendation model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ bench-page: $(VENV)/dev  ## server time of the page to label on, after 10,000 an
 
 bench-allocator: $(VENV)/dev  ## a fit with the setting of memory that this file exports against one without
 	$(BIN)/python scripts/benchmarks/allocator.py
+
+bench-recommendation: $(VENV)/dev  ## the recommender on MovieLens-100k below $LIT_REACT_DATA against ALS, EASE, kNN and cosine
+	$(INSTALL) implicit==0.7.3
+	$(BIN)/python scripts/benchmarks/recommendation.py
 
 policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (half an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml

@@ -26,6 +26,9 @@ COMMANDS = {
     "compare": Command("lit_react.experiments.grid:compare", "Run strategies x data sets x seeds, a fit for each."),
     "labels": Command("lit_react.cli.labels:labels", "Write the bought labels of a run: CSV, JSON lines, Parquet, …"),
     "pretrain": Command("lit_react.pretraining.pretrain:pretrain", "Pretrain an encoder on texts without labels."),
+    "recommend": Command(
+        "lit_react.applications.recommendation:recommend", "Recommend items by their texts and by what people liked."
+    ),
     "report": Command(
         "lit_react.experiments.report:report", "Tables, figures and significance of a comparison's runs."
     ),

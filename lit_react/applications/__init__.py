@@ -1,0 +1,1 @@
+"""What runs are for: their models at work."""
