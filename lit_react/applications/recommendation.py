@@ -137,7 +137,7 @@ def recommend(
         items: the like with item_id, title and, where there are such, text (what is read; else the title), genres,
             release_year.
         folder: new: model.safetensors, items.jsonl, metrics.json, recommendations.jsonl, questions.jsonl, index.html.
-        pretrained: the encoder of the texts: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
+        pretrained: the texts' encoder: a folder, a hub name, or `package:NAME/FOLDER` inside an installed package.
         min_rating: rows rated lower are not read; without ratings every row counts as liked.
         cold_share: of the items, held out to measure how new ones are ranked.
         top: items for each user.

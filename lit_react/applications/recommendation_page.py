@@ -1,4 +1,4 @@
-"""One static page: for some users, what they liked, what is shown to them and why. It loads nothing and runs nothing."""
+"""One static page: for some users, what they liked, what is shown to them and why. It loads and runs nothing."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def page(
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
             '<meta name="viewport" content="width=device-width">',
             f"<title>Recommendations</title>\n<style>{STYLE}</style></head>\n<body><h1>Recommendations</h1>",
-            "<p>Each score is a sum of what the items of the history add, of the popularity, of the item's own text, and "
-            "of the length of the history. Named are the items that add most.</p>",
+            "<p>Each score is a sum of what the items of the history add, of the popularity, of the item's own text, "
+            "and of the length of the history. Named are the items that add most.</p>",
             first.replace("<details>", "<details open>", 1),
             *others,
             f"<h2>To ask a new user about</h2>\n<ol>{asked}</ol>\n</body></html>\n",

@@ -49,6 +49,7 @@ class Steps(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, histories: Sequence[Ints], last: bool = False) -> None:
+        self.last = last
         self.items = np.concatenate(histories)
         lengths = np.array([len(history) for history in histories])
         ends = np.cumsum(lengths)
@@ -211,17 +212,21 @@ def fit(features: Floats, histories: list[Ints], seed: int, epochs: int | None =
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=1.0 if stopped else 0,
         )
-        loaders = [DataLoader(Steps(kept), BATCH, shuffle=True, collate_fn=lambda batch: batch)]
-        if stopped:
-            last = Steps([history for history in histories if len(history) > 1], last=True)
-            loaders.append(DataLoader(last, BATCH, collate_fn=lambda batch: batch))
-        trainer.fit(model, *loaders)
+        steps = Steps(kept), Steps([history for history in histories if len(history) > 1], last=True)
+        train, validation = (DataLoader(part, BATCH, shuffle=not part.last, collate_fn=_as_it_is) for part in steps)
+        trainer.fit(model, train, validation)
         if epochs is None:
             checkpoint = torch.load(best.best_model_path, weights_only=True)
             model.load_state_dict(checkpoint["state_dict"])
             epochs = int(checkpoint["epoch"]) + 1
     return model, epochs
+
+
+def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """`Steps` gives whole batches."""
+    return batch
 
 
 def item_features(embeddings: NDArray[np.float32], attributes: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/recommendation.py [--splits 1 2] [--folder $LIT_REACT_DATA/movielens100k]
 
-Ratings of 4 and 5 are likes. Of each split, 12 % of the items are cold; of each user the last warm item is for test, the
+Ratings of 4 and 5 are likes. Of each split 12 % of the items are cold; of each user the last warm item is for test, the
 one before it for validation. The others are tuned on the validation items of the first split. Differences are paired
 over users, each the mean over splits. The second table asks a fifth of the users, whom no fit saw, about items; half of
 what each liked can be answered with yes, the other half is to be found.
