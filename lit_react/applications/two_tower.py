@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import lightning
 import numpy as np
@@ -224,7 +225,7 @@ def fit(features: Floats, histories: list[Ints], seed: int, epochs: int | None =
     return model, epochs
 
 
-def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _as_it_is(batch: Any) -> Any:
     """`Steps` gives whole batches."""
     return batch
 

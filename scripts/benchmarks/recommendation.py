@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.acquisition.strategies.facility_location import coverage
+from lit_react.acquisition.strategies.facility_location import cover, powered
 from lit_react.applications.interactions import Floats, HeldOut, Ints, hold_out, read_catalogue, read_histories
 from lit_react.applications.recommendation import (
     cosine_scores,
@@ -114,9 +114,8 @@ def per_user(scores: Floats, held_out: HeldOut) -> NDArray[np.float64]:
 def answered(model: TwoTower, liked: list[Ints], name: str, generator: np.random.Generator) -> list[list[Ints]]:
     """For each number of `ASKED`, of each user what was asked about and liked, in the order of the questions."""
     counts = model.liked.numpy()
-    popular = np.argsort(-counts, kind="stable")
     if name == "the model's best, given the answers":
-        yes: list[Ints] = [popular[:0] for _ in liked]
+        yes: list[Ints] = [np.empty(0, np.int64) for _ in liked]
         asked = [yes]
         closed = np.zeros((len(liked), len(counts)), bool)
         for _ in range(max(ASKED)):
@@ -127,9 +126,9 @@ def answered(model: TwoTower, liked: list[Ints], name: str, generator: np.random
         return [asked[count] for count in ASKED]
     order = {
         "random": lambda: generator.permutation(np.flatnonzero(counts > 0)),
-        "most popular": lambda: popular,
-        "coverage of texts and ids": lambda: covering(model),
-        "expected coverage": lambda: questions(model, max(ASKED)),
+        "most popular": lambda: questions(model, max(ASKED)),
+        "coverage of texts and ids": lambda: covering(model, power=0),
+        "expected coverage": lambda: covering(model, power=1),
     }[name]
     orders = [order() for _ in liked] if name == "random" else [order()] * len(liked)
     return [
@@ -138,14 +137,15 @@ def answered(model: TwoTower, liked: list[Ints], name: str, generator: np.random
     ]
 
 
-def covering(model: TwoTower) -> Ints:
-    """Facility location over item vectors, whatever people know."""
+def covering(model: TwoTower, power: int) -> Ints:
+    """Facility location over item vectors; weights, and the gain of each pick, are times popularity to this power."""
     vectors = model.items((model.liked > 0).float())[0].detach().numpy()
     rows = np.flatnonzero(model.liked.numpy() > 0)
     unit = vectors[rows] / np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+    share = ((model.liked.numpy()[rows] / model.liked.max().item()) ** power).astype(np.float32)
     nothing, certain = rows[:0], np.ones((len(rows), 1), np.float32)
     signals = PoolSignals(rows, certain, unit, nothing, nothing, certain[:0], unit[:0])
-    return coverage(signals, max(ASKED), np.random.default_rng(0))
+    return cover(signals, max(ASKED), np.random.default_rng(0), share, powered(1.0), 20_000, np.reciprocal(share))
 
 
 ASKING = (
