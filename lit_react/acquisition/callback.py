@@ -181,7 +181,7 @@ class AcquisitionCallback(L.Callback):
         money = books.money(round)
         generator = np.random.default_rng([self.seed, round - 1])
         step = self.learner.step(
-            self._value(pl_module.task, validated), score, pool.unlabeled_rows, pool.costs, money, generator
+            self._value(pl_module.task, validated), score, pool.askable_rows, pool.costs, money, generator
         )
         trainer.strategy.barrier()  # every process has read the books before one of them writes
         if step.queries and not money.asked:

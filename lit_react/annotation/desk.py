@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lit_react.annotation.answers import Given, Label
-from lit_react.annotation.ledger import NO_END, Ledger, Query
+from lit_react.annotation.ledger import DRAFT, NO_END, Ledger, Query
 from lit_react.annotation.oracles import Answer, Question
 
 
@@ -39,6 +39,8 @@ class Desk:
         question: makes a question of split, row, round and price.
         describe: a label of split and row as people read it.
         annotator: who gives answers that name nobody.
+        drafter: who drafts labels: what it was asked, and what it says, is not seen here; None: nobody does.
+        drafts: whether this desk is the drafter's, which sees what it was asked, and all answers.
     """
 
     def __init__(
@@ -47,8 +49,12 @@ class Desk:
         question: Callable[[str, int, int, float], Question],
         describe: Callable[[str, int, Label], str],
         annotator: str,
+        drafter: str | None = None,
+        *,
+        drafts: bool = False,
     ) -> None:
         self._ledger, self._question, self._describe, self._annotator = ledger, question, describe, annotator
+        self._drafter, self._drafts = drafter, drafts
 
     @property
     def run(self) -> str:
@@ -62,7 +68,7 @@ class Desk:
             annotator: leave out what this one has answered; None: all.
             round: that was asked up to this round; None: all.
         """
-        open_ = self._ledger.pending(NO_END if round is None else round)
+        open_ = self._own(self._ledger.pending(NO_END if round is None else round))
         if annotator is not None:
             given = self._ledger.answers()
             open_ = [q for q in open_ if all(a.annotator != annotator for a in given.get((q.split, q.row), ()))]
@@ -71,11 +77,11 @@ class Desk:
     def asked(self) -> list[Asked]:
         """All that was ever asked, in the order of asking, with the answers that hold; a row is there once."""
         answers, wanted, first = self._ledger.answers(), Counter[tuple[str, int]](), dict[tuple[str, int], Query]()
-        for query in self._ledger.asked():
+        for query in self._own(self._ledger.asked()):
             wanted[query.split, query.row] += query.wanted
             first.setdefault((query.split, query.row), query)
         return [
-            Asked(self._asked(query), wanted[where], {given.annotator: given for given in answers.get(where, ())})
+            Asked(self._asked(query), wanted[where], self._seen(answers.get(where, ())))
             for where, query in first.items()
         ]
 
@@ -85,11 +91,12 @@ class Desk:
         Raises:
             KeyError: it was never asked.
         """
-        query = self._ledger.find(*place(question))
-        if query is None:
+        where = place(question)
+        queries = self._own(self._ledger.asked_of(*where))
+        if not queries:
             raise KeyError(question)
-        answers = self._ledger.answers_of(query.split, query.row)
-        return Asked(self._asked(query), query.wanted, {given.annotator: given for given in answers})
+        wanted = sum(query.wanted for query in queries)
+        return Asked(self._asked(queries[0]), wanted, self._seen(self._ledger.answers_of(*where)))
 
     def take(self, answers: Iterable[Answer]) -> None:
         """Record answers, all or none; they are on the disk when this returns.
@@ -103,15 +110,22 @@ class Desk:
         """A label of a question, by its id, as people read it."""
         return self._describe(*place(question), label)
 
+    def _own(self, queries: Sequence[Query]) -> list[Query]:
+        return [query for query in queries if (query.policy == DRAFT) == self._drafts]
+
+    def _seen(self, answers: Sequence[Given]) -> dict[str, Given]:
+        return {given.annotator: given for given in answers if self._drafts or given.annotator != self._drafter}
+
     def _asked(self, query: Query) -> Question:
         return self._question(query.split, query.row, query.round, query.cost / query.wanted)
 
     def _given(self, answer: Answer) -> Given:
-        query = self._ledger.find(*place(answer.id))
-        if query is None:
+        queries = self._ledger.asked_of(*place(answer.id))
+        if not queries:
             names = [name_of(waits.split, waits.row) for waits in self._ledger.pending(NO_END)]
             some = ", ".join(names[:5]) + (", …" if names[5:] else "") or "none, for all are answered"
             raise ValueError(f"{answer.id!r} waits for no label, expected one of {some}")
+        query = queries[0]
         label = None if answer.undo or answer.label is None else self._meaning(query, answer)
         who = answer.annotator or self._annotator
         return Given(

@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,9 @@ STANDING = """(SELECT * FROM answers WHERE undo = 0 AND id IN
 """What holds: the last answer of each annotator to each row, unless it takes back the one before."""
 
 NO_END = 2**62
+
+DRAFT = "draft"
+"""The policy of queries that ask for drafts, see `Drafts`."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +143,9 @@ class Ledger(LedgerFile):
         """Return what was asked in one round, answered or not, in the order of asking; None: in all rounds."""
         return self._queries("" if round is None else "WHERE round = :round", round or 0)
 
-    def find(self, split: str, row: int) -> Query | None:
-        """Return what was asked first about a row, with all the answers that it wants; None: nothing."""
-        condition = "WHERE split = :split AND row = :row"
-        found = self._queries(condition, 0, split=split, row=int(row))
-        return replace(found[0], wanted=sum(query.wanted for query in found)) if found else None
+    def asked_of(self, split: str, row: int) -> list[Query]:
+        """Return what was asked about a row, the first query first."""
+        return self._queries("WHERE split = :split AND row = :row", 0, split=split, row=int(row))
 
     def _queries(self, condition: str, round: int, **values: str | int) -> list[Query]:
         first = "SELECT MIN(round) FROM queries AS f WHERE f.split = queries.split AND f.row = queries.row"

@@ -134,6 +134,7 @@ class Augmentation:
             unlabeled=self.drawn(bought.pool.unlabeled_rows, seed),
             unlabeled_size=self.unlabeled_size,
             wanted=lambda: any(part.wants_unlabeled() for part in parts),
+            weights=bought.pool.weights,
         )
         read = rows
         if self.texts is not None:

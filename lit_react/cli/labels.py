@@ -8,6 +8,7 @@ from typing import Literal
 import yaml
 
 from lit_react.annotation.answers import Aggregate
+from lit_react.annotation.drafts import Drafts
 from lit_react.cli.one_line import OneLineParser
 from lit_react.core.errors import UserError
 from lit_react.core.terminal import plain
@@ -54,8 +55,12 @@ def result_of(folder: Path) -> RunResult:
     parser.add_subclass_arguments(TaskModule, "model")
     parser.add_subclass_arguments(PoolDataModule, "data")
     parser.add_argument("--aggregation", type=Literal["majority", "dawid_skene"] | Aggregate)
-    given = {"aggregation": options["rounds"]["aggregation"], **{name: options[name] for name in ("model", "data")}}
+    parser.add_argument("--drafts", type=Drafts | None)
+    rounds = {name: options["rounds"].get(name) for name in ("aggregation", "drafts")}
+    given = rounds | {name: options[name] for name in ("model", "data")}
     parts = parser.instantiate(parser.parse_object(given))
     texts = of_run(parts.data.prepare, parts.model.task, folder)
     aggregate = named_aggregate(parts.aggregation)
+    if parts.drafts is not None:
+        aggregate = parts.drafts.under(aggregate)
     return RunResult(RunFolder(folder), texts, parts.data.text_column, parts.model, {}, aggregate)

@@ -68,11 +68,12 @@ class FitData:
 
     @property
     def fit_rows(self) -> FitRows:
-        """What the fit reads; without any label, one row that has none."""
+        """What the fit reads; without any label, the first row."""
         labeled = self.pool.labeled_rows
         if self.rows is None and not len(labeled):
-            return FitRows(self.pool.table, labeled, [], unlabeled=self.pool.unlabeled_rows[:1], unlabeled_size=1)
-        return self.rows or FitRows(self.pool.table, labeled, [self.pool.labels[row] for row in labeled.tolist()])
+            return FitRows(self.pool.table, labeled, [], unlabeled=np.arange(1), unlabeled_size=1)
+        labels = [self.pool.labels[row] for row in labeled.tolist()]
+        return self.rows or FitRows(self.pool.table, labeled, labels, weights=self.pool.weights)
 
 
 class FitLoaders(L.LightningDataModule):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from lit_react.annotation.answers import Label
@@ -25,6 +26,7 @@ class FitRows:
         unlabeled: [m], rows without a bought label; a batch takes the next `unlabeled_size` of them, shuffled.
         unlabeled_size: rows per optimiser step, of all processes together.
         wanted: asked before each batch: whether it shall have unlabeled rows.
+        weights: float32 [l], of the labels in the loss; None: all weigh as much.
     """
 
     table: EncodedTable
@@ -33,6 +35,7 @@ class FitRows:
     unlabeled: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unlabeled_size: int = 0
     wanted: Callable[[], bool] = lambda: True
+    weights: NDArray[np.float32] | None = None
 
     def loader(self, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader[Batch]:
         """Batches of similar length, see `ShuffledBuckets`; each also has the next of the unlabeled rows.
@@ -48,7 +51,7 @@ class FitRows:
             beside = ShuffledBuckets(lengths, self.unlabeled_size, seed=seed + 1, **shares)
             joined = SideBySide(sampler, beside, offset=len(self.labeled), wanted=self.wanted)
             sampler = joined if len(self.labeled) else beside
-        rows = RowsOf(self.table, np.concatenate([self.labeled, self.unlabeled]), self.labels)
+        rows = RowsOf(self.table, np.concatenate([self.labeled, self.unlabeled]), self.labels, self.weights)
         return DataLoader(rows, batch_sampler=sampler, collate_fn=whole)
 
 

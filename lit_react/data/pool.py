@@ -23,10 +23,17 @@ class RowsOf(Dataset[Batch]):
         table: the encoded split.
         rows: int64 [n], rows of the table.
         labels: [l], of the first l rows, the only ones with `labels` in a batch; None: the batches carry none.
+        weights: float32 [l], which become `weight` in a batch, float32 [b]; None: all labels count as much.
     """
 
-    def __init__(self, table: EncodedTable, rows: Rows, labels: Sequence[Label] | None = None) -> None:
-        self.table, self.rows, self.labels = table, rows, labels
+    def __init__(
+        self,
+        table: EncodedTable,
+        rows: Rows,
+        labels: Sequence[Label] | None = None,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.table, self.rows, self.labels, self.weights = table, rows, labels, weights
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,10 +46,12 @@ class RowsOf(Dataset[Batch]):
         rows = self.rows[positions]
         if self.labels is None:
             return self.table.batch(rows)
-        labels = [self.labels[position] for position in positions if position < len(self.labels)]
+        labeled = [position for position in positions if position < len(self.labels)]
+        labels = [self.labels[position] for position in labeled]
+        weights = {} if self.weights is None else {"weight": torch.from_numpy(self.weights[labeled])}
         if len(labels) == len(rows):
-            return self.table.batch(rows, labels)
-        return self.table.batch(rows) | {"labels": torch.as_tensor(labels, dtype=torch.int64)}
+            return self.table.batch(rows, labels) | weights
+        return self.table.batch(rows) | {"labels": torch.as_tensor(labels, dtype=torch.int64)} | weights
 
 
 def whole(batch: Any) -> Batch:
@@ -76,12 +85,16 @@ class Pool:
         costs: float64 [n], annotation cost c_i of each row: of all answers that it wants.
         labels: row → the label that was bought.
         asked_in_vain: rows that nobody could label; they are neither labeled nor unlabeled.
+        drafted: labeled rows whose label is a draft: it is learned, and may still be asked of people, see `Drafts`.
+        draft_weight: of a draft in the loss, where other labels weigh 1.
     """
 
     table: EncodedTable
     costs: NDArray[np.float64]
     labels: Mapping[int, Label] = field(default_factory=dict)
     asked_in_vain: Set[int] = frozenset()
+    drafted: Set[int] = frozenset()
+    draft_weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.costs)
@@ -99,6 +112,31 @@ class Pool:
         unlabeled[list(self.asked_in_vain)] = False
         return np.flatnonzero(unlabeled)
 
-    def with_labels(self, labels: Mapping[int, Label], asked_in_vain: Set[int] = frozenset()) -> Pool:
+    @property
+    def settled_rows(self) -> Rows:
+        """int64 [l - d], ascending: labeled rows whose label is no draft."""
+        return np.setdiff1d(self.labeled_rows, list(self.drafted))
+
+    @property
+    def askable_rows(self) -> Rows:
+        """int64 [u + d], ascending: rows whose label may be asked for: unlabeled ones, and drafts."""
+        return np.union1d(self.unlabeled_rows, np.asarray(sorted(self.drafted), dtype=np.int64))
+
+    @property
+    def weights(self) -> NDArray[np.float32] | None:
+        """float32 [l], of the labels in the order of `labeled_rows`; None where all weigh as much."""
+        if not self.drafted:
+            return None
+        drafts = np.isin(self.labeled_rows, list(self.drafted))
+        return np.where(drafts, self.draft_weight, 1.0).astype(np.float32)
+
+    def with_labels(
+        self,
+        labels: Mapping[int, Label],
+        asked_in_vain: Set[int] = frozenset(),
+        drafted: Set[int] = frozenset(),
+        draft_weight: float = 1.0,
+    ) -> Pool:
         """The same rows, with these labels."""
-        return replace(self, labels=dict(labels), asked_in_vain=frozenset(asked_in_vain))
+        vain, drafts = frozenset(asked_in_vain), frozenset(drafted)
+        return replace(self, labels=dict(labels), asked_in_vain=vain, drafted=drafts, draft_weight=draft_weight)

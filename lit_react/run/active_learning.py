@@ -19,6 +19,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.stopping import Stopping, StoppingRule
 from lit_react.annotation.answers import Aggregate
 from lit_react.annotation.desk import Desk
+from lit_react.annotation.drafts import Drafts
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.new_classes import join_classes
 from lit_react.annotation.oracles import GoldOracle, Oracle
@@ -37,6 +38,7 @@ from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
 from lit_react.run.preparation import prepared
 from lit_react.run.purchases import (
+    Annotators,
     answer_known,
     asked_of_several,
     buy,
@@ -76,6 +78,7 @@ class ActiveLearning:
         oracle: who answers. `gold`: the labels that came with the data (simulation); `file`: people, who read
             `round_XX/to_label.jsonl` and write `round_XX/labels.jsonl`; `api`: whoever calls `query` and `answer`; or
             an `Oracle` of your own.
+        drafts: a cheap annotator that labels the pool before the oracle is asked; None: there is none.
         overlap: how many annotators answer each question, in the mean: 2 for two each, 1.3 where three in ten texts,
             drawn by the seed, get a second answer. Each answer costs. A label that came with the data stands alone.
         aggregation: which label follows from several answers. `majority`: that of most annotators, of several such the
@@ -109,6 +112,7 @@ class ActiveLearning:
         folder: Path | str = Path("runs/default"),
         seed: int = 0,
         oracle: Oracle | Literal["gold", "file", "api"] = "gold",
+        drafts: Drafts | None = None,
         overlap: float = 1.0,
         aggregation: Literal["majority", "dawid_skene"] | Aggregate = "majority",
         start: Literal["cold", "warm"] = "cold",
@@ -131,6 +135,9 @@ class ActiveLearning:
         self.augmentation, self.pretraining = augmentation or Augmentation(), pretraining
         self.budget, self.seed, self.oracle = float(budget), int(seed), named_oracle(oracle)
         self.overlap, self.aggregation, self.aggregate = float(overlap), aggregation, named_aggregate(aggregation)
+        self.drafts = drafts
+        if drafts is not None:
+            self.aggregate = drafts.under(self.aggregate)
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
         self.early_stopping = early_stopping or EarlyStopping(OF_THE_TASK, mode="max", patience=5)
@@ -212,8 +219,9 @@ class ActiveLearning:
             UserError: an id that was not asked, or an answer that means nothing.
         """
         with isolated(), self._opened() as ledger:
-            take_answers(self._desk(ledger), self.oracle, labels, annotator)
-            return len(ledger.pending(len(self.state.rounds)))
+            desk = self._desk(ledger)
+            take_answers(desk, self.oracle, labels, annotator)
+            return len(desk.waiting(round=len(self.state.rounds)))
 
     def step(self) -> pd.Series:
         """One round: fit on the labels that are there, choose the next ones, test, save.
@@ -288,11 +296,18 @@ class ActiveLearning:
                 answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
                 join_classes(chain(*ledger.answers().values()), self._desk(ledger))
                 self.oracle.open(folder.path, self._desk(ledger))
+                if self.drafts is not None:
+                    self.drafts.annotator.open(folder.path, self._desk(ledger, drafts=True))
             with short_collections():
                 yield ledger
 
-    def _desk(self, ledger: Ledger) -> Desk:
-        return desk_of(ledger, self.oracle, self.texts, self.folder)
+    def _desk(self, ledger: Ledger, *, drafts: bool = False) -> Desk:
+        drafter = None if self.drafts is None else self.drafts.annotator
+        return desk_of(ledger, self.oracle, self.texts, self.folder, drafter, drafts=drafts)
+
+    def _annotators(self, ledger: Ledger) -> Annotators:
+        drafting = None if self.drafts is None else self._desk(ledger, drafts=True)
+        return Annotators(self.oracle, self._desk(ledger), self.aggregate, self.drafts, drafting)
 
     @property
     def _limits(self) -> dict[str, Any]:
@@ -305,11 +320,13 @@ class ActiveLearning:
         """Buy what was asked for, fit, acquire, test, save."""
         round, folder, trainers = len(self.state.rounds), self.folder, self._prepared.trainers
         assert self._tracker is not None, "begin opens it"
-        data = buy(ledger, self._desk(ledger), self.oracle, self.texts, round, self.seed, self.aggregate)
+        data = buy(ledger, self._annotators(ledger), self.texts, round, self.seed)
         loggers = self._tracker.loggers
         here, labels, validated = folder.round(round), len(data.pool.labels), bool(data.validation)
+        drafted = f" and {len(data.pool.drafted)} drafts" if data.pool.drafted else ""
+        settled, spent = labels - len(data.pool.drafted), ledger.spent_by(round)
         if is_first_process():  # a resumed run may have the next round's query already
-            log.info("round %d: %d labels, %g of %g spent", round, labels, ledger.spent_by(round), self.budget)
+            log.info("round %d: %d labels%s, %g of %g spent", round, settled, drafted, spent, self.budget)
             folder.forget_checkpoints(round)
         self._tracker.bought(round, ledger.purchases(self.aggregate), folder.chosen_in(round - 1), self.texts)
         trainer, module, result = fit_and_test(
@@ -321,7 +338,7 @@ class ActiveLearning:
             make_refit_trainer=trainers.of_refit if self._prepared.refits and validated else None,
             acquisition=self.acquisition,
         )
-        counts = {"labeled": labels, "validation": len(data.validation), "cost": ledger.spent_by(round)}
+        counts = {"labeled": settled, "validation": len(data.validation), "cost": spent}
         self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
         if trainer.is_global_zero:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lit_react.acquisition.learner import Money
-from lit_react.annotation.ledger import Ledger, Query
+from lit_react.annotation.ledger import DRAFT, Ledger, Query
 from lit_react.core.processes import is_first_process
 from lit_react.data.pool_data import PoolData
 
@@ -31,10 +31,12 @@ class LedgerBooks:
             left=left,
             paid=self.ledger.spent_by(round - 1),
             spent=1 - left / at_first if at_first else 1.0,
-            asked=self.ledger.asked(round),
+            asked=[query for query in self.ledger.asked(round) if query.policy != DRAFT],
         )
 
     def ask(self, round: int, queries: Sequence[Query]) -> None:
         """Have the first process write the query of a round."""
         if is_first_process():
-            self.ledger.ask(round, [replace(q, wanted=self.texts.answers_wanted(q.split, q.row)) for q in queries])
+            drafted = {query.row for query in self.ledger.asked() if query.policy == DRAFT}
+            wanted = self.texts.answers_wanted
+            self.ledger.ask(round, [replace(q, wanted=wanted(q.split, q.row), again=q.row in drafted) for q in queries])

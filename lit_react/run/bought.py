@@ -11,7 +11,7 @@ import pandas as pd
 
 from lit_react.annotation.answers import Aggregate, Given, Label, Where, written
 from lit_react.annotation.desk import name_of
-from lit_react.annotation.ledger import Ledger, Query
+from lit_react.annotation.ledger import DRAFT, Ledger, Query
 from lit_react.data.pool_data import PoolData
 
 OF_BOTH = ("confidence", "note", "seconds", "cost", "round", "split", "strategy")
@@ -24,7 +24,7 @@ class Said:
     """What was asked and answered.
 
     Attributes:
-        asked: the rows in the order of asking, each as it was asked first.
+        asked: the rows in the order of asking, each as it was asked first; drafts as people were asked first.
         standing: (split, row) → the answers that hold, see `Ledger.answers`.
         history: all answers that were ever given, in the order they came.
     """
@@ -40,8 +40,12 @@ class Said:
             return cls({}, {}, [])
         data, before = texts.fingerprint, texts.grown_from
         with Ledger(ledger, budget=0, fingerprint=data, grown_from=before, read_only=True) as opened:
-            asked = {(query.split, query.row): query for query in reversed(opened.asked())}
-            return cls(dict(reversed(asked.items())), opened.answers(), opened.history())
+            asked = dict[Where, Query]()
+            for query in opened.asked():
+                known = asked.get((query.split, query.row))
+                if known is None or known.policy == DRAFT:
+                    asked[query.split, query.row] = query
+            return cls(asked, opened.answers(), opened.history())
 
 
 def bought_labels(said: Said, data: PoolData, aggregate: Aggregate) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.processes import is_first_process
 from lit_react.data.pool_data import PoolData
 from lit_react.run.checks import check_lengths, check_parts
-from lit_react.run.purchases import check_aggregate, first_queries, label_counts
+from lit_react.run.purchases import check_aggregate, first_queries, label_counts, named_aggregate
 from lit_react.run.show import show_data
 from lit_react.run.steps import Steps
 from lit_react.run.trainers import RoundTrainers
@@ -54,7 +54,7 @@ def prepared(run: ActiveLearning) -> Prepared:
         UserError: something is wrong.
     """
     texts, recipe = run.texts, run.model.fresh(run.texts.task)
-    check_aggregate(run.aggregate, texts.task)
+    check_aggregate(named_aggregate(run.aggregation), texts.task)
     begun = has_purchases(run.folder.ledger)  # then these were asked, and rows that have joined are not
     first = first_queries(texts, run.oracle, math.inf if begun else run.budget, run.seed)
     validated, steps = bool(len(texts.validation_split)), run.steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from lit_react.annotation.answers import Aggregate, Label, majority, written
 from lit_react.annotation.dawid_skene import dawid_skene
 from lit_react.annotation.desk import Desk
+from lit_react.annotation.drafts import Drafts
 from lit_react.annotation.files import FileOracle
-from lit_react.annotation.ledger import SLACK, Ledger, Query
+from lit_react.annotation.ledger import DRAFT, SLACK, Ledger, Query
 from lit_react.annotation.oracles import Answer, ApiOracle, GoldOracle, Oracle
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.processes import is_first_process, wait_for_all
@@ -157,9 +158,26 @@ def label_counts(data: PoolData, budget: float, first: Sequence[Query], query_si
     return max(least or min(query_size or 1, most), 1), max(most, 1)
 
 
-def buy(
-    ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int, seed: int, aggregate: Aggregate = majority
-) -> FitData:
+@dataclass(frozen=True)
+class Annotators:
+    """Who answers, and how answers become labels.
+
+    Attributes:
+        oracle: who is asked for labels.
+        desk: the oracle's.
+        aggregate: from answers to labels.
+        drafts: who labels the pool before; None: nobody does.
+        drafts_desk: that of the one who drafts.
+    """
+
+    oracle: Oracle
+    desk: Desk
+    aggregate: Aggregate = majority
+    drafts: Drafts | None = None
+    drafts_desk: Desk | None = None
+
+
+def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed: int) -> FitData:
     """Have what was asked for answered, and record the answers; of several processes the first one does.
 
     Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
@@ -172,24 +190,31 @@ def buy(
         UserError: an answer is wrong.
     """
     settled = ledger.fit_has_begun(round) and bool(ledger.labeled("pool", round))
+    oracle, drafts = annotators.oracle, annotators.drafts
     if is_first_process() and not settled:
-        _have_answered(ledger, desk, oracle, data, round)
+        if drafts is not None and annotators.drafts_desk is not None:
+            drafts.ask(ledger, round, len(data.pool), seed)
+            _take_from(drafts.annotator, annotators.drafts_desk, round)
+        answer_known(ledger, oracle, data, round)
+        _take_from(oracle, annotators.desk, round)
         if not ledger.pending(round):
             ledger.begin_fit(round)
     wait_for_all()
     if not ledger.fit_has_begun(round):
         raise LabelsPending(_waiting(ledger, oracle, data, round) if is_first_process() else f"round {round}")
-    labels = aggregate(ledger.answers(round))
+    answers = ledger.answers(round)
+    labels = annotators.aggregate(answers)
     known = {split: {row: label for (part, row), label in labels.items() if part == split} for split in SPLITS}
-    asked = {query.row for query in ledger.asked() if query.split == "pool" and query.round <= round}
+    asked = {q.row for q in ledger.asked() if q.split == "pool" and q.round <= round and q.policy != DRAFT}
+    drafted = set() if drafts is None else {row for row in known["pool"] if not drafts.others(answers["pool", row])}
     of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
-    return FitData(
-        data, data.pool.with_labels(known["pool"], asked - known["pool"].keys()), known["validation"], of_round
-    )
+    weight = 1.0 if drafts is None else drafts.weight
+    pool = data.pool.with_labels(known["pool"], asked - known["pool"].keys(), drafted, weight)
+    return FitData(data, pool, known["validation"], of_round)
 
 
-def _have_answered(ledger: Ledger, desk: Desk, oracle: Oracle, data: PoolData, round: int) -> None:
-    answer_known(ledger, oracle, data, round)
+def _take_from(oracle: Oracle, desk: Desk, round: int) -> None:
+    """Ask an oracle for what it has not answered, and record what it says."""
     waiting, wrong = desk.waiting(round=round), list[str]()
     for answer in _each(oracle.label(waiting)) if waiting else []:
         try:
@@ -228,7 +253,8 @@ def answer_known(ledger: Ledger, oracle: Oracle, data: PoolData, round: int) -> 
     """Take the labels that came with the data, but for an oracle that wants to be asked for all."""
     if not oracle.answers_known:
         known = data.known_labels()
-        found = {(q.split, q.row): known[q.split][q.row] for q in ledger.pending(round)}
+        asked = [query for query in ledger.pending(round) if query.policy != DRAFT]
+        found = {(q.split, q.row): known[q.split][q.row] for q in asked}
         ledger.answer({where: label for where, label in found.items() if label is not None}, GoldOracle.annotator)
 
 

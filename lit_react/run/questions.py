@@ -17,7 +17,15 @@ from lit_react.data.pool_data import PoolData
 from lit_react.run.folder import RunFolder
 
 
-def desk_of(ledger: Ledger, oracle: Oracle, data: PoolData, folder: RunFolder) -> Desk:
+def desk_of(
+    ledger: Ledger,
+    oracle: Oracle,
+    data: PoolData,
+    folder: RunFolder,
+    drafter: Oracle | None = None,
+    *,
+    drafts: bool = False,
+) -> Desk:
     """The desk of a run.
 
     Args:
@@ -25,6 +33,8 @@ def desk_of(ledger: Ledger, oracle: Oracle, data: PoolData, folder: RunFolder) -
         oracle: gives its name to answers that name nobody.
         data: the texts of the run.
         folder: has what each model thought of the rows that it chose.
+        drafter: who drafts labels; None: nobody does.
+        drafts: whether the desk is the drafter's.
     """
     chosen: dict[int, dict[int, Mapping[str, Any]]] = {}
 
@@ -38,7 +48,8 @@ def desk_of(ledger: Ledger, oracle: Oracle, data: PoolData, folder: RunFolder) -
     def described(split: str, row: int, label: Label) -> str:
         return data.task.describe(data.row(split, row), label)[1]
 
-    return Desk(ledger, asked, described, oracle.annotator)
+    who, drafts_by = (drafter or oracle) if drafts else oracle, None if drafter is None else drafter.annotator
+    return Desk(ledger, asked, described, who.annotator, drafts_by, drafts=drafts)
 
 
 def question(data: PoolData, split: str, row: int, round: int) -> Question:

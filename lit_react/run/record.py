@@ -113,7 +113,7 @@ def _built(optimizer: Callable[..., torch.optim.Optimizer]) -> dict[str, Any]:
 
 def record_of(run: ActiveLearning) -> dict[str, Any]:
     """What a run is made of, as JSON: group → its options."""
-    of_rounds = ("budget", "oracle", "overlap", "aggregation", "start", "refit", "stopping", "steps")
+    of_rounds = ("budget", "oracle", "drafts", "overlap", "aggregation", "start", "refit", "stopping", "steps")
     groups = ("data", "acquisition", "augmentation", "pretraining", "early_stopping")
     model = {name: value for name, value in described(run.model).items() if name != "task"}
     return {

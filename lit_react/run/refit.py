@@ -84,7 +84,8 @@ def with_validation_in_pool(data: FitData, unlabeled: Rows) -> Bought:
     labels += [data.validation[row] for row in validation.tolist()]
     with kept_by_nobody():
         table = data.task.encode(rows)
-    joined = Pool(table, np.zeros(len(rows)), dict(enumerate(labels)))
+    drafted = frozenset(np.flatnonzero(np.isin(labeled, list(data.pool.drafted))).tolist())
+    joined = Pool(table, np.zeros(len(rows)), dict(enumerate(labels)), frozenset(), drafted, data.pool.draft_weight)
     return Bought(joined, rows, validation={}, num_classes=len(data.fixed.class_names or []))
 
 

@@ -83,7 +83,8 @@ class LinearProbe(Classifier):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy plus the penalty."""
-        penalty = self.l2 / (2 * max(len(batch["labels"]), 1)) * self.head.weight.square().sum()
+        count = float(batch["weight"].sum()) if "weight" in batch else max(len(batch["labels"]), 1)
+        penalty = self.l2 / (2 * count) * self.head.weight.square().sum()
         return super().loss(batch) + penalty
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -116,7 +116,16 @@ class Classifier(TaskModule):
         logits = self.logits(batch).float()
         if not len(batch["labels"]):
             return 0 * logits.sum()
-        return F.cross_entropy(logits, batch["labels"], self._weight)
+        return self._of_labels(logits, batch)
+
+    def _of_labels(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of labeled rows, logits float32 [l, C]; each counts as much as its class and its label."""
+        labels, weight = batch["labels"], batch.get("weight")
+        if weight is None:
+            return F.cross_entropy(logits, labels, self._weight)
+        if self._weight is not None:
+            weight = weight * self._weight[labels]
+        return (weight * F.cross_entropy(logits, labels, reduction="none")).sum() / weight.sum()
 
     def criterion(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy without class weights."""
@@ -180,7 +189,7 @@ class TextClassification(Classifier, TransformerModule):
             return super().loss(batch)
         view = self._view(batch)
         labels = batch["labels"]
-        bought = F.cross_entropy(view.logits[: len(labels)], labels, self._weight)
+        bought = self._of_labels(view.logits[: len(labels)], batch)
         return bought + self.augmentation.loss(
             view,
             batch,

@@ -35,7 +35,7 @@ class Sitting:
         self.oracle.open(self.folder, self.desk)
 
     def label(self, round, rows):
-        new = [where for where in rows if self.ledger.find(*where) is None]
+        new = [where for where in rows if not self.ledger.asked_of(*where)]
         self.ledger.ask(round, [query(row, split=split) for split, row in new])
         waiting = [question for question in self.desk.waiting(round=round) if place(question.id) in rows]
         answers = self.oracle.label(waiting)

@@ -1,0 +1,154 @@
+"""A cheap annotator labels the pool first; people go over what is worth it, and their word stands."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import ACCELERATOR
+
+from lit_react import AcquisitionCallback, ActiveLearning, LinearProbe, Oracle, PoolDataModule, UserError
+from lit_react.annotation.drafts import Drafts
+from lit_react.annotation.ledger import Ledger
+from lit_react.annotation.oracles import Answer
+from lit_react.core.wandb_logger import Wandb
+
+GOLD: dict[str, str] = {}
+
+
+class Expert(Oracle):
+    """Knows every label; is nobody's draft."""
+
+    answers_known = True
+
+    def label(self, questions):
+        return {question.id: GOLD[question.text] for question in questions}
+
+
+class Machine(Oracle):
+    """Takes everything for sports, skips a text in ten, and remembers what it was asked."""
+
+    annotator = "machine"
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.asked: list[str] = []
+        self.fails_at = fails_at
+
+    def label(self, questions):
+        for number, question in enumerate(questions):
+            if number == self.fails_at:
+                raise UserError("the machine is down")
+            self.asked.append(question.id)
+            yield Answer(question.id, None if number % 10 == 9 else "sports", "machine")
+
+
+@pytest.fixture
+def make_run(tmp_path, news_csv, tiny_bert):
+    GOLD.update(pd.read_csv(news_csv).set_index("text")["label"])
+
+    def make(machine, oracle=None, budget=24.0, folder="run", query_size=6, **drafts) -> ActiveLearning:
+        return ActiveLearning(
+            PoolDataModule(news_csv, test_size=20, validation_size=0, initial_size=4),
+            LinearProbe(tiny_bert, max_length=16),
+            AcquisitionCallback(query_size=query_size),
+            folder=tmp_path / folder,
+            trainer={"accelerator": ACCELERATOR, "precision": "32-true", "max_epochs": 1},
+            wandb=Wandb(mode="disabled"),
+            budget=budget,
+            oracle=oracle or Expert(),
+            drafts=None if machine is None else Drafts(machine, **drafts),
+        )
+
+    return make
+
+
+def test_drafts_are_learned_and_what_people_say_stands_over_them(make_run, tmp_path) -> None:
+    machine = Machine()
+    run = make_run(machine, price=0.01)
+    result = run.fit()
+    labels, rows = result.labels(), len(run.texts.pool)
+    assert len(machine.asked) == len(set(machine.asked)) == rows - 4, "all but those that people were asked first"
+    by_people = labels[labels["annotators"].str.contains("Expert")]
+    drafts = labels[labels["annotators"] == "machine"]
+    assert list(by_people["label"]) == [GOLD[text] for text in by_people["text"]]
+    assert set(drafts["label"].dropna()) == {"sports"}
+    assert (drafts["strategy"] == "draft").all()
+    assert (by_people["strategy"] != "draft").all(), "drafts do not say why people were asked"
+    assert result.rounds["labels"].iloc[-1] == len(by_people), "a draft is no label"
+    assert (by_people["annotators"] == "machine, Expert").any(), "drafted texts are asked again"
+    paid = result.answers().groupby("annotator")["cost"].sum()
+    assert paid["Expert"] == len(by_people) == 22
+    assert result.rounds["cost"].iloc[-1] == pytest.approx(paid.sum())
+    assert paid.sum() <= 24
+
+
+def test_a_run_that_was_stopped_buys_no_draft_twice(make_run, tmp_path) -> None:
+    first = Machine(fails_at=30)
+    with pytest.raises(UserError, match="the machine is down"):
+        make_run(first).fit()
+    second = Machine()
+    result = make_run(second).fit()
+    assert not set(first.asked) & set(second.asked)
+    whole = make_run(Machine(), folder="unbroken").fit()
+    assert len(result.answers()) == len(whole.answers())
+    assert list(result.rounds["labels"]) == list(whole.rounds["labels"])
+
+
+def test_people_do_not_see_drafts(make_run) -> None:
+    class Curious(Expert):
+        def open(self, folder, desk):
+            self.desk = desk
+
+        def label(self, questions):
+            seen = self.desk.asked()
+            assert {name for asked in seen for name in asked.answers} <= {"Curious"}
+            assert {question.id for question in questions} == {each.question.id for each in seen if each.is_open}
+            assert all(self.desk.find(question.id).is_open for question in questions)
+            return super().label(questions)
+
+    assert make_run(Machine(), Curious()).fit().stopped == "the budget of 24 is spent"
+
+
+def test_a_text_that_people_cannot_label_keeps_no_draft(make_run) -> None:
+    class Unsure(Expert):
+        def label(self, questions):
+            return [Answer(question.id, None) for question in questions]
+
+    result = make_run(Machine(), Unsure(), budget=8.0, query_size=70).fit()
+    assert result.stopped == "every row of the pool is labeled", "skips cost nothing"
+    assert result.labels()["annotators"].str.contains("Unsure").all()
+    assert result.labels()["label"].isna().all()
+
+
+@pytest.mark.parametrize(("options", "most"), [({"price": 0.1}, 24), ({"most": 7}, 7), ({"price": 0, "most": 9}, 9)])
+def test_drafts_cost_a_tenth_of_the_budget_or_what_one_says(make_run, tmp_path, options, most) -> None:
+    machine = Machine()
+    run = make_run(machine, **options)
+    run.step()
+    run.step()
+    assert len(machine.asked) == most
+    with Ledger(run.folder.ledger, budget=0, fingerprint=run.texts.fingerprint, read_only=True) as ledger:
+        assert {query.row for query in ledger.asked() if query.policy == "draft"} == {
+            int(name.removeprefix("pool-")) for name in machine.asked
+        }
+
+
+def test_a_draft_weighs_less_than_a_label(make_run) -> None:
+    light = make_run(Machine(), weight=1e-6, budget=4.5, folder="light").fit()
+    none = make_run(None, budget=4.0, folder="none").fit()
+    heavy = make_run(Machine(), weight=1.0, budget=4.5, folder="heavy").fit()
+    texts = list(GOLD)[:20]
+    told = [result.predict(texts) for result in (light, none, heavy)]
+    of_sports = [np.array([each["probabilities"]["sports"] for each in of_run]) for of_run in told]
+    assert of_sports[0] == pytest.approx(of_sports[1], abs=0.02)
+    assert (of_sports[2] > of_sports[1] + 0.05).all()
+
+
+def test_weights_of_labels_and_of_classes_multiply(tiny_bert) -> None:
+    module, logits = LinearProbe(tiny_bert), torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    labels, weight = torch.tensor([0, 0, 1]), torch.tensor([1.0, 0.5, 0.25])
+    module._weight = torch.tensor([1.0, 4.0])
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    both = weight * torch.tensor([1.0, 1.0, 4.0])
+    assert module._of_labels(logits, {"labels": labels, "weight": weight}) == pytest.approx(
+        float((both * losses).sum() / both.sum())
+    )
