@@ -34,9 +34,16 @@ class LinearClassifier:
 
 
 def fit_logistic_regression(
-    features: Float32s, labels: Rows, num_classes: int, l2: float, start: LinearClassifier | None = None
+    features: Float32s,
+    labels: Rows,
+    num_classes: int,
+    l2: float,
+    start: LinearClassifier | None = None,
+    weights: Float32s | None = None,
 ) -> LinearClassifier:
-    """Minimise Σ cross-entropy + l2 / 2 · ‖W‖², as `LinearProbe` and scikit-learn's `LogisticRegression(C=1/l2)` do.
+    """Minimise Σ weight · cross-entropy + l2 / 2 · ‖W‖², as `LinearProbe` and scikit-learn's `LogisticRegression` do.
+
+    There it is `C=1/l2`.
 
     The solution lies in the span of the features, so L-BFGS runs in their eigenbasis, of at most n dimensions, scaled
     by the bound ½ λ + l2 of the curvature (Böhning 1992). It stops at 0.001 of gradient or 10⁻⁶ of loss: an error far
@@ -48,6 +55,7 @@ def fit_logistic_regression(
         num_classes: C.
         l2: 1 / C of scikit-learn.
         start: where the search begins, such as the round before; None: at zeros.
+        weights: float32 [n], of the labels, at most 1; None: all weigh 1.
     """
     n = len(features)
     eigenvalues, vectors = np.linalg.eigh((features @ features.T).astype(np.float64))
@@ -59,6 +67,7 @@ def fit_logistic_regression(
     penalty = np.append(l2 * scale**2, 0.0)[:, None]
     truth = np.zeros((n, num_classes))
     truth[np.arange(n), labels] = 1
+    weight = np.ones(n) if weights is None else weights.astype(np.float64)
 
     def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = flat.reshape(-1, num_classes)
@@ -66,8 +75,9 @@ def fit_logistic_regression(
         logits -= logits.max(axis=1, keepdims=True)
         exponentials = np.exp(logits)
         sums = exponentials.sum(axis=1, keepdims=True)
-        loss = np.log(sums).sum() - logits[np.arange(n), labels].sum() + 0.5 * (penalty * z**2).sum()
-        gradient = inputs.T @ (exponentials / sums - truth) + penalty * z
+        losses = np.log(sums[:, 0]) - logits[np.arange(n), labels]
+        loss = weight @ losses + 0.5 * (penalty * z**2).sum()
+        gradient = inputs.T @ (weight[:, None] * (exponentials / sums - truth)) + penalty * z
         return float(loss), gradient.ravel()
 
     z = np.zeros((len(scale) + 1, num_classes))

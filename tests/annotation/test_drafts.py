@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import ACCELERATOR
+from chat_server import chat_server, completion
+from tiny import ACCELERATOR, as_words, command
 
 from lit_react import AcquisitionCallback, ActiveLearning, LinearProbe, Oracle, PoolDataModule, UserError
 from lit_react.annotation.drafts import Drafts
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Answer
+from lit_react.cli import main
 from lit_react.core.wandb_logger import Wandb
 
 GOLD: dict[str, str] = {}
@@ -152,3 +154,32 @@ def test_weights_of_labels_and_of_classes_multiply(tiny_bert) -> None:
     assert module._of_labels(logits, {"labels": labels, "weight": weight}) == pytest.approx(
         float((both * losses).sum() / both.sum())
     )
+
+
+def test_a_language_model_drafts_from_the_command_line(news_csv, tiny_bert, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    options = as_words(
+        {
+            "data.validation_size": 0,
+            "rounds.budget": 20,
+            "rounds.drafts.annotator": "LLM",
+            "rounds.drafts.annotator.model": "small-1",
+            "rounds.drafts.most": 30,
+        }
+    )
+    with chat_server(lambda request: completion({"label": "sports"})) as server:
+        words = command(
+            news_csv, tiny_bert, tmp_path / "run", *options, "--rounds.drafts.annotator.base_url", server.url
+        )
+        main(words)
+        assert len(server.texts) == len(set(server.texts)) == 30
+        main(words)
+        assert len(server.texts) == 30, "the run has ended"
+    main(["labels", str(tmp_path / "run"), "--output", str(tmp_path / "labels.csv")])
+    labels = pd.read_csv(tmp_path / "labels.csv")
+    drafts = labels[labels["annotators"] == "small-1"]
+    assert set(drafts["label"]) == {"sports"}
+    both = labels[labels["annotators"] == "small-1, gold"]
+    gold = pd.read_csv(news_csv).set_index("text")["label"]
+    assert list(both["label"]) == list(gold[both["text"]])
+    assert len(drafts) + len(both) == 30
