@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from lit_react.acquisition.signals import PoolSignals
@@ -39,7 +40,9 @@ def all_labels(folder: Path, names: tuple[str, ...], name: str) -> LogisticRegre
     return LogisticRegression(C=1 / L2, max_iter=300).fit(embeddings, np.concatenate([pool.labels, test.labels]))
 
 
-def drafts_of(found, truth, errors: float, generator) -> np.ndarray:
+def drafts_of(
+    found: NDArray[np.float64], truth: NDArray[np.int64], errors: float, generator: np.random.Generator
+) -> NDArray[np.int64]:
     """int64 [n], labels of which the share `errors` is wrong.
 
     Args:
@@ -94,7 +97,9 @@ def curve(folder: Path, names: tuple[str, ...], job: tuple[str, float, int], way
     return accuracies
 
 
-def signals(head: LinearClassifier, embeddings, settled, labels) -> PoolSignals:
+def signals(
+    head: LinearClassifier, embeddings: NDArray[np.float32], settled: NDArray[np.bool_], labels: NDArray[np.int64]
+) -> PoolSignals:
     """What a pass over the pool would give; a draft is no label."""
     found, open_ = head.probabilities(embeddings), np.flatnonzero(~settled)
     return PoolSignals(
