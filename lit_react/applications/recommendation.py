@@ -245,7 +245,7 @@ def table(figures: Mapping[str, Mapping[str, float | None]]) -> str:
 
 
 def questions(model: TwoTower, count: int) -> Ints:
-    """Items to ask a new user about, the most popular first: from five answers on the best of five rules that were tried."""
+    """Items to ask a new user about, the most popular first: from five answers on the best of the rules tried."""
     return np.argsort(-model.liked.numpy(), kind="stable")[:count]
 
 
