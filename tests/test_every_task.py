@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from processes import ended, start
 from run_folders import bought, purchases, rounds
 from tiny import ACCELERATOR
 
+from lit_react.applications.reader import Abstention, Reader, columns_of
 from lit_react.cli import main
+from lit_react.cli.labels import result_of
 
 CASES = sorted(path.stem for path in (Path(__file__).parent / "task_cases").glob("*.py"))
 
@@ -88,6 +91,21 @@ def test_validate_and_test_give_the_numbers_of_the_last_round(run: Run, capsys: 
         name = f"{split}/{last['shown'][0]}"
         assert name in printed
         assert any(float(n) == pytest.approx(last["metrics"][name], abs=1e-5) for n in re.findall(r"\d\.\d+", printed))
+
+
+def test_a_served_model_says_what_predict_does_and_whether_it_abstains(run: Run) -> None:
+    result = result_of(run.folder)
+    source = Path(run.options[run.options.index("--data.source") + 1])
+    table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_json(source, lines=True)
+    rows = table[list(columns_of(result.data.task, result.text_column or result.data.task.text_column))].head(3)
+    reader = Reader(result, Abstention.of_run(result, 0.9), ACCELERATOR)
+    hostile = [{name: "" if isinstance(value, str) else [] for name, value in rows.iloc[0].items()}]
+    said = reader.answers([*rows.to_dict("records"), *hostile])
+    for answer, prediction in zip(said, result.predict(rows), strict=False):
+        for name in prediction.keys() & {"text", "label", "labels"}:
+            assert answer[name] == prediction[name]
+        assert prediction.keys() < answer.keys()
+        assert answer["abstains"] in (None, "unsure", "out of scope")
 
 
 def test_an_exported_model_predicts_without_the_run(run: Run, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_react.core.logistic_regression import fit_logistic_regression
+from lit_react.core.logistic_regression import LinearClassifier, fit_logistic_regression
 
 FOLDS = 5
 L2 = 0.05
@@ -18,8 +21,12 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
-def out_of_fold(embeddings: NDArray[np.float32], labels: Rows, num_classes: int) -> Floats:
-    """float64 [n, C], probabilities by logistic regressions that have not seen the label of the row.
+Fit: TypeAlias = Callable[[NDArray[np.float32], Rows], LinearClassifier]
+"""Embeddings float32 [n, d] and class ids int64 [n] of some rows → a classifier of all C classes."""
+
+
+def out_of_fold(embeddings: NDArray[np.float32], labels: Rows, num_classes: int, fit: Fit | None = None) -> Floats:
+    """float64 [n, C], probabilities by classifiers that have not seen the label of the row.
 
     The folds have each class in equal shares.
 
@@ -27,13 +34,14 @@ def out_of_fold(embeddings: NDArray[np.float32], labels: Rows, num_classes: int)
         embeddings: float32 [n, d], of unit length.
         labels: int64 [n], class ids.
         num_classes: C.
+        fit: of the classifiers; None: logistic regression.
     """
+    fit = fit or (lambda features, truth: fit_logistic_regression(features, truth, num_classes, L2))
     fold = np.empty(len(labels), dtype=np.int64)
     fold[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % FOLDS
     found = np.zeros((len(labels), num_classes))
     for held in (fold == number for number in range(min(FOLDS, len(labels)))):
-        classifier = fit_logistic_regression(embeddings[~held], labels[~held], num_classes, L2)
-        found[held] = classifier.probabilities(embeddings[held])
+        found[held] = fit(embeddings[~held], labels[~held]).probabilities(embeddings[held])
     return found
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": Command(
         "lit_react.experiments.report:report", "Tables, figures and significance of a comparison's runs."
     ),
+    "serve": Command("lit_react.cli.serve:serve", "Answer requests by the model of a run, over HTTP."),
     "simulate": Command("lit_react.simulation.simulate:simulate", "Train the acquisition policy in simulation."),
 }
 """Those beside Lightning's, by name."""

@@ -174,6 +174,10 @@ class Task(ABC):
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """Sentence embeddings of a split under the pretrained weights, float32 [n, d], unit length."""
 
+    def keeping_encoder(self) -> Self:
+        """The same task, which embeds few rows again and again and so keeps what it loads for that."""
+        return self
+
     def varied(
         self, rows: datasets.Dataset, labels: Sequence[Label], texts: VariesTexts, seed: int
     ) -> tuple[datasets.Dataset, list[Label]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from lit_react.annotation.agreement import Agreement, agreement
-from lit_react.annotation.answers import Aggregate, majority
+from lit_react.annotation.answers import Aggregate, Label, majority
 from lit_react.annotation.new_classes import found_classes
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
@@ -125,9 +125,12 @@ class RunResult:
         Columns: `id`, `text`, `label`, the `likelier` label, and what a classifier that has not seen the label gives
         both, `probability` and `probability_of_likelier`. `answer` takes what the second look brings.
         """
+        return pd.DataFrame(suspicious_labels(self.data, self.pool_labels()), columns=list(COLUMNS))
+
+    def pool_labels(self) -> dict[int, Label]:
+        """Row of the pool → the label that was bought for it."""
         labels = self.aggregate(self._said.standing)
-        found = suspicious_labels(self.data, {row: label for (split, row), label in labels.items() if split == "pool"})
-        return pd.DataFrame(found, columns=list(COLUMNS))
+        return {row: label for (split, row), label in labels.items() if split == "pool"}
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
         """What the run's model says of texts, as the command `predict` writes it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 
 import datasets
@@ -89,6 +89,12 @@ class EncoderTask(Task):
         Of `input_ids` and `attention_mask` it gives hidden states [b, t, d] first.
         """
         return load_model(AutoModel, self.pretrained)
+
+    def keeping_encoder(self) -> Self:
+        """A copy whose `encoder` is loaded once."""
+        kept = replace(self)
+        vars(kept)["encoder"] = cache(self.encoder)
+        return kept
 
     def embed(self, table: datasets.Dataset) -> NDArray[Any]:
         """Masked-mean embeddings of the `text` column, float32 [n, d], kept on disk by weights and texts."""
