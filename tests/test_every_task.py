@@ -95,9 +95,11 @@ def test_validate_and_test_give_the_numbers_of_the_last_round(run: Run, capsys: 
 
 def test_a_served_model_says_what_predict_does_and_whether_it_abstains(run: Run) -> None:
     result = result_of(run.folder)
-    source = Path(run.options[run.options.index("--data.source") + 1])
-    table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_json(source, lines=True)
-    rows = table[list(columns_of(result.data.task, result.text_column or result.data.task.text_column))].head(3)
+    column = result.text_column or result.data.task.text_column
+    kinds = columns_of(result.data.task, column)
+    read = [result.data.row("pool", row) for row in range(3)]
+    places = {name: "text" if name == column and kind is str else name for name, kind in kinds.items()}
+    rows = pd.DataFrame([{name: row[place] for name, place in places.items()} for row in read])
     reader = Reader(result, Abstention.of_run(result, 0.9), ACCELERATOR)
     hostile = [{name: "" if isinstance(value, str) else [] for name, value in rows.iloc[0].items()}]
     said = reader.answers([*rows.to_dict("records"), *hostile])

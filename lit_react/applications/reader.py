@@ -104,6 +104,7 @@ class Reader:
         self.fabric = L.Fabric(accelerator=accelerator, devices=1, precision=fast_precision(accelerator))  # type: ignore[arg-type]
         self.module = result.model.fresh()
         self.module.restore(result.folder.model)
+        self.module.configure_model()
         self.module.task = self.module.task.keeping_encoder()
         self.module.eval().to(self.fabric.device)
         self.column = result.text_column or self.module.task.text_column
@@ -159,7 +160,7 @@ class Reader:
         return {"abstains": why, "confidence": rounded, "similarity": round(similarity, 6)}
 
 
-def columns_of(task: Task, column: str) -> dict[str, type]:
+def columns_of(task: Task, column: str) -> dict[str, Any]:
     """What a request has: the text column (`list`: of words), and what else the task reads."""
     words = task.text_column == "tokens" and "tokens" in task.inputs
     others = [name for name in task.inputs[1:] if name != "tokens"]

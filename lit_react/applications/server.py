@@ -148,7 +148,7 @@ def _check_free(host: str, port: int) -> None:
 
 def _describe(app: Any, columns: Mapping[str, type]) -> None:
     """Say in the OpenAPI page what a request is; LitServe takes any."""
-    kinds = {str: {"type": "string"}, list: {"type": "array", "items": {"type": "string"}}}
+    kinds: dict[Any, Any] = {str: {"type": "string"}, list: {"type": "array", "items": {"type": "string"}}}
     schema = {"type": "object", "properties": {n: kinds[k] for n, k in columns.items()}, "required": list(columns)}
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     route = next(route for route in app.routes if getattr(route, "path", None) == PATH)

@@ -173,6 +173,10 @@ def plain_text(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encode:
     return encode
 
 
+FEW = 1024
+"""Rows that are tokenised in memory where nobody keeps them."""
+
+
 def tokenize(
     table: datasets.Dataset,
     tokenizer: PreTrainedTokenizerBase,
@@ -187,6 +191,8 @@ def tokenize(
 ) -> TokenTable:
     """Tokenise a split once; a second call with the same texts and tokenizer reads the file of the first.
 
+    `FEW` rows that nobody keeps (`kept_by_nobody`) are tokenised in memory: a file would take longer than they do.
+
     Args:
         table: the split.
         tokenizer: its special tokens are added.
@@ -198,11 +204,15 @@ def tokenize(
         settings: of `encode`, where it has some.
         targets: see `TokenTable`.
     """
-    salt = (tokenizer_digest(tokenizer), str(max_length), *extra, *settings)
-    digest = text_digest(table, *salt, columns=tuple(columns))
     features = datasets.Features(dict.fromkeys(("input_ids", *extra), datasets.List(datasets.Value("int32"))))
-    inputs = table.select_columns(list(columns))
-    found = tokenised(inputs, encode or plain_text(tokenizer, max_length), cache / f"tokens-{digest}.arrow", features)
+    inputs, encode = table.select_columns(list(columns)), encode or plain_text(tokenizer, max_length)
+    if _passing.get() and len(table) <= FEW:
+        rows = pa.Table.from_pydict({**encode(inputs[:])}, schema=features.arrow_schema)
+        found = datasets.Dataset(rows, fingerprint="in memory")  # without one it would hash itself, which takes longer
+    else:
+        salt = (tokenizer_digest(tokenizer), str(max_length), *extra, *settings)
+        digest = text_digest(table, *salt, columns=tuple(columns))
+        found = tokenised(inputs, encode, cache / f"tokens-{digest}.arrow", features)
     return TokenTable(found, pad_id=tokenizer.pad_token_id or 0, targets=targets)
 
 

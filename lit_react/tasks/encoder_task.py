@@ -107,10 +107,14 @@ class EncoderTask(Task):
 
     def embedding_key(self, table: datasets.Dataset, *salt: str) -> str:
         """Names the texts of a split and what decides their embeddings."""
-        digests = self.encoder_digest, tokenizer_digest(self.tokenizer)
+        digests = self.encoder_digest, self._tokenizer_digest
         return text_digest(table, *digests, str(self.max_length), *salt)
 
     @cached_property
     def encoder_digest(self) -> str:
         """Names the encoder's weights; all fits of a run know it from the one task that they share."""
         return weights_digest(self.encoder())
+
+    @cached_property
+    def _tokenizer_digest(self) -> str:
+        return tokenizer_digest(self.tokenizer)
