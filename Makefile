@@ -14,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .PHONY: help demo test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
-	bench-label-gan bench-page bench-allocator bench-recommendation model-multi30k model-scitldr clean
+	bench-label-gan bench-page bench-serve bench-scope bench-allocator bench-recommendation model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -72,6 +72,12 @@ bench-label-gan: $(VENV)/dev  ## a round with the label-generating GAN against o
 
 bench-page: $(VENV)/dev  ## server time of the page to label on, after 10,000 answers by 5 annotators
 	$(BIN)/python scripts/benchmarks/label_page.py
+
+bench-serve: $(VENV)/dev  ## requests per second of `serve` against a bare FastAPI, for the run of `make demo`
+	$(BIN)/python scripts/benchmarks/serving.py runs/bbc_news
+
+bench-scope: $(VENV)/dev  ## how well texts that are out of scope are told from others
+	$(BIN)/python scripts/benchmarks/out_of_scope.py
 
 bench-allocator: $(VENV)/dev  ## a fit with the setting of memory that this file exports against one without
 	$(BIN)/python scripts/benchmarks/allocator.py
