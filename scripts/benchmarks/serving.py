@@ -88,13 +88,13 @@ async def load(port: int, clients: int, seconds: float) -> tuple[float, np.ndarr
 
 
 def memory(session: int) -> float:
-    """MiB of the processes of a session that are theirs alone (PSS)."""
+    """MiB of the processes of a session; what libraries map is left out, for other programs share it."""
     total = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             if os.getsid(int(status.parent.name)) == session:
                 lines = (status.parent / "smaps_rollup").read_text().splitlines()
-                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
         except (OSError, ValueError):
             continue
     return total / 1024

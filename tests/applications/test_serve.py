@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     options = ["--port", str(port), "--collect", str(here / "pool.jsonl"), "--max_text", "500"]
     command = [sys.executable, "-m", "lit_react", "serve", str(finished), *options, "--accelerator", "cpu"]
     with (here / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
@@ -56,7 +57,8 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         else:
             pytest.fail((here / "log").read_text())
         yield Server(client, here / "pool.jsonl", here / "log", process)
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
