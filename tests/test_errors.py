@@ -384,15 +384,11 @@ def test_weights_that_are_none(weights, tmp_path, news_csv, tiny_bert, monkeypat
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([], "expected a command, one of fit, "),
-        (["fitt"], "predict, label, compare, labels, pretrain, report, simulate, got"),
-    ],
-)
-def test_what_is_no_command_is_told_with_all_that_are(words, expected, capsys) -> None:
-    assert expected in fails(words, capsys)
+@pytest.mark.parametrize("words", [[], ["fitt"]])
+def test_what_is_no_command_is_told_with_all_that_are(words: list[str], capsys) -> None:
+    line = fails(words, capsys)
+    assert "expected a command, one of fit, validate, test, predict, label, compare, " in line
+    assert all(name in line for name in ("labels", "pretrain", "recommend", "report", "serve", "simulate"))
 
 
 def test_predictions_have_a_known_format(tmp_path, news_csv, tiny_bert, capsys) -> None:
