@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_react.acquisition.stopping import StoppingRule
     from lit_react.acquisition.strategies import Strategy
     from lit_react.annotation.costs import Cost
+    from lit_react.annotation.drafts import Drafts
     from lit_react.annotation.label_studio import LabelStudio
     from lit_react.annotation.language_model import LLM
     from lit_react.annotation.oracles import Answer, Oracle, Question
@@ -68,6 +69,7 @@ PUBLIC = {
     "Question": "annotation.oracles",
     "Answer": "annotation.oracles",
     "Cost": "annotation.costs",
+    "Drafts": "annotation.drafts",
     "Augmentation": "augmentation.augmentation",
     "Part": "augmentation.part",
     "LabelsPending": "core.errors",
@@ -84,6 +86,7 @@ __all__ = [
     "Augmentation",
     "Batches",
     "Cost",
+    "Drafts",
     "LabelStudio",
     "LabelsPending",
     "LinearProbe",

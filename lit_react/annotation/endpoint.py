@@ -115,7 +115,7 @@ class Endpoint:
                 left.pop(next((name for name in left if name in str(error)), next(iter(left))))
             except OpenAIError as error:
                 kept = "all answers so far are kept, the same command goes on"
-                self._failure = f"rounds.oracle: {self.host} fails: {self._said(error)}; {kept}"
+                self._failure = f"LLM: {self.host} fails: {self._said(error)}; {kept}"
                 raise UserError(self._failure) from error
             except (AttributeError, IndexError, TypeError, ValueError) as error:
                 raise Refused(f"{self.host} gives no chat completion") from error
@@ -123,7 +123,7 @@ class Endpoint:
             new = set(options) - set(left) - self._unsupported
             self._unsupported |= new
         if new:
-            log.info("rounds.oracle: %s does not take %s; it goes without", self.host, ", ".join(sorted(new)))
+            log.info("LLM: %s does not take %s; it goes without", self.host, ", ".join(sorted(new)))
         return reply
 
     def _said(self, error: OpenAIError) -> str:

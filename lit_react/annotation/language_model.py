@@ -80,7 +80,7 @@ class LLM(Oracle):
     ) -> None:
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.query:
-            raise UserError("rounds.oracle.base_url: expected http(s)://host/path, without a password or a query")
+            raise UserError("LLM.base_url: expected http(s)://host/path, without a password or a query")
         for name, count, least in [
             ("examples", examples, 0),
             ("concurrency", concurrency, 1),
@@ -90,8 +90,8 @@ class LLM(Oracle):
             ("price_per_million_output", price_per_million_output or 0, 0),
             ("retries", retries, 0),
         ]:
-            expect(f"rounds.oracle.{name}", count, at_least=least)
-        expect("rounds.oracle.timeout", timeout, above=0)
+            expect(f"LLM.{name}", count, at_least=least)
+        expect("LLM.timeout", timeout, above=0)
         self.base_url, self.model, self.api_key_env, self.instructions = base_url, model, api_key_env, instructions
         self.examples, self.concurrency, self.votes = examples, concurrency, votes
         self.temperature = float(votes > 1) if temperature is None else temperature
@@ -105,10 +105,10 @@ class LLM(Oracle):
         Raises:
             UserError: the client is not installed, or there is no key.
         """
-        check_installed("openai", "rounds.oracle: LLM", "llm")
+        check_installed("openai", "LLM", "llm")
         if self.api_key_env and not os.environ.get(self.api_key_env):
             raise UserError(
-                f"rounds.oracle.api_key_env: the environment has no {self.api_key_env}, expected the key of "
+                f"LLM.api_key_env: the environment has no {self.api_key_env}, expected the key of "
                 f"{self._host} in it, or null where that wants none"
             )
         self.folder, self.desk = folder, desk
@@ -123,7 +123,7 @@ class LLM(Oracle):
             return
         if not self._told:
             key = f", with the key in {self.api_key_env}" if self.api_key_env else ""
-            log.info("rounds.oracle: texts are sent to %s for %s%s", self._host, self.model, key)
+            log.info("LLM: texts are sent to %s for %s%s", self._host, self.model, key)
             self._told = True
         before = self.desk.asked()
         own = [asked.answers[self.annotator] for asked in before if self.annotator in asked.answers]
@@ -140,10 +140,10 @@ class LLM(Oracle):
                     given = len(skips)
         finally:
             if skips and works:
-                message = "rounds.oracle: %d of %d answers of %s are malformed and count as skips; the first: %s"
+                message = "LLM: %d of %d answers of %s are malformed and count as skips; the first: %s"
                 log.warning(message, len(skips), len(questions), self.model, skips[0].note)
         if not works:
-            raise UserError(f"rounds.oracle: {self.model} gives no answer that means anything: {skips[0].note}")
+            raise UserError(f"LLM: {self.model} gives no answer that means anything: {skips[0].note}")
 
     def _answers(self, questions: Sequence[Question], before: Sequence[Asked]) -> Iterator[Answer]:
         """One for each question; where the endpoint fails, those under way come before the error."""

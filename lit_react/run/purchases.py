@@ -22,6 +22,7 @@ from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
 from lit_react.data.task import Task
+from lit_react.run.harmful_drafts import without_harmful_drafts
 
 log = logging.getLogger("lit_react")
 
@@ -210,7 +211,7 @@ def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed
     of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
     weight = 1.0 if drafts is None else drafts.weight
     pool = data.pool.with_labels(known["pool"], asked - known["pool"].keys(), drafted, weight)
-    return FitData(data, pool, known["validation"], of_round)
+    return FitData(data, without_harmful_drafts(data, pool), known["validation"], of_round)
 
 
 def _take_from(oracle: Oracle, desk: Desk, round: int) -> None:

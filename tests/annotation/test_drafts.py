@@ -7,8 +7,8 @@ import torch
 from chat_server import chat_server, completion
 from tiny import ACCELERATOR, as_words, command
 
-from lit_react import AcquisitionCallback, ActiveLearning, LinearProbe, Oracle, PoolDataModule, UserError
-from lit_react.annotation.drafts import Drafts
+from lit_react import AcquisitionCallback, ActiveLearning, Drafts, LinearProbe, Oracle, PoolDataModule, UserError
+from lit_react.annotation.drafts import right_by_folds
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Answer
 from lit_react.cli import main
@@ -132,6 +132,30 @@ def test_drafts_cost_a_tenth_of_the_budget_or_what_one_says(make_run, tmp_path, 
         assert {query.row for query in ledger.asked() if query.policy == "draft"} == {
             int(name.removeprefix("pool-")) for name in machine.asked
         }
+
+
+def test_labels_of_people_tell_harmful_drafts_from_good_ones() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.arange(200) % 4
+    embeddings = (np.eye(4)[truth] + generator.normal(scale=0.3, size=(200, 4))).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    drafted = np.arange(200) >= 40
+    both, alone = right_by_folds(embeddings, truth, drafted, 4, weight=0.3)
+    assert both >= alone > 20
+    both, alone = right_by_folds(embeddings, np.where(drafted, (truth + 1) % 4, truth), drafted, 4, weight=0.3)
+    assert both < 20 < alone
+
+
+@pytest.mark.parametrize(("right", "left_out"), [((9, 9), False), ((9, 10), True)])
+def test_a_fit_goes_without_drafts_that_do_harm(make_run, caplog, monkeypatch, right, left_out) -> None:
+    caplog.set_level("INFO", logger="lit_react")
+    monkeypatch.setattr("lit_react.run.harmful_drafts.right_by_folds", lambda *_: right)
+    result = make_run(Machine(), budget=24.0).fit()
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("round ")]
+    assert [" drafts" in line for line in lines] == [True, True, True, not left_out], "below 20 labels they stay"
+    told = "this fit goes without drafts: of 22 labels of people, held out, 9 are told with and 10 without them"
+    assert (told in caplog.text) is left_out
+    assert result.rounds["labels"].iloc[-1] == 22, "people are asked as before"
 
 
 def test_a_draft_weighs_less_than_a_label(make_run) -> None:

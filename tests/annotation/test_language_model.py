@@ -195,7 +195,7 @@ def test_a_malformed_answer_is_asked_for_once_more_and_then_is_a_counted_skip(as
     )
     assert sorted(server.texts) == ["text 1", "text 1", "text 2", "text 2", "text 3"]
     assert caplog.messages[-1] == (
-        "rounds.oracle: 1 of 3 answers of small-1 are malformed and count as skips; "
+        "LLM: 1 of 3 answers of small-1 are malformed and count as skips; "
         "the first: no JSON object with \"label\" in 'rubbish }{'"
     )
 
@@ -300,7 +300,7 @@ def test_one_line_says_where_the_texts_go_and_no_line_or_file_has_the_key(ask, c
         list(ask(server, [question(1)]))
     host = server.url.split("/")[2]
     (line,) = [message for message in caplog.messages if "texts are sent" in message]
-    assert line == f"rounds.oracle: texts are sent to {host} for small-1, with the key in OPENAI_API_KEY"
+    assert line == f"LLM: texts are sent to {host} for small-1, with the key in OPENAI_API_KEY"
     assert KEY not in caplog.text
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
