@@ -111,7 +111,7 @@ def right_by_folds(
 
     def with_drafts(seen: NDArray[np.float32], known: Rows) -> LinearClassifier:
         both, classes = np.concatenate([seen, drafts]), np.concatenate([known, their])
-        weights = np.repeat(np.float32([1.0, weight]), [len(seen), len(drafts)])
+        weights = np.repeat(np.asarray([1.0, weight], dtype=np.float32), [len(seen), len(drafts)])
         return fit_logistic_regression(both, classes, num_classes, L2, weights=weights)
 
     found = (out_of_fold(features, truth, num_classes, fit) for fit in (with_drafts, None))
