@@ -23,6 +23,7 @@ class Command:
 
 
 COMMANDS = {
+    "answer": Command("lit_react.cli.answer:answer", "Answer customers' questions from an FAQ, on a page to chat."),
     "compare": Command("lit_react.experiments.grid:compare", "Run strategies x data sets x seeds, a fit for each."),
     "labels": Command("lit_react.cli.labels:labels", "Write the bought labels of a run: CSV, JSON lines, Parquet, …"),
     "pretrain": Command("lit_react.pretraining.pretrain:pretrain", "Pretrain an encoder on texts without labels."),
