@@ -11,10 +11,10 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
+.PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
-	bench-label-gan bench-page bench-serve bench-scope bench-allocator bench-recommendation model-multi30k model-scitldr clean
+	bench-label-gan bench-page bench-service bench-serve bench-scope bench-allocator bench-recommendation model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ $(FILMS)/items.tsv: | $(BIN)/python
 demo-recommend: $(VENV)/demo $(FILMS)/items.tsv  ## install, then recommend films by 100,000 ratings and their titles (minutes)
 	rm -rf runs/films
 	$(BIN)/python -m lit_react recommend --interactions $(FILMS)/interactions.tsv --items $(FILMS)/items.tsv --folder runs/films
+
+# The FAQ of Zaragoza AB (CC-BY 4.0)
+FAQ := $(VENV)/lib/python3*/site-packages/zaragoza_construction_faq/data/faq-en.jsonl
+demo-answer: $(VENV)/demo  ## install, then chat with an FAQ of 503 answers on a page
+	$(INSTALL) '.[page]' zaragoza-construction-faq==1.2.1
+	$(BIN)/python -m lit_react answer $(FAQ) --question_column q --answer_column a
 
 test: $(VENV)/dev  ## install, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(BY_FILE)  # a thread per worker
@@ -85,6 +91,9 @@ bench-label-gan: $(VENV)/dev  ## a round with the label-generating GAN against o
 
 bench-page: $(VENV)/dev  ## server time of the page to label on, after 10,000 answers by 5 annotators
 	$(BIN)/python scripts/benchmarks/label_page.py
+
+bench-service: $(VENV)/dev  ## answers found before and after 50, 100, 200 labels, against BM25 and the bare encoder (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/benchmarks/customer_service.py --sets snips
 
 bench-serve: $(VENV)/dev  ## requests per second of `serve` against a bare FastAPI, for the run of `make demo`
 	$(BIN)/python scripts/benchmarks/serving.py runs/bbc_news

@@ -30,7 +30,7 @@ class Entry:
 
     Attributes:
         answer: as it is shown.
-        label: what a run calls it: the column `label`, else `id`, else its first question; several may share one.
+        label: what a run calls it: the column `label`, else its first question; several may share one.
         source: where it is written: `file:line`, and what the column `source` or `sources` says.
         questions: that it answers, one or more.
     """
@@ -105,7 +105,7 @@ def _rows(path: Path, question_column: str, answer_column: str) -> Iterator[Row]
                 yield question, answer, f"{path.name}:{line}", ""
         return
     questions, answers = (split.texts(column).to_pylist() for column in (question_column, answer_column))
-    labels = _texts(split, ("label", "id"))
+    labels = _texts(split, ("label",))
     sources = _texts(split, ("source", "sources"))
     for line, question, answer, label, source in zip(lines, questions, answers, labels, sources, strict=True):
         yield question, answer, f"{path.name}:{line}" + (f", {source}" if source else ""), label

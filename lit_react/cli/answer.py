@@ -37,9 +37,9 @@ def answer(
     `--collect`) are a run; with `--run` its model and its labels join in.
 
     Args:
-        faq: a table of questions and answers (and `label` or `id`, `source`), JSON lines of dialogues (`messages`),
+        faq: a table of questions and answers (and `label`, `source`), JSON lines of dialogues (`messages`),
             ChatterBot's YAML, or a folder of such files.
-        run: folder of a run whose labels are the column `label` of the answers, else `id`, else their questions.
+        run: folder of a run whose labels are the column `label` of the answers, else their questions.
         question_column: of a table.
         answer_column: of a table.
         pretrained: the encoder, where there is no run: a folder, a hub name, or `package:NAME/FOLDER`.

@@ -44,7 +44,8 @@ async function ask(question) {
   const said = await response.json().catch(() => ({ detail: `The server answers ${response.status}.` }));
   if (!response.ok) return turn("said person", make("p", "problem", said.detail));
   if (said.abstains) {
-    return turn("said person", make("p", "answer", WHY[said.abstains]), nearest(said.entries, "The nearest that is written down:"));
+    const near = said.abstains === "unsure" ? [nearest(said.entries, "The nearest that is written down:")] : [];
+    return turn("said person", make("p", "answer", WHY[said.abstains]), ...near);
   }
   turn("said", ...answerOf(said.entries[0]), nearest(said.entries.slice(1), "Or did you mean:"));
 }
@@ -72,4 +73,5 @@ $("question").onkeydown = (event) => {
   }
 };
 
-$("known").textContent = `${(await (await fetch("known")).json()).answers} answers`;
+const { answers } = await (await fetch("known")).json();
+turn("said", make("p", "answer", `Hello. I know ${answers} answers; what I am not sure of, a person will answer.`));
