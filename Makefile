@@ -47,7 +47,7 @@ demo-recommend: $(VENV)/demo $(FILMS)/items.tsv  ## install, then recommend film
 # The FAQ of Zaragoza AB (CC-BY 4.0)
 FAQ := $(VENV)/lib/python3*/site-packages/zaragoza_construction_faq/data/faq-en.jsonl
 demo-answer: $(VENV)/demo  ## install, then chat with an FAQ of 503 answers on a page
-	$(INSTALL) '.[page]' zaragoza-construction-faq==1.2.1
+	$(INSTALL) --editable '.[page]' zaragoza-construction-faq==1.2.1
 	$(BIN)/python -m lit_react answer $(FAQ) --question_column q --answer_column a
 
 test: $(VENV)/dev  ## install, then run the tests

@@ -16,6 +16,7 @@ from lit_react.applications.reader import Abstention, Reader
 from lit_react.applications.retrieval import Floats, Index, Ints, words_of
 from lit_react.core.errors import UserError
 from lit_react.data.encoding import kept_by_nobody
+from lit_react.data.task import Task
 from lit_react.run.result import RunResult
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.pretrained import MINILM
@@ -77,7 +78,7 @@ class CustomerService:
         self.entries, self.precision = list(entries), precision
         self.reader, bought = None, []
         if run is None:
-            task: EncoderTask = ClassificationTask(pretrained, MAX_TOKENS).keeping_encoder()
+            task: Task = ClassificationTask(pretrained, MAX_TOKENS).keeping_encoder()
         else:
             names = _class_names(run)
             self._classes = _classes_of(self.entries, names, run)
@@ -111,7 +112,7 @@ class CustomerService:
         ]
         return lines + (self.reader.abstention.described(self.precision) if self.reader else [])
 
-    def scores(self, questions: Sequence[str]) -> tuple[Floats, Floats, list[dict[str, Any] | UserError | None]]:
+    def scores(self, questions: Sequence[str]) -> tuple[Floats, Floats, Sequence[dict[str, Any] | UserError | None]]:
         """Of each question and entry the whole score and that of the index, and what the run says of the question."""
         with kept_by_nobody():
             by_index = self.index.scores(questions)
@@ -136,7 +137,7 @@ class CustomerService:
         return replies
 
 
-def embedded(task: EncoderTask, texts: Sequence[str]) -> Floats:
+def embedded(task: Task, texts: Sequence[str]) -> Floats:
     """Masked-mean embeddings of unit length by a task's encoder, float32 [n, d]."""
     return np.asarray(task.embed(datasets.Dataset.from_dict({"text": list(texts)})))
 

@@ -61,7 +61,8 @@ class BM25:
         lengths = np.array([len(words_of(query)) for query in queries], np.float32)
         known = np.asarray(asked.sum(axis=1)).ravel()
         most = asked @ self._idf + (lengths - known) * self._unknown
-        return (asked @ self._weights.T).toarray() / np.maximum(most, 1e-9)[:, None]
+        found: Floats = (asked @ self._weights.T).toarray()
+        return found / np.maximum(most, 1e-9)[:, None]
 
 
 def _vocabulary(documents: Sequence[str]) -> dict[str, int]:

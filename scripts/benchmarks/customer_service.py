@@ -102,9 +102,8 @@ def cell(job: tuple[str, int]) -> dict[str, list[float]]:
             cosines = queries @ np.concatenate([of_names, embed(rows["text"].tolist())]).T
             nearest = np.stack([cosines[:, owners == entry].max(axis=1) for entry in range(len(names))], axis=1)
             found[f"random labels, nearest question, {count}"] = figures(nearest, truth)
-            acquisition = AcquisitionCallback(query_size=STEP)
-            options = {"budget": count, "folder": Path(folder) / "run", "seed": seed, "trainer": trainer}
-            run = ActiveLearning(data, model, acquisition, **options).fit()
+            acquisition, place = AcquisitionCallback(query_size=STEP), Path(folder) / "run"
+            run = ActiveLearning(data, model, acquisition, budget=count, folder=place, seed=seed, trainer=trainer).fit()
             assert len(run.pool_labels()) == count
             found[f"service, {count}"] = served(CustomerService(entries, run, accelerator="cpu"), texts, truth)
     return found
