@@ -31,14 +31,15 @@ $(VENV)/dev: pyproject.toml requirements/constraints.txt | $(BIN)/python
 demo: $(VENV)/demo  ## install, then learn BBC news topics from 120 labels (minutes; no account, no model hub)
 	$(BIN)/python -m lit_react fit --config configs/bbc_news.yaml
 
-# MovieLens-100k, as the wheel of RecBole has it: names of columns without types, and as `recommend` reads them
+# MovieLens-100k, as the wheel of RecBole has it, with the columns that `recommend` reads
 FILMS := runs/movielens
+RECBOLE := $(FILMS)/recbole/dataset_example/ml-100k/ml-100k
 $(FILMS)/items.tsv: | $(BIN)/python
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(FILMS) recbole==1.2.1
-	$(BIN)/python -m zipfile -e $(FILMS)/recbole-*.whl $(FILMS)
-	sed '1s/:[a-z_]*//g' $(FILMS)/recbole/dataset_example/ml-100k/ml-100k.inter > $(FILMS)/interactions.tsv
-	sed '1s/:[a-z_]*//g; 1s/movie_title/title/; 1s/class/genres/' \
-		$(FILMS)/recbole/dataset_example/ml-100k/ml-100k.item > $@
+	$(BIN)/python -m zipfile -e $(FILMS)/recbole-1.2.1-py3-none-any.whl $(FILMS)
+	sed '1s/:[a-z]*//g' $(RECBOLE).inter > $(FILMS)/interactions.tsv
+	awk 'BEGIN {FS = OFS = "\t"; print "item_id", "title", "release_year", "genres", "text"} \
+		NR > 1 {print $$1, $$2, $$3, $$4, $$2 " (" $$3 ") | " $$4}' $(RECBOLE).item > $@
 
 demo-recommend: $(VENV)/demo $(FILMS)/items.tsv  ## install, then recommend films by 100,000 ratings and their titles (minutes)
 	rm -rf runs/films

@@ -201,19 +201,20 @@ def _unseen(scores: Floats, histories: list[Ints]) -> Floats:
 
 
 def ranking_metrics(scores: Floats, relevant: list[Ints], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """NDCG@10 and recall@20 of each user, [u, 2]; NaN where nothing is relevant. Equal scores are in a random order.
+    """NDCG@10 and recall@20 of each user, [u, 2]; NaN where nothing is relevant. Equal scores are in a random order, each user's own.
 
     Args:
         scores: [u, n], -inf for what the user has seen.
         relevant: indices of items, for each user.
         among: the items that are ranked, bool [n].
     """
-    shuffled = np.random.default_rng(0).permutation(np.flatnonzero(among))
-    order = shuffled[np.argsort(-scores[:, shuffled], axis=1, kind="stable")[:, :20]]
+    generator, ranked = np.random.default_rng(0), np.flatnonzero(among)
     gains = 1 / np.log2(np.arange(2, 12))
     found = np.full((len(scores), 2), np.nan)
-    for row, (best, items) in enumerate(zip(order, relevant, strict=True)):
+    for row, (of_user, items) in enumerate(zip(scores, relevant, strict=True)):
         if len(items):
+            shuffled = generator.permutation(ranked)
+            best = shuffled[np.argsort(-of_user[shuffled], kind="stable")[:20]]
             hits = np.isin(best, items)
             first = hits[:10]
             found[row] = first @ gains[: len(first)] / gains[: len(items)].sum(), hits.sum() / len(items)
