@@ -120,14 +120,16 @@ class Desk:
         return self._question(query.split, query.row, query.round, query.cost / query.wanted)
 
     def _given(self, answer: Answer) -> Given:
-        queries = self._ledger.asked_of(*place(answer.id))
+        queries = self._own(self._ledger.asked_of(*place(answer.id)))
         if not queries:
-            names = [name_of(waits.split, waits.row) for waits in self._ledger.pending(NO_END)]
+            names = [name_of(waits.split, waits.row) for waits in self._own(self._ledger.pending(NO_END))]
             some = ", ".join(names[:5]) + (", …" if names[5:] else "") or "none, for all are answered"
             raise ValueError(f"{answer.id!r} waits for no label, expected one of {some}")
         query = queries[0]
         label = None if answer.undo or answer.label is None else self._meaning(query, answer)
-        who = answer.annotator or self._annotator
+        who = self._annotator if self._drafts else answer.annotator or self._annotator
+        if who == self._drafter and not self._drafts:
+            raise ValueError(f"{answer.id}: {who!r} drafts: expected another name for whoever labels")
         return Given(
             query.split,
             query.row,

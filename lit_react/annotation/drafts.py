@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,26 +56,33 @@ class Drafts:
         expect("rounds.drafts.most", self.most or 0, at_least=0)
         expect("rounds.drafts.weight", self.weight, above=0)
 
-    def ask(self, ledger: Ledger, round: int, rows: int, seed: int) -> None:
-        """Ask for drafts of the rows of a pool that nobody was asked about, drawn by the seed where not all are paid.
+    def ask(self, ledger: Ledger, round: int, rows: int, seed: int) -> bool:
+        """Ask for the next drafts of rows that nobody was asked about, in an order drawn by the seed.
+
+        As many as there are already, so that what they really cost is known before many are asked for.
 
         Args:
             ledger: of the run.
             round: the first whose fit may use them.
             rows: of the pool.
             seed: of the run.
+
+        Returns:
+            whether there are any: all rows are asked for, or what is paid for.
         """
         asked = [query for query in ledger.asked() if query.split == "pool"]
-        before = sum(query.cost for query in asked if query.policy == DRAFT)
-        left = min(SHARE * ledger.budget - before, ledger.budget - ledger.spent) * (1 + SLACK)
-        most = rows if self.price == 0 else max(0, int(left / self.price))
+        costs = [query.cost for query in asked if query.policy == DRAFT]
+        paid = math.fsum(g.cost or 0.0 for g in ledger.history() if g.annotator == self.annotator.annotator)
+        price = max(self.price, paid / max(len(costs), 1))
+        left = min(SHARE * ledger.budget - max(paid, math.fsum(costs)), ledger.budget - ledger.spent)
+        most = rows if price == 0 else int(left * (1 + SLACK) / price)
         if self.most is not None:
-            most = min(most, self.most - sum(query.policy == DRAFT for query in asked))
-        new = np.setdiff1d(np.arange(rows), [query.row for query in asked])
-        if len(new) > max(most, 0):
-            new = np.sort(np.random.default_rng([seed, 2**31 + 2]).permutation(new)[: max(most, 0)])
+            most = min(most, self.most - len(costs))
+        order = np.random.default_rng([seed, 2**31 + 2]).permutation(rows)
+        new = order[~np.isin(order, [query.row for query in asked])][: max(0, min(most, len(costs) or 1))]
         if len(new):
-            ledger.ask(round, [Query("pool", row, self.price, DRAFT) for row in new.tolist()])
+            ledger.ask(round, [Query("pool", row, self.price, DRAFT) for row in np.sort(new).tolist()])
+        return len(new) > 0
 
     def under(self, aggregate: Aggregate) -> Aggregate:
         """The same aggregation, in which a draft stands only where nobody else has answered."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lit_react.annotation.answers import written
+from lit_react.annotation.answers import Given, written
 from lit_react.annotation.desk import Asked, Desk
 from lit_react.annotation.oracles import Answer, Oracle, Question
 from lit_react.core.errors import UserError
@@ -145,7 +146,12 @@ def _answer(record: Mapping[str, Any], of_file: str | None, question: Question, 
     label, skip = record["label"], record.get("skip")
     who, note = record.get("annotator") or of_file, str(record.get("note") or "")
     if skip:
-        return Answer(question.id, annotator=who, note=skip if isinstance(skip, str) else note)
+        said = Given("pool", 0, "", note=skip if isinstance(skip, str) else note)
+        if said.new_class:
+            with suppress(TypeError, ValueError):  # the run has the class by now: the line means it
+                question.parse(said.new_class)
+                return Answer(question.id, said.new_class, annotator=who, note=said.remark)
+        return Answer(question.id, annotator=who, note=said.note)
     if label in (None, ""):
         return Answer(question.id, annotator=who, note=note, undo=True)
     if "text" in record and _words(record["text"]) != _words(asked["text"]):

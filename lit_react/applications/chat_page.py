@@ -43,7 +43,7 @@ def app_of(service: CustomerService, collection: Collection | None, host: str) -
         question = (await request.json())["question"]
         [reply] = service.replies([question])
         if collection is not None and reply.abstains:
-            collection.add([{"text": question}])
+            collection.try_to_add([{"text": question}])
         return JSONResponse({"abstains": reply.abstains, "entries": [_said(found) for found in reply.found]})
 
     async def known(request: Request) -> Response:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lit_react.core.errors import UserError
+
+log = logging.getLogger("lit_react")
 
 MOST = 100_000
 """Rows of a file; what comes later is not kept."""
@@ -29,6 +32,7 @@ class Collection:
     def __init__(self, path: Path, most: int = MOST) -> None:
         self.path, self.most = path, most
         self._seen: set[bytes] = set()
+        self._failed = False
         self._read = 0  # bytes of the file that `_seen` knows
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +55,16 @@ class Collection:
                 self._seen.update(map(_key, new))
                 self._read = file.tell()
 
+    def try_to_add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The same; a file that cannot be written is told of, once, and does not keep rows from being answered."""
+        try:
+            if rows:
+                self.add(rows)
+        except (OSError, UserError) as error:
+            if not self._failed:
+                log.warning("collect: %s cannot be written, rows are lost: %s", self.path, error)
+            self._failed = True
+
     def _take_note(self, file: Any) -> None:
         """Read what others have added; the torn last line of a process that was killed is cut off."""
         size = file.seek(0, os.SEEK_END)
@@ -61,8 +75,19 @@ class Collection:
         whole = added.rfind(b"\n") + 1
         self._seen.update(_key(line) for line in added[:whole].splitlines(keepends=True))
         self._read += whole
-        file.truncate(self._read)
         file.seek(self._read)
+        if not (tail := added[whole:]):
+            return
+        try:
+            json.loads(tail)
+        except ValueError:
+            if not tail.startswith(b"{"):
+                raise UserError(f"collect: {self.path} ends in no JSON line: expected JSON lines, or no file") from None
+            file.truncate()  # a process was killed while it wrote
+        else:  # a row whose line has no end: others write such files
+            file.write(tail + b"\n")
+            self._seen.add(_key(tail + b"\n"))
+            self._read = file.tell()
 
 
 def _key(line: bytes) -> bytes:

@@ -201,7 +201,9 @@ def _unseen(scores: Floats, histories: list[Ints]) -> Floats:
 
 
 def ranking_metrics(scores: Floats, relevant: list[Ints], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """NDCG@10 and recall@20 of each user, [u, 2]; NaN where nothing is relevant. Equal scores are in a random order, each user's own.
+    """NDCG@10 and recall@20 of each user, [u, 2]; NaN where nothing is relevant.
+
+    Equal scores are in a random order, each user's own.
 
     Args:
         scores: [u, n], -inf for what the user has seen.

@@ -74,7 +74,7 @@ class Served(litserve.LitAPI):
         answers = self.reader.answers(rows)
         if self.collection is not None:
             pairs = zip(rows, answers, strict=True)
-            self.collection.add([r for r, said in pairs if not isinstance(said, UserError) and said["abstains"]])
+            self.collection.try_to_add([r for r, said in pairs if not isinstance(said, UserError) and said["abstains"]])
         responses = [
             JSONResponse({"detail": plain(said)}, 422) if isinstance(said, UserError) else JSONResponse(said)
             for said in answers

@@ -118,6 +118,11 @@ class Pool:
         return np.setdiff1d(self.labeled_rows, list(self.drafted))
 
     @property
+    def settled_labels(self) -> dict[int, Label]:
+        """Row → label, without drafts."""
+        return {row: label for row, label in self.labels.items() if row not in self.drafted}
+
+    @property
     def askable_rows(self) -> Rows:
         """int64 [u + d], ascending: rows whose label may be asked for: unlabeled ones, and drafts."""
         return np.union1d(self.unlabeled_rows, np.asarray(sorted(self.drafted), dtype=np.int64))

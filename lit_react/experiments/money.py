@@ -76,6 +76,8 @@ def _spent_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
     axes = figure.subplots()
     axes.errorbar(spent, scores, None if np.isnan(errors).all() else errors, marker="o", color="#D55E00", capsize=2)
     axes.set(xlabel="cost of all labels, validation included", ylabel=f"{called[key]}, %")
+    if max(scores) <= 100:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 102))
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

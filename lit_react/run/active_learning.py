@@ -137,6 +137,8 @@ class ActiveLearning:
         self.overlap, self.aggregation, self.aggregate = float(overlap), aggregation, named_aggregate(aggregation)
         self.drafts = drafts
         if drafts is not None:
+            if drafts.annotator.annotator == self.oracle.annotator:
+                raise UserError(f"rounds.drafts: {self.oracle.annotator!r} labels and drafts: expected two annotators")
             self.aggregate = drafts.under(self.aggregate)
         self.start, self.refit, self.steps = start, refit, steps
         self.stopping = stopping or Stopping()
@@ -246,6 +248,8 @@ class ActiveLearning:
             self._tracker = None
             if is_first_process():
                 self.oracle.close(self.state.stopped)
+                if self.drafts is not None:
+                    self.drafts.annotator.close(self.state.stopped)
 
     # ---- before the first round -----------------------------------------------------------------------------
 
@@ -344,7 +348,7 @@ class ActiveLearning:
         if trainer.is_global_zero:
             lines = {"query": self.acquisition.report.query}
             if not isinstance(self.oracle, GoldOracle):
-                lines["suspicious"] = suspicious_labels(self.texts, data.pool.labels)
+                lines["suspicious"] = suspicious_labels(self.texts, data.pool.settled_labels)
             folder.save(round, self.state, module, lines)
         self._tracker.round(self.state.rounds[-1])
         del module, trainer

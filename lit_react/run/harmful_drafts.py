@@ -38,4 +38,4 @@ def without_harmful_drafts(data: PoolData, pool: Pool) -> Pool:
     if is_first_process():
         line = "this fit goes without drafts: of %d labels of people, held out, %d are told with and %d without them"
         log.info(line, len(people), both, alone)
-    return pool.with_labels({row: pool.labels[row] for row in people.tolist()}, pool.asked_in_vain)
+    return pool.with_labels(pool.settled_labels, pool.asked_in_vain)

@@ -194,8 +194,7 @@ def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed
     oracle, drafts = annotators.oracle, annotators.drafts
     if is_first_process() and not settled:
         if drafts is not None and annotators.drafts_desk is not None:
-            drafts.ask(ledger, round, len(data.pool), seed)
-            _take_from(drafts.annotator, annotators.drafts_desk, round)
+            _take_drafts(drafts, annotators.drafts_desk, ledger, round, len(data.pool), seed)
         answer_known(ledger, oracle, data, round)
         _take_from(oracle, annotators.desk, round)
         if not ledger.pending(round):
@@ -212,6 +211,20 @@ def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed
     weight = 1.0 if drafts is None else drafts.weight
     pool = data.pool.with_labels(known["pool"], asked - known["pool"].keys(), drafted, weight)
     return FitData(data, without_harmful_drafts(data, pool), known["validation"], of_round)
+
+
+def _take_drafts(drafts: Drafts, desk: Desk, ledger: Ledger, round: int, rows: int, seed: int) -> None:
+    """Ask for drafts and record them until all are there, or some that were asked for do not come.
+
+    Raises:
+        LabelsPending: such are missing.
+    """
+    while True:
+        _take_from(drafts.annotator, desk, round)
+        if missing := len(desk.waiting(round=round)):
+            raise LabelsPending(f"{drafts.annotator.annotator} left {missing} drafts out; the same command asks again")
+        if not drafts.ask(ledger, round, rows, seed):
+            return
 
 
 def _take_from(oracle: Oracle, desk: Desk, round: int) -> None:

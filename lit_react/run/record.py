@@ -47,7 +47,7 @@ FREE = (
 NAMES = "data.label_names"
 """To which classes may be added while a run goes on, at the end, see `KnownRows`."""
 
-OF_THE_LABELS = ("data.", "model.class_path", "rounds.oracle", "rounds.overlap", "seed_everything")
+OF_THE_LABELS = ("data.", "model.class_path", "rounds.drafter", "rounds.oracle", "rounds.overlap", "seed_everything")
 """Options that say which labels are asked for and what they mean. Before a first round has ended, any other may be
 mended, and `data.batch_size` too: the labels that it begins with are paid for, and a fit that failed is not worth more
 than they are."""
@@ -118,7 +118,8 @@ def record_of(run: ActiveLearning) -> dict[str, Any]:
     model = {name: value for name, value in described(run.model).items() if name != "task"}
     return {
         "seed_everything": run.seed,
-        "rounds": {name: described(getattr(run, name)) for name in of_rounds} | {"folder": str(run.folder.path)},
+        "rounds": {name: described(getattr(run, name)) for name in of_rounds}
+        | {"folder": str(run.folder.path), "drafter": run.drafts and run.drafts.annotator.annotator},
         **{name: described(getattr(run, name)) for name in groups},
         "model": described(run.model.task) | model,
         "trainer": described({name: value for name, value in run.trainer.items() if name != "logger"}),

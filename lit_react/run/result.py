@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lit_react.annotation.agreement import Agreement, agreement
 from lit_react.annotation.answers import Aggregate, Label, majority
+from lit_react.annotation.ledger import DRAFT
 from lit_react.annotation.new_classes import found_classes
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
@@ -128,9 +129,10 @@ class RunResult:
         return pd.DataFrame(suspicious_labels(self.data, self.pool_labels()), columns=list(COLUMNS))
 
     def pool_labels(self) -> dict[int, Label]:
-        """Row of the pool → the label that was bought for it."""
+        """Row of the pool → the label that was bought for it; drafts that nobody went over are left out."""
+        bought = {where for where, query in self._said.asked.items() if where[0] == "pool" and query.policy != DRAFT}
         labels = self.aggregate(self._said.standing)
-        return {row: label for (split, row), label in labels.items() if split == "pool"}
+        return {row: label for (split, row), label in labels.items() if (split, row) in bought}
 
     def predict(self, texts: Sequence[str] | pd.DataFrame) -> list[dict[str, Any]]:
         """What the run's model says of texts, as the command `predict` writes it.

@@ -7,7 +7,16 @@ import torch
 from chat_server import chat_server, completion
 from tiny import ACCELERATOR, as_words, command
 
-from lit_react import AcquisitionCallback, ActiveLearning, Drafts, LinearProbe, Oracle, PoolDataModule, UserError
+from lit_react import (
+    AcquisitionCallback,
+    ActiveLearning,
+    Drafts,
+    LabelsPending,
+    LinearProbe,
+    Oracle,
+    PoolDataModule,
+    UserError,
+)
 from lit_react.annotation.drafts import right_by_folds
 from lit_react.annotation.ledger import Ledger
 from lit_react.annotation.oracles import Answer
@@ -132,6 +141,56 @@ def test_drafts_cost_a_tenth_of_the_budget_or_what_one_says(make_run, tmp_path, 
         assert {query.row for query in ledger.asked() if query.policy == "draft"} == {
             int(name.removeprefix("pool-")) for name in machine.asked
         }
+
+
+def test_drafts_that_cost_more_than_their_price_stay_within_their_share(make_run) -> None:
+    class Dear(Machine):
+        annotator = "machine"
+
+        def label(self, questions):
+            return [Answer(question.id, "sports", cost=0.5) for question in questions]
+
+    result = make_run(Dear(), price=0).fit()
+    paid = result.answers().groupby("annotator")["cost"].sum()
+    assert paid["machine"] == pytest.approx(2.0), "a tenth of 24, and no half draft"
+    assert paid.sum() <= 24
+
+
+def test_a_drafter_that_leaves_texts_out_is_asked_for_them_again(make_run) -> None:
+    class Lazy(Machine):
+        annotator = "machine"
+
+        def label(self, questions):
+            return {question.id: "sports" for question in questions[:3]}
+
+    with pytest.raises(LabelsPending, match=r"^machine left 1 drafts out; the same command asks again"):
+        make_run(Lazy()).step()
+    assert len(make_run(Machine()).fit().labels()) == 140
+
+
+def test_who_drafts_does_not_label_and_keeps_the_name(make_run) -> None:
+    class Namesake(Expert):
+        annotator = "machine"
+
+    class Other(Machine):
+        annotator = "other"
+
+    with pytest.raises(UserError, match=r"^rounds.drafts: 'machine' labels and drafts: expected two annotators"):
+        make_run(Machine(), Namesake())
+    make_run(Machine()).step()
+    with pytest.raises(UserError, match=r"rounds.drafter = .?machine"):
+        make_run(Other()).step()
+
+
+def test_drafts_are_no_bought_labels(make_run) -> None:
+    run = make_run(Machine())
+    result = run.fit()
+    people = result.labels().query("annotators.str.contains('Expert')")
+    assert len(result.pool_labels()) == len(people) == 22
+    drafted = result.labels().query("annotators == 'machine'")["id"].iloc[0]
+    with pytest.raises(UserError, match="waits for no label"):
+        run.answer({drafted: "sports"})
+    assert not {drafted} & set(result.suspicious()["id"])
 
 
 def test_labels_of_people_tell_harmful_drafts_from_good_ones() -> None:

@@ -7,7 +7,7 @@ from ledgers import opened, query
 from lit_react.annotation.answers import majority
 from lit_react.annotation.desk import Desk, place
 from lit_react.annotation.files import FileOracle
-from lit_react.annotation.oracles import Oracle, Question
+from lit_react.annotation.oracles import Answer, Oracle, Question
 from lit_react.core.errors import UserError
 
 NAMES = ["sports", "politik", "经济"]
@@ -192,6 +192,18 @@ def test_a_skip_closes_a_question_that_has_no_label(oracle, tmp_path):
     assert oracle.label(0, queries(1, 2)) == {("pool", 2): 0}
     assert oracle.desk.waiting() == []
     assert oracle.ledger.history()[0].note == "no text at all"
+
+
+def test_a_skip_that_names_a_new_class_is_its_label_once_the_run_has_it(oracle, tmp_path):
+    oracle.label(0, queries(1))
+    answer(tmp_path, {"id": "pool-1", "label": None, "skip": "new class: weather"})
+    oracle.label(0, queries(1))
+    oracle.ledger.close()
+    joined = asking(tmp_path, [*NAMES, "weather"])
+    joined.desk.take([Answer("pool-1", "weather")])  # as a run does when the class joins
+    joined.open()
+    assert joined.labels == {("pool", 1): len(NAMES)}, "the line is not read as a skip again"
+    assert len(joined.said) == 2
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(oracle, tmp_path):

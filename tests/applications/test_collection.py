@@ -48,6 +48,27 @@ def test_it_is_bounded_and_mends_a_line_that_was_cut_off(tmp_path: Path) -> None
     assert texts(tmp_path / "pool.jsonl") == ["a", "b"]
 
 
+def test_a_file_of_others_keeps_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b"}')  # no end of line after the last
+    Collection(path).add([{"text": "b"}, {"text": "c"}])
+    assert texts(path) == ["a", "b", "c"]
+    path.write_text('[{"text": "a"}, {"text": "b"')
+    with pytest.raises(UserError, match="ends in no JSON line: expected JSON lines, or no file"):
+        Collection(path)
+    assert path.read_text() == '[{"text": "a"}, {"text": "b"'
+
+
+def test_rows_are_answered_where_the_file_cannot_be_written_any_more(tmp_path: Path, caplog) -> None:
+    collection = Collection(tmp_path / "folder" / "pool.jsonl")
+    (tmp_path / "folder" / "pool.jsonl").unlink()
+    (tmp_path / "folder").rmdir()
+    collection.try_to_add([])
+    for _ in range(2):
+        collection.try_to_add([{"text": "a"}])
+    assert caplog.text.count("cannot be written, rows are lost") == 1
+
+
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"collect: .*pool.jsonl cannot be written: Not a directory|File exists"):
