@@ -26,6 +26,7 @@ COMMANDS = {
     "answer": Command("lit_react.cli.answer:answer", "Answer customers' questions from an FAQ, on a page to chat."),
     "compare": Command("lit_react.experiments.grid:compare", "Run strategies x data sets x seeds, a fit for each."),
     "labels": Command("lit_react.cli.labels:labels", "Write the bought labels of a run: CSV, JSON lines, Parquet, …"),
+    "monitor": Command("lit_react.cli.monitor:monitor", "Count a stream by topic and sentiment, tell negative surges."),
     "pretrain": Command("lit_react.pretraining.pretrain:pretrain", "Pretrain an encoder on texts without labels."),
     "recommend": Command(
         "lit_react.applications.recommendation:recommend", "Recommend items by their texts and by what people liked."

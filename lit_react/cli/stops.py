@@ -8,7 +8,7 @@ import sys
 import threading
 from types import FrameType
 
-RESUMABLE = ("fit", "label", "pretrain", "simulate", "compare")
+RESUMABLE = ("fit", "label", "pretrain", "simulate", "compare", "monitor")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 5.0
 """Seconds until a process ends that is in a call which lets no signal through, such as waiting for other processes."""

@@ -1,0 +1,149 @@
+"""What a monitor has counted, to look at: `trends.html`, one file that needs nothing else, and `trends.png`."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lit_react.applications.monitoring import DAY, Monitor, moment
+from lit_react.applications.shares import adjusted_shares
+from lit_react.core.files import write_atomically
+from lit_react.core.terminal import plain
+
+SHOWN = 5
+"""Posts that stand behind a point: those that the model finds the most negative."""
+
+DAYS = 90
+"""Days on the page, the last ones."""
+
+BAR, LINE, ALERT = "#b3b3b3", "#0072B2", "#D55E00"
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+svg { width: 100%; height: auto } h1 { font-size: 1.4rem } h2 { font-size: 1.1rem }
+section { border-left: 3px solid #ddd; padding: .1rem 1rem; margin: 1rem 0; overflow-wrap: anywhere }
+section:target { border-color: #D55E00; background: #fff6f0 } .alert { color: #B34700 } time { color: #666 }
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A day of a topic: posts, those that count as negative, and the adjusted share of these with its error."""
+
+    topic: str
+    day: int
+    posts: int
+    negative: int
+    share: float
+    error: float
+
+    @property
+    def anchor(self) -> str:
+        """Where the page has the posts behind it."""
+        return f"{self.topic.encode().hex()}-{self.day}"
+
+
+def points_of(monitor: Monitor, learned: NDArray[np.float64]) -> list[Point]:
+    """The last days of each topic; `learned` as `adjusted_shares` reads it. Days without any post have none."""
+    names, found = monitor.rules.sentiments, []
+    place = names.index(monitor.rules.negative)
+    rows = monitor.db.execute(
+        "SELECT topic, CAST(at / ? AS INTEGER) AS day, group_concat(hex(probabilities), ''), count(*),"
+        " sum(sentiment = ?) FROM posts WHERE at >= ? GROUP BY topic, day ORDER BY topic, day",
+        (DAY, monitor.rules.negative, monitor.newest - DAYS * DAY),
+    )
+    for topic, day, joined, posts, negative in rows:
+        probabilities = np.frombuffer(bytes.fromhex(joined), dtype=np.float32).reshape(-1, len(names))
+        shares = adjusted_shares(probabilities.astype(np.float64), learned)
+        found.append(Point(topic, day, posts, negative, float(shares.values[place]), float(shares.errors[place])))
+    return found
+
+
+def figure_of(monitor: Monitor, points: list[Point]) -> Figure:
+    """A panel a topic: the adjusted share of negative posts with 95 % intervals, the posts, and when alerts came."""
+    topics = monitor.rules.topics
+    figure = Figure(figsize=(9, 1 + 2.1 * len(topics)), layout="constrained")
+    panels = figure.subplots(len(topics), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, topic in zip(panels, topics, strict=True):
+        own = [point for point in points if point.topic == topic]
+        days = np.array([point.day for point in own], dtype="datetime64[D]")
+        volume = axes.twinx()
+        volume.bar(days, [point.posts for point in own], color=BAR, alpha=0.35, width=0.9)
+        volume.set_ylabel("posts a day", color="#777777", fontsize=8)
+        axes.set_zorder(volume.get_zorder() + 1)
+        axes.patch.set_visible(False)
+        for run in np.split(
+            np.arange(len(own)), np.flatnonzero(np.diff(days.astype(int)) > 1) + 1
+        ):  # no line over a gap
+            shares, errors = np.array([[own[i].share, own[i].error] for i in run]).reshape(-1, 2).T
+            axes.plot(days[run], shares, color=LINE, linewidth=1.2)
+            low, high = np.clip([shares - 1.96 * errors, shares + 1.96 * errors], 0, 1)
+            axes.fill_between(days[run], low, high, color=LINE, alpha=0.18, linewidth=0)
+        axes.scatter(days, [p.share for p in own], s=16, color=LINE, zorder=3, urls=[f"#{p.anchor}" for p in own])
+        for alert in monitor.alerts():
+            if alert["topic"] == topic and len(days) and np.datetime64(alert["period"][:10]) >= days[0]:
+                axes.axvline(np.datetime64(alert["period"][:-1]), color=ALERT, linewidth=1.6)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel(f"{monitor.rules.negative} share", color=LINE, fontsize=8, parse_math=False)
+        axes.set_title(plain(topic), loc="left", fontsize=10, parse_math=False)
+        for each in (axes, volume):
+            each.spines[["top"]].set_visible(False)
+            each.tick_params(labelsize=8)
+    locator = AutoDateLocator(maxticks=10)
+    panels[-1].xaxis.set_major_locator(locator)
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    return figure
+
+
+def write_trends(monitor: Monitor, learned: NDArray[np.float64]) -> None:
+    """Write both files; the page has no scripts and may load nothing, and all that is from the stream is escaped."""
+    points = points_of(monitor, learned)
+    picture, drawing, figure = io.BytesIO(), io.StringIO(), figure_of(monitor, points)
+    figure.savefig(picture, format="png", dpi=110)
+    with matplotlib.rc_context({"svg.hashsalt": "trends"}):  # the same counts are the same file
+        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    svg = drawing.getvalue()
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        f'content="{policy}"><meta name="viewport" content="width=device-width"><title>Opinion by topic</title>'
+        f"<style>{STYLE}</style><h1>Opinion by topic</h1><p>{escape(monitor.told())}</p>"
+        "<p>Blue: share adjusted for what the classifier confuses, with 95 % intervals of the sample; grey: posts; "
+        "orange: alerts. A point leads to posts behind it.</p>",
+        svg[svg.index("<svg") :],
+        "<h2>Alerts</h2>" + "".join(map(_alert, monitor.alerts())),
+        "<h2>The posts behind the points</h2>",
+        *(_behind(monitor, point) for point in points),
+    ]
+    write_atomically(monitor.folder / "trends.png", picture.getvalue())
+    write_atomically(monitor.folder / "trends.html", "\n".join(parts).encode())
+
+
+def _alert(alert: dict[str, Any]) -> str:
+    said = f"{alert['negative']} of {alert['texts']} negative, usual is {alert['usual_share']:.0%}"
+    return (
+        f'<p class="alert"><time>{alert["period"]}</time> <b>{escape(alert["topic"])}</b>: {said}; '
+        f"it seems to have begun at {alert['since']}</p>"
+    )
+
+
+def _behind(monitor: Monitor, point: Point) -> str:
+    """The most negative posts of a day; `probabilities` are compared as numbers."""
+    place = monitor.rules.sentiments.index(monitor.rules.negative)
+    rows = monitor.db.execute(
+        "SELECT at, text, probabilities FROM posts WHERE topic = ? AND sentiment = ? AND at >= ? AND at < ?",
+        (point.topic, monitor.rules.negative, point.day * DAY, (point.day + 1) * DAY),
+    ).fetchall()
+    rows.sort(key=lambda row: -float(np.frombuffer(row[2], dtype=np.float32)[place]))
+    listed = "".join(f"<p><time>{moment(at)}</time> {escape(plain(text))}</p>" for at, text, _ in rows[:SHOWN])
+    counted = f"{point.negative} of {point.posts} read as negative; adjusted {point.share:.2f} ± {point.error:.2f}"
+    head = f"{escape(plain(point.topic))}, {moment(point.day * DAY)[:10]}"
+    return f'<section id="{point.anchor}"><b>{head}</b>: {counted}{listed}</section>'

@@ -1,0 +1,148 @@
+"""`monitor`: the models of runs read a stream of posts."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lit_react.cli.labels import result_of
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.core.quiet import quiet
+from lit_react.core.terminal import plain
+from lit_react.run.result import RunResult
+
+PERIODS = {"hour": 3600, "day": 86400}
+BATCH = 256
+"""Posts that are read at once; a slow stream's are read as they come."""
+
+REFRESH = 60.0
+"""Seconds after which the page of a stream that goes on is written again."""
+
+RARE = 0.01
+"""Share of the letters of a run's texts below which a script counts as one that it has not learned."""
+
+ALL = "all"
+"""The topic of all posts where no run tells topics."""
+
+
+def monitor(
+    *,
+    sentiment: Path,
+    stream: str,
+    folder: Path,
+    topic: Path | None = None,
+    negative: str = "negative",
+    text_column: str = "text",
+    time_column: str = "time",
+    id_column: str = "id",
+    follow: bool = False,
+    period: Literal["hour", "day"] = "hour",
+    late_hours: float = 1.0,
+    quiet_days: float = 14.0,
+    false_alerts: float = 1.0,
+    webhook: str | None = None,
+) -> None:
+    """Count the posts of a stream by topic and sentiment, and tell when negative ones surge in a topic.
+
+    In the folder are then `trends.html`, `trends.png`, `alerts.jsonl` and `monitor.sqlite`, which keeps every post. The
+    same command goes on where the last one ended, or was killed; each post counts once.
+
+    Args:
+        sentiment: folder of a run whose classes are sentiments.
+        stream: .jsonl or .csv file of posts, or - for JSON lines from standard input (what comes again counts once).
+        folder: where the counts are; for its owner alone.
+        topic: folder of a run whose classes are topics; without, there is one topic.
+        negative: name of the class whose surges are told.
+        text_column: column of the text.
+        time_column: column of the time: ISO 8601 (UTC where it names no zone), or seconds since 1970.
+        id_column: column that tells posts apart; those without are told apart by their text, for seven days.
+        follow: wait for more at the end of the file, until stopped.
+        period: what surges are looked for in.
+        late_hours: hours behind the newest post after which a post no longer counts.
+        quiet_days: days at the beginning that are taken for usual; no alert comes before they are over.
+        false_alerts: wanted in 30 quiet days, of all topics together.
+        webhook: address that alerts are posted to as JSON, without any post's text.
+    """
+    expect("late_hours", late_hours, at_least=0)
+    expect("quiet_days", quiet_days, above=0)
+    expect("false_alerts", false_alerts, above=0, at_most=30)
+    from lit_react.applications.monitoring import Monitor, Reading, Rules
+    from lit_react.applications.posts import Stream
+    from lit_react.applications.shares import learned_shares
+    from lit_react.applications.trends import write_trends
+    from lit_react.applications.webhook import Webhook
+
+    quiet()
+    sentiments, topics = result_of(sentiment), result_of(topic) if topic else None
+    names, topic_names = _classes(sentiments), _classes(topics) if topics else [ALL]
+    if negative not in names:
+        raise UserError(f"negative: {negative!r} is no class of {sentiment}, expected one of {', '.join(names)}")
+    scripts = frozenset.intersection(*(_scripts_of(each) for each in (sentiments, topics) if each))
+
+    def read(texts: list[str]) -> list[Reading | None]:
+        readable = [text for text in texts if _script(text) in scripts | {""}]
+        said = sentiments.predict(readable)
+        about = [each["label"] for each in topics.predict(readable)] if topics else [ALL] * len(said)
+        shares = [np.array([each["probabilities"][name] for name in names], dtype=np.float32) for each in said]
+        found = dict(zip(readable, map(Reading, about, shares), strict=True))
+        return [found.get(text) for text in texts]
+
+    rules = Rules(topic_names, names, negative, PERIODS[period], late_hours * 3600, quiet_days, false_alerts)
+    learned = learned_shares(sentiments.labels()["label"].dropna().tolist(), names)
+    watch, posts = Monitor(folder, rules, read), Stream(stream, text_column, time_column, id_column, follow)
+    sender = Webhook(watch.file, webhook) if webhook else None
+    written = -REFRESH
+    try:
+        for batch, place in posts.batches(watch.place, BATCH):
+            if batch or place != watch.place:
+                watch.take(batch, place)
+            if follow and time.monotonic() - written > REFRESH:
+                write_trends(watch, learned)
+                written = time.monotonic()
+    finally:
+        if sender:
+            sender.close()
+    write_trends(watch, learned)
+    print(plain(f"{watch.told()}\n{len(watch.alerts())} alerts: {folder / 'alerts.jsonl'}\n{folder / 'trends.html'}"))
+    watch.close()
+
+
+def _classes(result: RunResult) -> list[str]:
+    """Names of the classes of a run's model.
+
+    Raises:
+        UserError: it has no classes, or no round has ended.
+    """
+    names = result.data.class_names if result.data.task.labels_are_classes else None
+    if not names:
+        raise UserError(f"{result.folder.path}: its labels are not one class a text, which `monitor` counts")
+    if not result.folder.model.exists():
+        raise UserError(f"{result.folder.model}: no such model; no round of this run has ended")
+    return names
+
+
+def _scripts_of(result: RunResult) -> frozenset[str]:
+    """The scripts that the texts of a run's pool are in."""
+    return frozenset(
+        _frequent(result.data.question("pool", row)["text"] for row in range(min(1000, len(result.data.pool))))
+    )
+
+
+def _script(text: str) -> str:
+    """The script of most of a text's letters, such as LATIN, CJK, CYRILLIC; "" where it has none."""
+    return next(iter(_frequent([text])), "")
+
+
+def _frequent(texts: Iterable[str]) -> list[str]:
+    """The scripts of more than `RARE` of the letters, the most frequent first."""
+    letters = Counter(
+        unicodedata.name(letter, "").split(" ")[0] for text in texts for letter in text if letter.isalpha()
+    )
+    return [script for script, count in letters.most_common() if count > RARE * letters.total()]
