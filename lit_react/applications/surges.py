@@ -63,7 +63,7 @@ class Detector:
             highest = np.maximum(highest, sums)
         # Rare alerts come as in Poisson's law.
         level = float(np.quantile(highest, np.exp(-false_alerts), method="higher"))
-        return cls(float(usual_share(texts.sum(), negative.sum())), np.nextafter(level, np.inf))
+        return cls(float(usual_share(texts.sum(), negative.sum())), float(np.nextafter(level, np.inf)))
 
 
 def usual_share(texts: Counts | int, negative: Counts | int) -> Floats:

@@ -4,7 +4,7 @@
 
 A post has its topic from an AG News text and its sentiment from a Financial PhraseBank sentence; neither is among the
 labels that were bought. Each repeat buys other labels at random, fits logistic regressions on frozen embeddings, as
-`LinearProbe` is, and draws posts for hours of a day with a rhythm: 14 quiet days by which all thresholds are set, for at
+`LinearProbe` is, and draws posts with a daily rhythm: 14 quiet days by which all thresholds are set, for at
 most one false alert in 30 quiet days; 30 quiet days; and 14 days with a surge in one topic, whose extra posts are
 negative. A plain threshold is set by the same bootstrap, on negative posts an hour or a day. A surge that is not told
 in 14 days counts as 336 hours. A day's alert comes at its end.
