@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_react.applications.posts import Place, Post
-from lit_react.applications.surges import Detector
+from lit_react.applications.surges import Quiet, Surges, evidence, threshold_of
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_lines
+from lit_react.core.terminal import plain
 
 log = logging.getLogger("lit_react")
 
@@ -29,14 +30,14 @@ DAY = 86400
 FEWEST = 50
 """Posts of a topic in the quiet beginning below which it is not watched."""
 
-MONTH = 30
-"""Days over which false alerts are counted."""
-
 FORGET = 7 * DAY
 """Seconds of the stream's time after which a post may come again and counts again."""
 
-AHEAD = 300
+AHEAD = 3600
 """Seconds that a post may be ahead of this machine's clock."""
+
+JUMP, WITNESSES = DAY, 3
+"""Seconds that a post may be ahead of all before it; after so many in a row, the stream had a gap."""
 
 TOLD = 5
 """Unreadable records that are told of one by one."""
@@ -45,7 +46,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS posts (
     id INTEGER PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL, period INTEGER NOT NULL, topic TEXT NOT NULL,
-    sentiment TEXT NOT NULL, probabilities BLOB NOT NULL, text TEXT NOT NULL
+    sentiment TEXT NOT NULL, negative REAL NOT NULL, probabilities BLOB NOT NULL, text TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS of_digest ON posts (digest, at);
 CREATE INDEX IF NOT EXISTS of_period ON posts (period, topic, sentiment);
@@ -59,7 +60,7 @@ class Rules:
 
     Attributes:
         topics: names of the topics.
-        sentiments: names of the sentiments, in the order of their probabilities.
+        sentiments: their names, in the order of their probabilities.
         negative: the one whose surges are told.
         period: seconds of a period.
         late: seconds behind the newest post after which a post no longer counts.
@@ -78,11 +79,23 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the models say of a post: the topic, and the probabilities of the sentiments, float32 [S]."""
+    """What the models say of a post.
+
+    Attributes:
+        topic: its topic.
+        sentiment: the likeliest.
+        negative: probability, by the same model, that it is the one whose surges are told.
+        probabilities: float32 [S], of the sentiments, by the classifier that shares are estimated with.
+    """
 
     topic: str
+    sentiment: str
+    negative: float
     probabilities: NDArray[np.float32]
 
+
+Counts = Sequence[Any]
+"""Of a topic and period: posts, their probabilities of being negative, and their evidence, added up."""
 
 Read = Callable[[list[str]], list[Reading | None]]
 """Posts to what the models say of each; None: it is in a script that they have not learned."""
@@ -113,6 +126,7 @@ class Monitor:
             raise UserError(f"folder: another process writes {folder}") from error
         self.file = folder / "monitor.sqlite"
         self.db = connect(self.file)
+        self.db.create_function("evidence", 1, lambda negative: float(evidence(negative)), deterministic=True)
         self.db.executescript(TABLES)
         begun = self._meta("rules", asdict(rules))
         if changed := [name for name, value in asdict(rules).items() if begun[name] != value]:
@@ -128,7 +142,9 @@ class Monitor:
         self.place = Place(**self._meta("place", {}))
         self.tally = Counter(self._meta("tally", {}))
         self.newest: float = self._meta("newest", 0.0)
-        self.detectors: dict[str, dict[str, Any] | None] | None = self._meta("detectors", None)
+        self.ahead: list[float] = self._meta("ahead", [])
+        surges = self._meta("surges", None)
+        self.surges = Surges(**surges) if surges else None
 
     @property
     def judged(self) -> int:
@@ -143,9 +159,10 @@ class Monitor:
                 self._count(batch)
                 self._judge(before)
                 self.place = place
-                for name, value in (("place", asdict(place)), ("tally", self.tally), ("newest", self.newest)):
-                    self._put(name, value)
-                self._put("detectors", self.detectors)
+                self._put("place", asdict(place))
+                self._put("surges", self.surges and asdict(self.surges))
+                for name in ("tally", "newest", "ahead"):
+                    self._put(name, getattr(self, name))
         except BaseException:
             self._load()
             raise
@@ -163,6 +180,8 @@ class Monitor:
                     log.warning("stream: %s; it is left out", post)
             elif post.at > time.time() + AHEAD:
                 self.tally["ahead of the clock"] += 1
+            elif self._jumps(post.at):
+                self.tally["far ahead of the others"] += 1
             elif post.at // self.rules.period < self.judged:
                 self.tally["late"] += 1
             elif self._last_seen(post, seen) >= self.newest - FORGET:
@@ -174,11 +193,22 @@ class Monitor:
         for post, reading in zip(kept, self.read([post.text for post in kept]) if kept else [], strict=True):
             self.tally["foreign" if reading is None else "counted"] += 1
             if reading is not None:
-                sentiment = self.rules.sentiments[int(reading.probabilities.argmax())]
                 shares = reading.probabilities.astype(np.float32).tobytes()
-                row = (post.digest, post.at, int(post.at // self.rules.period), reading.topic, sentiment, shares)
-                columns = "digest, at, period, topic, sentiment, probabilities, text"
-                self.db.execute(f"INSERT INTO posts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, post.text))
+                period = int(post.at // self.rules.period)
+                row = (post.digest, post.at, period, reading.topic, reading.sentiment, reading.negative, shares)
+                columns = "digest, at, period, topic, sentiment, negative, probabilities, text"
+                self.db.execute(f"INSERT INTO posts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, post.text))
+
+    def _jumps(self, at: float) -> bool:
+        """Whether a time is so far ahead of all others that it may be wrong: else all that come would be late."""
+        if not self.newest or at <= self.newest + JUMP:
+            self.ahead = []
+            return False
+        self.ahead.append(at)
+        if len(self.ahead) < WITNESSES:
+            return True
+        self.newest, self.ahead = min(self.ahead), []
+        return at > self.newest + JUMP
 
     def _last_seen(self, post: Post, seen: dict[bytes, float]) -> float:
         """Seconds since 1970 of the newest post with the same digest, in this batch or before; else minus infinity."""
@@ -187,64 +217,60 @@ class Monitor:
 
     def _judge(self, before: int) -> None:
         """Look at the periods that have become complete; those without any post say nothing."""
-        complete: dict[int, dict[str, tuple[int, int]]] = {}
-        for period, topic, texts, negative in self.counts(before, self.judged):
-            complete.setdefault(period, {})[topic] = texts, negative
-        for period, counts in sorted(complete.items()):
-            if self.detectors is None:
-                self.detectors = self._fitted(period)
-            for topic, state in (self.detectors or {}).items():
-                if state is not None:
-                    self._step(topic, state, period, *counts.get(topic, (0, 0)))
+        complete: dict[int, dict[str, Counts]] = {}
+        for period, topic, *counts in self.counts(before, self.judged):
+            complete.setdefault(period, {})[topic] = counts
+        for period, of_topics in sorted(complete.items()):
+            self.surges = self.surges or self._quiet(period)
+            if self.surges is not None:
+                told = {topic: counts[2] for topic, counts in of_topics.items()}
+                for topic in self.surges.step(period, sum(counts[0] for counts in of_topics.values()), told):
+                    self._alert(self.surges, topic, period, of_topics.get(topic, (0, 0.0, 0.0)))
 
-    def counts(self, first: int, end: int) -> list[tuple[int, str, int, int]]:
-        """Of each period from `first` to before `end` and each topic there: posts, and negative ones."""
+    def counts(self, first: int, end: int) -> list[tuple[int, str, int, float, float]]:
+        """Of each period from `first` to before `end` and each topic there: posts, and the sums of `Quiet`."""
         return self.db.execute(
-            "SELECT period, topic, count(*), sum(sentiment = ?) FROM posts WHERE period >= ? AND period < ?"
-            " GROUP BY period, topic",
-            (self.rules.negative, first, end),
+            "SELECT period, topic, count(*), sum(negative), sum(evidence(negative)) FROM posts"
+            " WHERE period >= ? AND period < ? GROUP BY period, topic ORDER BY period, topic",
+            (first, end),
         ).fetchall()
 
-    def _fitted(self, period: int) -> dict[str, dict[str, Any] | None] | None:
-        """A detector a topic by the periods before one; None: they are too few."""
-        rules, a_day = self.rules, DAY / self.rules.period
-        rows = self.counts(0, period)
-        periods = sorted({row[0] for row in rows})
-        if len(periods) < rules.quiet_days * a_day:
+    def _quiet(self, end: int) -> Surges | None:
+        """What is usual, by the periods before `end`; None: they are too few."""
+        a_day = DAY // self.rules.period
+        rows = self.db.execute("SELECT DISTINCT period FROM posts WHERE period < ? ORDER BY period", (end,)).fetchall()
+        periods = np.array(rows, dtype=np.int64).ravel()
+        if len(periods) < self.rules.quiet_days * a_day:
             return None
-        found: dict[str, dict[str, Any] | None] = {}
-        for topic in rules.topics:
-            counted = {row[0]: row[2:] for row in rows if row[1] == topic}
-            texts, negative = np.array([counted.get(each, (0, 0)) for each in periods], dtype=np.int64).T
-            found[topic] = None
-            if texts.sum() < FEWEST:
-                log.warning(
-                    "%s is not watched: %d posts in the quiet beginning, expected %d", topic, texts.sum(), FEWEST
-                )
-                continue
-            wanted = rules.false_alerts / len(rules.topics)
-            detector = Detector.of_quiet(texts, negative, round(MONTH * a_day), wanted, np.random.default_rng(0))
-            found[topic] = {**asdict(detector), "sum": 0.0, "since": period, "surges": False}
-        return found
+        days = np.unique(periods // a_day)
+        sums = np.full((3, len(self.rules.topics), len(days), a_day), np.nan)
+        sums[:, :, np.searchsorted(days, periods // a_day), periods % a_day] = 0.0
+        for period, topic, *counts in self.counts(0, end):
+            sums[:, self.rules.topics.index(topic), np.searchsorted(days, period // a_day), period % a_day] = counts
+        watched = {}
+        for place, (topic, posts) in enumerate(zip(self.rules.topics, np.nansum(sums[0], axis=(1, 2)), strict=True)):
+            if posts >= FEWEST:
+                watched[topic] = place
+            else:
+                log.warning("%s is not watched: %d posts in the quiet beginning, expected %d", topic, posts, FEWEST)
+        quiet = Quiet(*sums)
+        highest = quiet.highest(np.random.default_rng(0))[list(watched.values())]
+        return quiet.surges(watched, threshold_of(highest, self.rules.false_alerts) if watched else 0.0)
 
-    def _step(self, topic: str, state: dict[str, Any], period: int, texts: int, negative: int) -> None:
-        """One period more; an alert where a surge begins, which ends when its sum has fallen to zero."""
-        state["since"] = period if state["sum"] == 0 else state["since"]
-        state["sum"] = Detector(state["share"], state["threshold"]).step(state["sum"], texts, negative)
-        if state["sum"] >= state["threshold"] and not state["surges"]:
-            self.tally["alerts"] += 1
-            alert = {
-                "id": self.tally["alerts"],
-                "topic": topic,
-                "period": moment(period * self.rules.period),
-                "since": moment(state["since"] * self.rules.period),
-                "texts": texts,
-                "negative": negative,
-                "usual_share": round(state["share"], 4),
-            }
-            self.db.execute("INSERT INTO alerts VALUES (?, ?, 0)", (alert["id"], json.dumps(alert)))
-            log.warning("surge: %s, %d of %d negative in %s", topic, negative, texts, alert["period"])
-        state["surges"] = state["sum"] >= state["threshold"] or (state["surges"] and state["sum"] > 0)
+    def _alert(self, surges: Surges, topic: str, period: int, counts: Counts) -> None:
+        posts, negative, _ = counts
+        self.tally["alerts"] += 1
+        alert = {
+            "id": self.tally["alerts"],
+            "topic": topic,
+            "period": moment(period * self.rules.period),
+            "since": moment(surges.since[topic] * self.rules.period),
+            "posts": posts,
+            "negative": round(negative, 1),
+            "usual": round(surges.usual(topic, period), 1),
+        }
+        self.db.execute("INSERT INTO alerts VALUES (?, ?, 0)", (alert["id"], json.dumps(alert)))
+        log.warning("surge: %s, %s", plain(topic), told_of(alert))
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts so far, in their order."""
@@ -290,6 +316,11 @@ def connect(file: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     return db
+
+
+def told_of(alert: dict[str, Any]) -> str:
+    """How many posts an alert is about."""
+    return f"{alert['negative']} negative posts of {alert['posts']} in {alert['period']}, usual is {alert['usual']}"
 
 
 def moment(seconds: float) -> str:

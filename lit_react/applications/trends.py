@@ -11,10 +11,9 @@ import matplotlib
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from lit_react.applications.monitoring import DAY, Monitor, moment
-from lit_react.applications.shares import adjusted_shares
+from lit_react.applications.monitoring import DAY, JUMP, Monitor, moment, told_of
+from lit_react.applications.shares import ShareReader
 from lit_react.core.files import write_atomically
 from lit_react.core.terminal import plain
 
@@ -51,19 +50,19 @@ class Point:
         return f"{self.topic.encode().hex()}-{self.day}"
 
 
-def points_of(monitor: Monitor, learned: NDArray[np.float64]) -> list[Point]:
-    """The last days of each topic; `learned` as `adjusted_shares` reads it. Days without any post have none."""
+def points_of(monitor: Monitor, reader: ShareReader) -> list[Point]:
+    """The last days of each topic; days without any post have none."""
     names, found = monitor.rules.sentiments, []
     place = names.index(monitor.rules.negative)
     rows = monitor.db.execute(
         "SELECT topic, CAST(at / ? AS INTEGER) AS day, group_concat(hex(probabilities), ''), count(*),"
-        " sum(sentiment = ?) FROM posts WHERE at >= ? GROUP BY topic, day ORDER BY topic, day",
-        (DAY, monitor.rules.negative, monitor.newest - DAYS * DAY),
+        " sum(sentiment = ?) FROM posts WHERE at BETWEEN ? AND ? GROUP BY topic, day ORDER BY topic, day",
+        (DAY, monitor.rules.negative, monitor.newest - DAYS * DAY, monitor.newest + JUMP),
     )
     for topic, day, joined, posts, negative in rows:
         probabilities = np.frombuffer(bytes.fromhex(joined), dtype=np.float32).reshape(-1, len(names))
-        shares = adjusted_shares(probabilities.astype(np.float64), learned)
-        found.append(Point(topic, day, posts, negative, float(shares.values[place]), float(shares.errors[place])))
+        shares, errors = reader.estimate(probabilities.astype(np.float64))
+        found.append(Point(topic, day, posts, negative, float(shares[place]), float(errors[place])))
     return found
 
 
@@ -103,21 +102,21 @@ def figure_of(monitor: Monitor, points: list[Point]) -> Figure:
     return figure
 
 
-def write_trends(monitor: Monitor, learned: NDArray[np.float64]) -> None:
+def write_trends(monitor: Monitor, reader: ShareReader) -> None:
     """Write both files; the page has no scripts and may load nothing, and all that is from the stream is escaped."""
-    points = points_of(monitor, learned)
+    points = points_of(monitor, reader)
     picture, drawing, figure = io.BytesIO(), io.StringIO(), figure_of(monitor, points)
     figure.savefig(picture, format="png", dpi=110)
     with matplotlib.rc_context({"svg.hashsalt": "trends"}):  # the same counts are the same file
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-    svg = drawing.getvalue()
+    svg = drawing.getvalue().replace('target="_blank"', "")  # the posts are on the same page
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         f'content="{policy}"><meta name="viewport" content="width=device-width"><title>Opinion by topic</title>'
         f"<style>{STYLE}</style><h1>Opinion by topic</h1><p>{escape(monitor.told())}</p>"
-        "<p>Blue: share adjusted for what the classifier confuses, with 95 % intervals of the sample; grey: posts; "
-        "orange: alerts. A point leads to posts behind it.</p>",
+        "<p>Blue: share adjusted for what the classifier confuses, and how far held-out labels say that it may be off "
+        "(1.96 standard errors); grey: posts; orange: alerts. A point leads to posts behind it.</p>",
         svg[svg.index("<svg") :],
         "<h2>Alerts</h2>" + "".join(map(_alert, monitor.alerts())),
         "<h2>The posts behind the points</h2>",
@@ -128,22 +127,21 @@ def write_trends(monitor: Monitor, learned: NDArray[np.float64]) -> None:
 
 
 def _alert(alert: dict[str, Any]) -> str:
-    said = f"{alert['negative']} of {alert['texts']} negative, usual is {alert['usual_share']:.0%}"
     return (
-        f'<p class="alert"><time>{alert["period"]}</time> <b>{escape(alert["topic"])}</b>: {said}; '
+        f'<p class="alert"><time>{alert["period"]}</time> <b>{escape(plain(alert["topic"]))}</b>: '
+        f"{told_of(alert)}; "
         f"it seems to have begun at {alert['since']}</p>"
     )
 
 
 def _behind(monitor: Monitor, point: Point) -> str:
-    """The most negative posts of a day; `probabilities` are compared as numbers."""
-    place = monitor.rules.sentiments.index(monitor.rules.negative)
+    """The most negative posts of a day."""
     rows = monitor.db.execute(
-        "SELECT at, text, probabilities FROM posts WHERE topic = ? AND sentiment = ? AND at >= ? AND at < ?",
-        (point.topic, monitor.rules.negative, point.day * DAY, (point.day + 1) * DAY),
+        "SELECT at, text FROM posts WHERE topic = ? AND sentiment = ? AND at >= ? AND at < ?"
+        " ORDER BY negative DESC, id LIMIT ?",
+        (point.topic, monitor.rules.negative, point.day * DAY, (point.day + 1) * DAY, SHOWN),
     ).fetchall()
-    rows.sort(key=lambda row: -float(np.frombuffer(row[2], dtype=np.float32)[place]))
-    listed = "".join(f"<p><time>{moment(at)}</time> {escape(plain(text))}</p>" for at, text, _ in rows[:SHOWN])
+    listed = "".join(f"<p><time>{moment(at)}</time> {escape(plain(text))}</p>" for at, text in rows)
     counted = f"{point.negative} of {point.posts} read as negative; adjusted {point.share:.2f} ± {point.error:.2f}"
     head = f"{escape(plain(point.topic))}, {moment(point.day * DAY)[:10]}"
     return f'<section id="{point.anchor}"><b>{head}</b>: {counted}{listed}</section>'

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import time
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from lit_react.cli.labels import result_of
 from lit_react.core.bounds import expect
-from lit_react.core.errors import UserError
 from lit_react.core.quiet import quiet
 from lit_react.core.terminal import plain
-from lit_react.run.result import RunResult
 
 PERIODS = {"hour": 3600, "day": 86400}
 BATCH = 256
@@ -24,12 +17,6 @@ BATCH = 256
 
 REFRESH = 60.0
 """Seconds after which the page of a stream that goes on is written again."""
-
-RARE = 0.01
-"""Share of the letters of a run's texts below which a script counts as one that it has not learned."""
-
-ALL = "all"
-"""The topic of all posts where no run tells topics."""
 
 
 def monitor(
@@ -73,29 +60,15 @@ def monitor(
     expect("late_hours", late_hours, at_least=0)
     expect("quiet_days", quiet_days, above=0)
     expect("false_alerts", false_alerts, above=0, at_most=30)
-    from lit_react.applications.monitoring import Monitor, Reading, Rules
+    from lit_react.applications.monitoring import Monitor, Rules
+    from lit_react.applications.opinions import Opinions
     from lit_react.applications.posts import Stream
-    from lit_react.applications.shares import learned_shares
     from lit_react.applications.trends import write_trends
     from lit_react.applications.webhook import Webhook
 
     quiet()
-    sentiments, topics = result_of(sentiment), result_of(topic) if topic else None
-    names, topic_names = _classes(sentiments), _classes(topics) if topics else [ALL]
-    if negative not in names:
-        raise UserError(f"negative: {negative!r} is no class of {sentiment}, expected one of {', '.join(names)}")
-    scripts = frozenset.intersection(*(_scripts_of(each) for each in (sentiments, topics) if each))
-
-    def read(texts: list[str]) -> list[Reading | None]:
-        readable = [text for text in texts if _script(text) in scripts | {""}]
-        said = sentiments.predict(readable)
-        about = [each["label"] for each in topics.predict(readable)] if topics else [ALL] * len(said)
-        shares = [np.array([each["probabilities"][name] for name in names], dtype=np.float32) for each in said]
-        found = dict(zip(readable, map(Reading, about, shares), strict=True))
-        return [found.get(text) for text in texts]
-
-    rules = Rules(topic_names, names, negative, PERIODS[period], late_hours * 3600, quiet_days, false_alerts)
-    learned = learned_shares(sentiments.labels()["label"].dropna().tolist(), names)
+    read = Opinions(result_of(sentiment), result_of(topic) if topic else None, negative)
+    rules = Rules(read.topics, read.names, negative, PERIODS[period], late_hours * 3600, quiet_days, false_alerts)
     watch, posts = Monitor(folder, rules, read), Stream(stream, text_column, time_column, id_column, follow)
     sender = Webhook(watch.file, webhook) if webhook else None
     written = -REFRESH
@@ -104,45 +77,11 @@ def monitor(
             if batch or place != watch.place:
                 watch.take(batch, place)
             if follow and time.monotonic() - written > REFRESH:
-                write_trends(watch, learned)
+                write_trends(watch, read.shares)
                 written = time.monotonic()
     finally:
         if sender:
             sender.close()
-    write_trends(watch, learned)
+    write_trends(watch, read.shares)
     print(plain(f"{watch.told()}\n{len(watch.alerts())} alerts: {folder / 'alerts.jsonl'}\n{folder / 'trends.html'}"))
     watch.close()
-
-
-def _classes(result: RunResult) -> list[str]:
-    """Names of the classes of a run's model.
-
-    Raises:
-        UserError: it has no classes, or no round has ended.
-    """
-    names = result.data.class_names if result.data.task.labels_are_classes else None
-    if not names:
-        raise UserError(f"{result.folder.path}: its labels are not one class a text, which `monitor` counts")
-    if not result.folder.model.exists():
-        raise UserError(f"{result.folder.model}: no such model; no round of this run has ended")
-    return names
-
-
-def _scripts_of(result: RunResult) -> frozenset[str]:
-    """The scripts that the texts of a run's pool are in."""
-    return frozenset(
-        _frequent(result.data.question("pool", row)["text"] for row in range(min(1000, len(result.data.pool))))
-    )
-
-
-def _script(text: str) -> str:
-    """The script of most of a text's letters, such as LATIN, CJK, CYRILLIC; "" where it has none."""
-    return next(iter(_frequent([text])), "")
-
-
-def _frequent(texts: Iterable[str]) -> list[str]:
-    """The scripts of more than `RARE` of the letters, the most frequent first."""
-    letters = Counter(
-        unicodedata.name(letter, "").split(" ")[0] for text in texts for letter in text if letter.isalpha()
-    )
-    return [script for script, count in letters.most_common() if count > RARE * letters.total()]
