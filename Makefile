@@ -14,7 +14,8 @@ export MALLOC_TRIM_THRESHOLD_ := 1000000000
 .PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
-	bench-label-gan bench-page bench-service bench-serve bench-scope bench-allocator bench-recommendation model-multi30k model-scitldr clean
+	bench-label-gan bench-page bench-service bench-serve bench-scope bench-allocator bench-recommendation bench-monitoring \
+	demo-monitor model-multi30k model-scitldr clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-34s %s\n", $$1, $$2}'
@@ -108,6 +109,16 @@ bench-allocator: $(VENV)/dev  ## a fit with the setting of memory that this file
 bench-recommendation: $(VENV)/dev  ## the recommender on MovieLens-100k below $LIT_REACT_DATA against ALS, EASE, kNN and cosine
 	$(INSTALL) implicit==0.7.3
 	$(BIN)/python scripts/benchmarks/recommendation.py
+
+bench-monitoring: $(VENV)/dev  ## delay of surge alerts against thresholds at equal false alerts, and errors of shares (data below $LIT_REACT_DATA)
+	$(BIN)/python scripts/benchmarks/monitoring.py
+
+FROZEN := $(BIN)/python -m lit_react fit --config configs/bbc_news.yaml --config configs/frozen.yaml --rounds.budget 200
+demo-monitor: $(VENV)/demo  ## learn topics and sentiments from 200 labels each, then monitor a stream (data below $LIT_REACT_DATA; minutes)
+	$(FROZEN) --data.source $$LIT_REACT_DATA/ag_news --rounds.folder runs/topics
+	$(FROZEN) --data.source $$LIT_REACT_DATA/financial_phrasebank --rounds.folder runs/sentiments
+	$(BIN)/python scripts/opinion_stream.py runs/posts.jsonl
+	$(BIN)/python -m lit_react monitor --sentiment runs/sentiments --topic runs/topics --stream runs/posts.jsonl --folder runs/opinions
 
 policy: $(VENV)/dev  ## train the shipped acquisition policy again, and one without each data set (half an hour)
 	$(BIN)/python -m lit_react simulate --config configs/simulate.yaml
