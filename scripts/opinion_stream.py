@@ -1,4 +1,4 @@
-"""A stream to try `monitor` on: AG News texts with a Financial PhraseBank sentence before each, and a surge in one topic.
+"""A stream to try `monitor` on: AG News texts, each after a sentence of Financial PhraseBank, and a surge in one topic.
 
     LIT_REACT_DATA=... python scripts/opinion_stream.py runs/posts.jsonl
 

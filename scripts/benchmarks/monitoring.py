@@ -208,8 +208,8 @@ def main() -> None:
         ratio = delays["CUSUM", times].mean() / delays[best, times].mean()
         print(f"negative x {times}: {ratio:.2f} of the delay of the better one, {best} (bar: 0.5)")
     print("negative share of a topic and day: mean absolute error, and how often intervals have the truth")
-    for (times, name), off in errors.items():
-        print(f"  negative x {times}  {name:18s} {interval(np.array(off), 3)}")
+    for (size, name), off in errors.items():
+        print(f"  negative x {size}  {name:18s} {interval(np.array(off), 3)}")
 
 
 def share_errors(stream: Stream, errors: dict[tuple[float, str], list[float]]) -> None:
