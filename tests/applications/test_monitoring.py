@@ -3,6 +3,7 @@
 import csv
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -162,6 +163,15 @@ def test_another_file_or_one_without_times_is_refused(tmp_path, second, message)
         watched(folder, write(tmp_path / "posts.jsonl", second))
 
 
+def test_other_rules_need_another_folder_and_two_commands_cannot_have_one(tmp_path):
+    monitor = Monitor(tmp_path, RULES, read)
+    with pytest.raises(UserError, match="another process writes"):
+        Monitor(tmp_path, RULES, read)
+    monitor.close()
+    with pytest.raises(UserError, match=r"was begun with late 3600\.0, got 7200\.0"):
+        Monitor(tmp_path, replace(RULES, late=7200.0), read)
+
+
 class Server:
     """Takes alerts, after it has refused some."""
 
@@ -224,6 +234,3 @@ def test_the_command_reads_a_stream_by_the_models_of_runs(tmp_path, finished, ca
     with pytest.raises(SystemExit):
         main([*words, "--negative=angry"])
     assert "negative: 'angry' is no class of" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main([*words, "--late_hours=2"])
-    assert "was begun with late 3600.0, got 7200.0" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def test_a_point_leads_to_its_posts_and_nothing_in_them_runs(tmp_path):
         section = page.locator("section:target")
         assert "banks" in section.inner_text()
         assert section.locator("p").count() > 0
-        assert page.locator("p.alert").count() == 1
+        assert page.locator("p.alert").count() == len(monitor.alerts()) > 0
         assert page.locator(f"text={HOSTILE[:20]}").count() > 0
         assert page.title() == "Opinion by topic"
         assert not errors
