@@ -86,7 +86,7 @@ class CustomerService:
             task, texts = self.reader.task, run.data.splits.pool["text"]
             bought = [(texts[row], names[label]) for row, label in run.pool_labels().items()]
         self.index = Index(keys_of(self.entries, bought, FEWEST), partial(embedded, task))
-        self.learned = len(bought) >= FEWEST
+        self.learned = self.index.keys.bought
         self.threshold = USUAL_THRESHOLD
         if self.learned:
             self.threshold = threshold_for(*self.index.held_out(), precision)
@@ -103,7 +103,7 @@ class CustomerService:
             precision, coverage = right[given].mean(), given.mean()
             why = f"precision {precision:.3f} at coverage {coverage:.3f} of {len(sure)} held-out bought questions"
         elif len(self.entries) >= FEWEST:
-            why = f"{self.precision:.0%} of the questions are less like every answer that is not theirs"
+            why = f"{self.precision:.0%} of the written questions are less like all answers but their own"
         else:
             why = f"as always with fewer than {FEWEST} answers"
         lines = [

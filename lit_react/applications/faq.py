@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -77,9 +76,10 @@ def keys_of(entries: Sequence[Entry], bought: Sequence[tuple[str, str]], enough:
     clear = [(text, of_label[label][0]) for text, label in bought if len(of_label.get(label, ())) == 1]
     written = [(text, number) for number, entry in enumerate(entries) for text in entry.questions]
     answers = [(entry.answer, number) for number, entry in enumerate(entries)]
-    asked = dict.fromkeys(clear if len(clear) >= enough else clear + written)
+    suffice = len(clear) >= enough
+    asked = dict.fromkeys(clear if suffice else clear + written)
     texts, owners = zip(*dict.fromkeys([*asked, *written, *answers]), strict=True)
-    return Keys(list(texts), np.array(owners, np.int64), np.arange(len(asked)))
+    return Keys(list(texts), np.array(owners, np.int64), np.arange(len(asked)), suffice)
 
 
 def _is_read(path: Path) -> bool:
@@ -122,9 +122,8 @@ def _texts(split: Split, columns: tuple[str, ...]) -> list[str]:
 def _asked(turns: Any) -> Iterator[tuple[str, str]]:
     """Each turn of a customer that an agent answers at once."""
     said = []
-    for turn in turns if isinstance(turns, list) else json.loads(turns or "[]"):
-        speaker = SPEAKERS.get(str(turn.get("role", turn.get("from"))).lower())
-        if speaker:
+    for turn in turns if isinstance(turns, list) else []:
+        if isinstance(turn, dict) and (speaker := SPEAKERS.get(str(turn.get("role", turn.get("from"))).lower())):
             said.append((speaker, str(turn.get("content", turn.get("value")))))
     for (first, question), (second, answer) in pairwise(said):
         if (first, second) == ("user", "agent"):
@@ -135,6 +134,6 @@ def _conversations(path: Path) -> list[list[str]]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))["conversations"]
         return [[str(turn) for turn in turns] for turns in found]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: expected YAML with `conversations`, lists of turns ({reason})") from error

@@ -77,12 +77,14 @@ class Keys:
     Attributes:
         texts: one or more.
         owners: int64 [k], the entry of each, from 0; each entry has one key or more.
-        asked: int64 [a], which are questions, to be held out; the bought ones where these are enough.
+        asked: int64 [a], which are questions, to be held out.
+        bought: whether all of these were bought, being enough; else those that are written down are among them.
     """
 
     texts: list[str]
     owners: Ints
     asked: Ints
+    bought: bool
 
 
 class Index:

@@ -117,7 +117,8 @@ def test_a_page_of_another_name_is_not_let_in(client):
 def test_logs_of_dialogues_are_answers_too(tmp_path):
     turns = [("system", "Be kind."), ("user", "hi"), ("user", "Where is it?"), ("assistant", "On its way.")]
     messages = [{"role": role, "content": text} for role, text in turns]
-    (tmp_path / "logs.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+    logs = [{"messages": messages}, {"messages": []}, {"messages": [{"role": "user"}]}]
+    (tmp_path / "logs.jsonl").write_text("".join(json.dumps(log) + "\n" for log in logs))
     talks = {"conversations": [["Where's my parcel?", "On its way.", "Thanks", "You are welcome."]]}
     (tmp_path / "talks.yml").write_text(yaml.safe_dump(talks))
     found = read_entries(tmp_path)
@@ -135,6 +136,7 @@ def test_logs_of_dialogues_are_answers_too(tmp_path):
         ("faq.csv", "question,answer\nwhy?,\n", "faq.csv: no answers: expected at least one row with a question and"),
         ("faq.csv", "q,a\nwhy?,so\n", "faq.csv: no column 'question': its columns are q, a"),
         ("faq.yml", "a: [", "faq.yml: expected YAML with `conversations`, lists of turns"),
+        ("faq.jsonl", '{"messages": ["hi"]}', "faq.jsonl: no answers: expected at least one row with a question and"),
         ("faq.txt", "why", "faq.txt: unknown suffix '.txt'"),
     ],
 )
