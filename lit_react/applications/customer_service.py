@@ -52,9 +52,11 @@ class CustomerService:
     """Finds answers by retrieval, and by the intents that a run has learned.
 
     The score of an entry is that of `Index`, plus the probability that the run's model gives its label. An answer is
-    given where the index is sure, or the run is (see `Reader`), or the question is there word by word; none to a
-    question without words. The index is sure from a score on that has the wanted precision on bought questions, each
-    held out; without these, from one that so many of the written questions reach with no answer but their own.
+    given where the index is sure, or the run is, or the question is there word by word; none to a question without
+    words. The index is sure from a score on that has the wanted precision on bought questions, each held out; without
+    these, from one that so many of the written questions reach with no answer but their own. The run is sure of what
+    is not out of scope (see `Reader`) from a confidence on that is the wanted precision in the mean of the pool's
+    questions at or above it: bought ones are harder than those, and often none of their thresholds has the precision.
 
     Args:
         entries: one or more.
@@ -83,6 +85,7 @@ class CustomerService:
             names = _class_names(run)
             self._classes = _classes_of(self.entries, names, run)
             self.reader = Reader(run, Abstention.of_run(run, precision), accelerator)
+            self.run_threshold = _run_threshold(run, self.reader.abstention, precision)
             task, texts = self.reader.task, run.data.splits.pool["text"]
             bought = [(texts[row], names[label]) for row, label in run.pool_labels().items()]
         self.index = Index(keys_of(self.entries, bought, FEWEST), partial(embedded, task))
@@ -110,7 +113,10 @@ class CustomerService:
             f"{len(self.entries)} answers by {len(self.index.keys.texts)} texts; BM25 weighs {self.index.weight:g}",
             f"sure from a score of {self.threshold:.3f}: {why}",
         ]
-        return lines + (self.reader.abstention.described(self.precision) if self.reader else [])
+        if self.reader is not None:
+            scope = self.reader.abstention.described(self.precision)[1]
+            lines.append(f"the run is sure from a confidence of {self.run_threshold:.3f}; {scope}")
+        return lines
 
     def scores(self, questions: Sequence[str]) -> tuple[Floats, Floats, Sequence[dict[str, Any] | UserError | None]]:
         """Of each question and entry the whole score and that of the index, and what the run says of the question."""
@@ -132,14 +138,37 @@ class CustomerService:
             best = np.argsort(-scores, kind="stable")[:top]
             found = [Found(self.entries[number], float(scores[number])) for number in best]
             sure = by_index[best[0]] >= self.threshold or self.index.phrased(question) == best[0]
-            why = said["abstains"] if isinstance(said, dict) and words_of(question) else "unsure"
-            replies.append(Reply(found, None if sure and words_of(question) else why))
+            replies.append(Reply(found, None if sure and words_of(question) else self._doubt(question, said)))
         return replies
+
+    def _doubt(self, question: str, said: dict[str, Any] | UserError | None) -> str | None:
+        """Why the run does not answer either; None where it does."""
+        if not isinstance(said, dict) or not words_of(question):
+            return "unsure"
+        if said["abstains"] == "out of scope":
+            return "out of scope"
+        return None if said["confidence"] is not None and said["confidence"] >= self.run_threshold else "unsure"
 
 
 def embedded(task: Task, texts: Sequence[str]) -> Floats:
     """Masked-mean embeddings of unit length by a task's encoder, float32 [n, d]."""
     return np.asarray(task.embed(datasets.Dataset.from_dict({"text": list(texts)})))
+
+
+def expected_threshold(confidences: Floats, wanted: float) -> float:
+    """The least of calibrated confidences [n] such that those at or above it have the wanted mean; else infinity."""
+    sure = np.sort(confidences)[::-1]
+    good = np.flatnonzero(np.cumsum(sure) / np.arange(1, len(sure) + 1) >= wanted)
+    return float(sure[good[-1]]) if len(good) else float("inf")
+
+
+def _run_threshold(run: RunResult, abstention: Abstention, wanted: float) -> float:
+    """By the second reader's confidence in its own labels of the pool that was not bought."""
+    if abstention.confidence is None:
+        return float("inf")
+    rows = np.setdiff1d(run.data.sample, np.fromiter(run.pool_labels(), np.int64))
+    probabilities = abstention.confidence.classifier.probabilities(run.data.embeddings_of(rows))
+    return expected_threshold(probabilities.max(axis=1), wanted)
 
 
 def _class_names(run: RunResult) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lit_react.applications.customer_service import CustomerService
+from lit_react.applications.customer_service import CustomerService, expected_threshold
 from lit_react.applications.faq import Entry, keys_of, read_entries
 from lit_react.applications.retrieval import BM25, words_of
 from lit_react.cli import main
@@ -170,6 +170,14 @@ def test_a_run_adds_what_its_model_says_and_its_bought_questions(finished: Path)
     shares = [said["probabilities"][entry.label] for entry in entries]
     np.testing.assert_allclose(whole - by_index, [shares], atol=1e-5)
     assert any("held-out bought questions" in line for line in helped.described())
+
+
+def test_a_threshold_of_calibrated_confidences_has_the_wanted_mean_above_it():
+    confidences = np.array([0.5, 1.0, 0.9, 0.8, 0.2])
+    assert expected_threshold(confidences, 0.9) == 0.8
+    assert expected_threshold(confidences, 0.95) == 0.9
+    assert expected_threshold(confidences[[0, 4]], 0.9) == np.inf
+    assert expected_threshold(confidences[:0], 0.9) == np.inf
 
 
 def test_a_bought_question_is_a_key_of_the_only_answer_with_its_label():
