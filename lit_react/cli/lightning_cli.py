@@ -41,7 +41,7 @@ from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
 from lit_react.run.best_round import best_round
 from lit_react.run.folder import RunFolder
-from lit_react.run.prediction import PredictionWriter
+from lit_react.run.prediction import PredictionFile
 from lit_react.run.purchases import named_aggregate
 from lit_react.run.state import RunState
 from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
@@ -90,7 +90,7 @@ class ReactCLI(LightningCLI):
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_argument("--pretraining", type=PoolPretraining | None, default=None, help="before the first round")
         parser.add_class_arguments(Wandb, "wandb")
-        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_class_arguments(PredictionFile, "predictions")
         parser.set_defaults(
             {
                 "data": _of_class(PoolDataModule),
@@ -107,7 +107,7 @@ class ReactCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer of `validate`, `test` and `predict`; `fit` has one for each round."""
-        return new_trainer(self._trainer_options, self._get(self.config_init, "predictions"), **kwargs)
+        return new_trainer(self._trainer_options, **kwargs)
 
     @property
     def _trainer_options(self) -> dict[str, Any]:
@@ -162,10 +162,10 @@ class ReactCLI(LightningCLI):
         if own_model and self._folder.ledger.exists() and self.datamodule.fixed.test_is_carved:
             self._ledger().close()
 
-    def before_predict(self) -> None:
-        """The run's model, and the texts for the writer."""
+    def predict(self, model: TaskModule, datamodule: PoolDataModule, ckpt_path: Any = None, **_: Any) -> None:
+        """What the run's model says of the texts."""
         self._use_model(names_must_match=False)
-        self._get(self.config_init, "predictions").table = self.datamodule.predict_split
+        self._get(self.config_init, "predictions").write(self.trainer, model, datamodule, ckpt_path)
 
     @property
     def _given(self) -> Path:

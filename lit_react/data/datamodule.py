@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,16 +17,16 @@ from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import Cost
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError, WrongColumn
-from lit_react.data.encoding import Batch
+from lit_react.data.encoding import Batch, EncodedTable, kept_by_nobody
 from lit_react.data.files import TextFormat
 from lit_react.data.fit_data import FitData, FitLoaders
 from lit_react.data.growth import KnownRows, of_run
 from lit_react.data.memory import InMemory, as_split
 from lit_react.data.pool import Rows, in_order
 from lit_react.data.pool_data import Initial, PoolData
-from lit_react.data.sources import load_pool, load_tables, local_folder, name_of
+from lit_react.data.sources import load_pool, load_tables, local_folder, name_of, pool_batches
 from lit_react.data.splits import split
-from lit_react.data.tables import Source, Split
+from lit_react.data.tables import BATCH, Source, Split
 from lit_react.data.task import Task
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class PoolDataModule(FitLoaders):
 
     Args:
         source: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file (`docs/data.md`); a folder with `train.*` and
-            maybe `validation.*` and `test.*`; `hf:owner/name[:config][@revision]`; or `bbc_news`, which is packaged. In
-            Python also a pandas frame, a `datasets.Dataset` or a `datasets.DatasetDict`, as for `validation`, `test`
-            and `predict`.
+            maybe `validation.*` and `test.*`, or with shards of one table; `hf:owner/name[:config][@revision]`; or
+            `bbc_news`, which is packaged. In Python also a pandas frame, a `datasets.Dataset` or a
+            `datasets.DatasetDict`, as for `validation`, `test` and `predict`.
         text_column: column of the texts; None: the name that the task gives it (`text`, `tokens`, `question`, …).
         label_column: column of the labels; the pool may lack it, or some of its values. None: as the task names it.
         train: name of the split that is the pool (`trial` where there is no `train`); a single file is the pool.
@@ -305,6 +305,25 @@ class PoolDataModule(FitLoaders):
         if self.predict is None:
             return self.fixed.splits.pool
         split, _ = load_pool(self.predict, self.train, text_format=self._text_format)
+        return self._read_unlabeled(split)
+
+    def predict_parts(self) -> Iterator[tuple[datasets.Dataset, EncodedTable, Rows]]:
+        """What `predict` labels, `BATCH` rows at a time: as the task read them, a table, and theirs, int64 [k], in it.
+
+        Files that `predict` names are read and encoded part by part; the pool is encoded as a whole, for all runs.
+        """
+        if self.predict is None:
+            table = self._connected.encode(self.predict_split)
+            for rows in np.split(np.arange(len(table)), range(BATCH, len(table), BATCH)):
+                yield self.predict_split.select(rows), table, rows
+            return
+        for batch in pool_batches(self.predict, self.train, self._text_format):
+            part = self._read_unlabeled(batch)
+            with kept_by_nobody():
+                table = self._connected.encode(part)
+            yield part, table, np.arange(len(table))
+
+    def _read_unlabeled(self, split: Split) -> datasets.Dataset:
         return self._connected.read({"pool": split}, self.text_column, "").pool
 
     def predict_dataloader(self) -> DataLoader[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from lit_react.core.errors import UserError
 from lit_react.core.text_files import unpacked_name
-from lit_react.data.files import SUFFIXES, TextFormat, is_table, read_table
+from lit_react.data.files import SUFFIXES, TableFiles, TextFormat, is_table, read_table
 from lit_react.data.memory import InMemory, as_split, as_splits
 from lit_react.data.tables import Split, log
 
@@ -24,6 +24,8 @@ ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "val
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")
 PARQUET_BRANCH = "refs/convert/parquet"
 """Where the hub keeps a script's data as Parquet files: a folder for each config, and no card that names them."""
+OF_SHARDS, DIGITS = re.compile(r"-\d+-of-\d+$"), re.compile(r"\d+")
+"""What ends the name of a shard of a split; what differs in the names of other shards."""
 Loaders = Mapping[str, Callable[[], Split]]
 Source = str | Path | InMemory | Mapping[str, InMemory]
 """Where tables come from: what names them, or the tables themselves."""
@@ -71,6 +73,13 @@ def load_pool(
     return splits[_named(splits, train) or train](), is_local
 
 
+def pool_batches(source: Source, train: str = "train", text_format: TextFormat | None = None) -> Iterator[Split]:
+    """The rows of `load_pool`, `BATCH` at a time, which are all that is held in memory where they come from files."""
+    splits, _ = _splits(source, train, None, text_format)
+    loader = splits[_named(splits, train) or train]
+    return loader.batches() if isinstance(loader, TableFiles) else loader().batches()
+
+
 def load_texts(
     source: str, *, text_column: str = "text", group_column: str | None = None, local_copy: str | None = None
 ) -> datasets.Dataset:
@@ -99,9 +108,9 @@ def _splits(source: Source, train: str, local_copy: str | None, text_format: Tex
     if Path(source).is_dir():
         return _folder(Path(source), train, text_format), False
     if is_table(Path(source)) or Path(source).exists():
-        return {train: partial(read_table, Path(source), text_format)}, False
+        return {train: TableFiles(source, [Path(source)], text_format or TextFormat())}, False
     raise UserError(
-        f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.*, "
+        f"unknown source {source!r}: expected a file ({', '.join(SUFFIXES)}), a folder with train.* or shards, "
         "hf:owner/name[:config][@revision], or bbc_news"
     )
 
@@ -123,19 +132,25 @@ def _named(splits: Mapping[str, Any], name: str) -> str | None:
 
 
 def _folder(folder: Path, train: str, text_format: TextFormat | None) -> Loaders:
-    paths: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = unpacked_name(path).stem
-        if not is_table(path):
-            continue
-        if name in paths:
-            raise UserError(f"{folder}: both {paths[name].name} and {path.name}: expected one {name}.*")
-        paths[name] = path
-    if len(paths) == 1:
-        paths = dict(zip([train], paths.values(), strict=True))
+    """A split for each file, or for files such as `train-00000-of-00002.parquet`; or one of shards by any name."""
+    tables = [path for path in sorted(folder.iterdir()) if is_table(path)]
+    paths: dict[str, list[Path]] = {}
+    for path in tables:
+        stem = unpacked_name(path).stem
+        name = OF_SHARDS.sub("", stem)
+        if name == stem and name in paths:
+            raise UserError(f"{folder}: both {paths[name][0].name} and {path.name}: expected one {name}.*")
+        paths.setdefault(name, []).append(path)
+    if _named(paths, train) is None and len({DIGITS.sub("", path.name) for path in tables}) == 1:
+        paths = {train: tables}
     if _named(paths, train) is None:
-        raise UserError(f"{folder}: no {train} file: expected {', '.join(train + suffix for suffix in SUFFIXES)}")
-    return {name: partial(read_table, path, text_format) for name, path in paths.items()}
+        expected = ", ".join(train + suffix for suffix in SUFFIXES)
+        raise UserError(f"{folder}: no {train} file: expected {expected}, or files whose names differ in numbers only")
+    written = text_format or TextFormat()
+    return {
+        name: TableFiles(str(found[0] if len(found) == 1 else folder / f"{name}*"), found, written)
+        for name, found in paths.items()
+    }
 
 
 def _hub(source: str, train: str) -> Loaders:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -43,6 +43,7 @@ class Split:
         lines: reads a text file once more: the line of each data row, from 1, and its values; None: there are no lines.
         kept: int64 [n], of each row of the table its row in the file, where some were left out.
         way_on: what goes on without this split, for errors about its labels.
+        parts: the splits that it is made of, where it was read from several files.
     """
 
     table: pa.Table
@@ -50,10 +51,39 @@ class Split:
     lines: Callable[[], Iterator[Row]] | None = None
     kept: NDArray[np.int64] | None = None
     way_on: str = ""
+    parts: tuple[Split, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Sequence[Split], place: str) -> Split:
+        """Splits one after the other, a column for each name that one of them has; null where a part has none.
+
+        Raises:
+            UserError: no type holds a column's values in all parts.
+        """
+        schema = parts[0].table.schema
+        for part in parts[1:]:
+            try:
+                schema = pa.unify_schemas([schema, part.table.schema], promote_options="permissive")
+                if _mixed(schema) != _mixed(part.table.schema):
+                    raise pa.ArrowTypeError("a column has values of several types in one of them")
+            except pa.ArrowException as error:
+                raise UserError(f"{part.place}: other columns than in {parts[0].place}: {first_line(error)}") from error
+        tables = [part.table for part in parts]
+        return cls(pa.concat_tables(tables, promote_options="permissive"), place, parts=tuple(parts))
+
+    def batches(self) -> Iterator[Split]:
+        """The same rows, `BATCH` at a time."""
+        rows = np.arange(self.table.num_rows) if self.kept is None else self.kept
+        for start in range(0, len(rows), BATCH):
+            yield replace(self, table=self.table.slice(start, BATCH), kept=rows[start : start + BATCH])
 
     def where(self, row: int) -> str:
         """Name data row `row` (0-based): `file:line` in a text file, else `place row N`, N from 1."""
         row = row if self.kept is None else int(self.kept[row])
+        for part in self.parts:
+            if row < part.table.num_rows:
+                return part.where(row)
+            row -= part.table.num_rows
         if self.lines is None:
             return f"{self.place} row {row + 1}"
         line, _ = next(islice(self.lines(), row, None))
@@ -237,6 +267,10 @@ def is_list(kind: pa.DataType) -> bool:
 def is_mixed(field: pa.Field) -> bool:
     """Whether a column's values are of several types, kept as JSON texts."""
     return field.metadata is not None and MIXED in field.metadata
+
+
+def _mixed(schema: pa.Schema) -> set[str]:
+    return {field.name for field in schema if is_mixed(field)}
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
