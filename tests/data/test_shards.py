@@ -9,16 +9,15 @@ from source_files import ROWS, error, write
 from tiny import load_source
 
 from lit_react.core.errors import UserError
-from lit_react.data import tables
+from lit_react.data import files, tables
 from lit_react.data.sources import load_pool, pool_batches
 
 
 def shards(folder: Path, suffix: str, names: list[str]) -> str:
     """A folder with a file for each name, packed where the suffix says so; each has one row of `ROWS`."""
     for row, name in enumerate(names):
-        path = Path(
-            write(folder / f"{name}{suffix.removesuffix('.gz')}", {k: v[row : row + 1] for k, v in ROWS.items()})
-        )
+        columns = {column: values[row : row + 1] for column, values in ROWS.items()}
+        path = Path(write(folder / f"{name}{suffix.removesuffix('.gz')}", columns))
         if suffix.endswith(".gz"):
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
             path.unlink()
@@ -55,7 +54,7 @@ def test_a_column_that_some_shards_lack_is_null_there_and_empty_shards_are_nothi
         ('{"text": "three", "label": [1]}\n', "2.jsonl: other columns than in "),
         ('{"text": "three", "label": 1}\n{"text": "four", "label": "a"}\n', "2.jsonl: other columns than in "),
         ('{"text": "three"}\n{"text": null}\n', "2.jsonl:2: no text"),
-        ('{"text": "three"\n', "2.jsonl:1: not a JSON object"),
+        ('{"text": "three"}\n{broken\n', "2.jsonl:2: not a JSON object"),
     ],
 )
 def test_a_shard_that_is_wrong_is_named(tmp_path, second, message):
@@ -73,7 +72,8 @@ def test_files_of_several_names_are_no_shards(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_a_file_read_in_batches_has_the_rows_of_the_file_and_knows_their_places(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(tables, "BATCH", 2)
+    for module in (tables, files):
+        monkeypatch.setattr(module, "BATCH", 2)
     path = write(tmp_path / f"texts{suffix}", {"text": list("abcde"), "n": list(range(5))})
     whole, _ = load_pool(path)
     parts = list(pool_batches(path))
@@ -94,5 +94,5 @@ def test_batches_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "text"), [("t.csv", "text\n"), ("t.jsonl", ""), ("t.csv", "")])
 def test_a_file_without_rows_is_refused_in_batches_too(tmp_path, name, text):
-    with pytest.raises(UserError, match="t\\.(csv|jsonl): empty: expected at least one row"):
+    with pytest.raises(UserError, match=r"t\.(csv|jsonl): empty: expected at least one row"):
         list(pool_batches(write(tmp_path / name, text=text)))
