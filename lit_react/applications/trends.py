@@ -127,11 +127,8 @@ def write_trends(monitor: Monitor, reader: ShareReader) -> None:
 
 
 def _alert(alert: dict[str, Any]) -> str:
-    return (
-        f'<p class="alert"><time>{alert["period"]}</time> <b>{escape(plain(alert["topic"]))}</b>: '
-        f"{told_of(alert)}; "
-        f"it seems to have begun at {alert['since']}</p>"
-    )
+    topic, told = escape(plain(alert["topic"])), told_of(alert)
+    return f'<p class="alert"><b>{topic}</b>: {told}; it seems to have begun at {alert["since"]}</p>'
 
 
 def _behind(monitor: Monitor, point: Point) -> str:
