@@ -18,7 +18,7 @@ from lit_react.acquisition.knapsack import ByRank, ByValuePerCost, QueryLimits, 
 from lit_react.acquisition.learner import Learner, Money
 from lit_react.acquisition.proposals import Batches, Proposals
 from lit_react.acquisition.rewards import GainReward, Reward
-from lit_react.acquisition.scoring import score_pool
+from lit_react.acquisition.scoring import rows_to_score, score_pool
 from lit_react.acquisition.signals import PoolSignals
 from lit_react.acquisition.stopping import StoppingRule
 from lit_react.annotation.ledger import Query
@@ -92,6 +92,8 @@ class AcquisitionCallback(L.Callback):
         selection: which of the proposed samples are bought where not all can be paid: `ByRank` or `ByValuePerCost`;
             None: `ByValuePerCost` where `query_cost` is given, else `ByRank`.
         batch_size: rows per forward pass when scoring the pool.
+        pool_sample: rows that may be asked for, drawn anew in each round by the run's seed, that the pass over the pool
+            scores; None: all of them. Others cannot be bought in that round.
         metric: validation metric that is V(s); None: the task's own. Without validation rows V(s) is an estimate, see
             `estimated_accuracy`.
     """
@@ -105,18 +107,20 @@ class AcquisitionCallback(L.Callback):
         query_cost: float | None = None,
         selection: Selection | None = None,
         batch_size: int = 128,
+        pool_sample: int | None = None,
         metric: str | None = None,
     ) -> None:
         expect("acquisition.batch_size", batch_size, at_least=1)
         if query_size == []:
             raise UserError("acquisition.query_size: an empty list, expected the size of one purchase or more")
+        sizes = query_size if isinstance(query_size, list) else [query_size]
+        if pool_sample is not None:
+            expect("acquisition.pool_sample", pool_sample, at_least=max(1, *(size or 1 for size in sizes)))
         self.proposals, self.agent, self.reward = proposals or Batches(), agent or DoubleDQN(), reward or GainReward()
         self.query_size, self.query_cost = query_size, query_cost
         self.selection = selection or (ByRank() if query_cost is None else ByValuePerCost())
-        self.batch_size, self.metric = batch_size, metric
-        limits = [
-            QueryLimits(size, query_cost) for size in (query_size if isinstance(query_size, list) else [query_size])
-        ]
+        self.batch_size, self.pool_sample, self.metric = batch_size, pool_sample, metric
+        limits = [QueryLimits(size, query_cost) for size in sizes]
         self.learner = Learner(self.proposals, self.agent, self.reward, limits, self.selection)
         self.begin()
 
@@ -173,8 +177,10 @@ class AcquisitionCallback(L.Callback):
 
         def score() -> PoolSignals:
             begun = time.perf_counter()
-            extra = self.proposals.reads() | self.proposals.reads("reads_if_offered")
-            scored.append(score_pool(trainer, pl_module, pool, self.batch_size, extra & pl_module.offers))
+            needs = (self.proposals.reads() | self.proposals.reads("reads_if_offered")) & pl_module.offers
+            drawn = rows_to_score(pool, self.pool_sample, np.random.default_rng([self.seed, round - 1, 1]))
+            rows = np.union1d(drawn, np.asarray([query.row for query in money.asked], dtype=np.int64))
+            scored.append(score_pool(trainer, pl_module, pool, rows, self.batch_size, needs))
             self.report.seconds["score"] = time.perf_counter() - begun
             return scored[0]
 

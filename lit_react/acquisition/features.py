@@ -225,7 +225,9 @@ class FeatureMap:
         labels = self._label_distribution
         gains = np.diff(values[-3:]) if len(values) > 1 else np.zeros(0)
         before = self.history.predictions
-        churn = float(np.mean(before[signals.rows] != signals.predictions)) if len(before) and len(signals) else 0.0
+        known = before[signals.rows] >= 0 if len(before) else np.zeros(len(signals), dtype=bool)
+        changed = before[signals.rows[known]] != signals.predictions[known] if known.any() else known[:0]
+        churn = float(changed.mean()) if len(changed) else 0.0
         filled = len(signals) > 0
         return np.asarray(
             [

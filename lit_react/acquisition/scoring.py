@@ -6,7 +6,7 @@ import lightning as L
 import numpy as np
 
 from lit_react.acquisition.signals import PoolSignals
-from lit_react.data.pool import Pool, in_order
+from lit_react.data.pool import Pool, Rows, in_order
 from lit_react.tasks.base import TaskModule
 from lit_react.tasks.one_pass import collect_signals
 
@@ -14,21 +14,34 @@ FIELDS = ("probabilities", "embeddings", "head_inputs")
 """Fields of `PoolSignals`; other signals are scores."""
 
 
+def rows_to_score(pool: Pool, most: int | None, generator: np.random.Generator) -> Rows:
+    """int64 [s], ascending: the rows that may be asked for, or of more than `most` so many that are drawn.
+
+    The cheapest of all, the first of them, is always there, so that what is left of a budget can be spent.
+    """
+    askable = pool.askable_rows
+    if most is None or len(askable) <= most:
+        return askable
+    cheapest = askable[np.argmin(pool.costs[askable])]
+    return np.union1d(generator.choice(askable[askable != cheapest], most - 1, replace=False), cheapest)
+
+
 def score_pool(
-    trainer: L.Trainer, module: TaskModule, pool: Pool, batch_size: int, needs: frozenset[str]
+    trainer: L.Trainer, module: TaskModule, pool: Pool, unlabeled: Rows, batch_size: int, needs: frozenset[str]
 ) -> PoolSignals:
-    """Signals of all rows that may be asked for, and of all others with a label, from one pass.
+    """Signals of rows that may be asked for, int64 [s] and ascending, and of all that have a label, from one pass.
 
     For trainer and module see `collect_signals`; a draft is no label here, for its row may be asked for.
 
     `batch_size` is that of each process, `needs` are extra signals, see `TaskModule.signals`.
     """
-    everything, process = np.arange(len(pool)), {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    loader = in_order(pool.table, everything, None, batch_size, **process)
-    found = collect_signals(trainer, module, loader, everything, needs)
-    unlabeled, labeled = pool.askable_rows, pool.settled_rows
-    of_labeled = {name: found[name][labeled] for name in ("probabilities", "embeddings")}
-    of_unlabeled = {name: found.pop(name)[unlabeled] for name in list(found)}  # one copy at a time
+    labeled, process = pool.settled_rows, {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    rows = np.union1d(unlabeled, labeled)
+    found = collect_signals(trainer, module, in_order(pool.table, rows, None, batch_size, **process), rows, needs)
+    places = np.searchsorted(rows, labeled)
+    of_labeled = {name: found[name][places] for name in ("probabilities", "embeddings")}
+    places = np.searchsorted(rows, unlabeled)
+    of_unlabeled = {name: found.pop(name)[places] for name in list(found)}  # one copy at a time
     fields = {name: of_unlabeled.pop(name) for name in FIELDS if name in of_unlabeled}
     return PoolSignals(
         rows=unlabeled,

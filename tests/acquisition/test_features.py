@@ -269,6 +269,16 @@ def test_a_row_is_ranked_among_the_others():
     assert ranks[order].tolist() == [0, 0.5, 1]
 
 
+def test_rows_that_the_last_round_did_not_score_are_no_changed_predictions():
+    signals = make_signals(unlabeled=10, labeled=4, classes=4)
+    history = History(values=[0.5])
+    history.remember(signals, pool_size(signals))
+    history.predictions[signals.rows[2:]] = -1
+    history.predictions[signals.rows[0]] = (history.predictions[signals.rows[0]] + 1) % 4
+    name = "share of predictions that changed since the last round"
+    assert state_feature(make_map(signals, history).state(), name) == 0.5
+
+
 def test_state_by_hand():
     signals = make_signals(unlabeled=10, labeled=4, classes=4)
     signals = replace(signals, labels=np.array([0, 0, 1, 1]))

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import lightning as L
 import numpy as np
 import pytest
 import torch
-from tiny import connect
+from tiny import QUIET, connect
 
-from lit_react.acquisition.scoring import collect_signals, score_pool
+from lit_react.acquisition.callback import AcquisitionCallback
+from lit_react.acquisition.scoring import collect_signals, rows_to_score, score_pool
+from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.pool import in_order
 from lit_react.tasks import LinearProbe, TextClassification
@@ -87,7 +91,7 @@ def test_a_module_in_eval_mode_stays_there_and_gradients_are_off(data, module, t
 
 
 def test_pool_signals_are_split_into_labeled_and_unlabeled_rows(data, module, trainer):
-    signals = score_pool(trainer, module, data.pool, 5, ALL)
+    signals = score_pool(trainer, module, data.pool, data.pool.askable_rows, 5, ALL)
     probabilities, embeddings = one_by_one(module, data)
     assert signals.labeled_rows.tolist() == [2, 11, 17]
     assert signals.labels.tolist() == [0, 3, 1]
@@ -102,8 +106,55 @@ def test_pool_signals_are_split_into_labeled_and_unlabeled_rows(data, module, tr
     assert signals.num_classes == 4
 
 
+def test_a_drawn_part_of_the_pool_is_scored_as_in_the_whole(data, module, trainer):
+    rows = rows_to_score(data.pool, 6, np.random.default_rng(0))
+    part = score_pool(trainer, module, data.pool, rows, 5, HEAD)
+    whole = score_pool(trainer, module, data.pool, data.pool.askable_rows, 5, HEAD)
+    places = np.searchsorted(whole.rows, rows)
+    assert part.rows.tolist() == rows.tolist()
+    assert part.labeled_rows.tolist() == whole.labeled_rows.tolist() == [2, 11, 17]
+    for name in ("probabilities", "embeddings", "head_inputs"):
+        assert np.allclose(getattr(part, name), getattr(whole, name)[places], atol=2e-3)
+    assert np.allclose(part.labeled_probabilities, whole.labeled_probabilities, atol=1e-5)
+
+
+def test_the_part_is_drawn_from_what_may_be_asked_with_the_cheapest_row_in_it(data):
+    pool = replace(data.pool, costs=np.where(np.arange(23) == 5, 1.0, 2.0))
+    drawn = [rows_to_score(pool, 6, np.random.default_rng(seed)) for seed in range(200)]
+    assert all(len(rows) == 6 and (np.diff(rows) > 0).all() and 5 in rows for rows in drawn)
+    counts = np.bincount(np.concatenate(drawn), minlength=23)
+    assert counts[[2, 11, 17]].tolist() == [0, 0, 0], "they have labels"
+    others = counts[np.setdiff1d(pool.askable_rows, [5])] / 200
+    assert np.abs(others - 5 / 19).max() < 0.15
+    for most in (None, 20, 100):
+        assert rows_to_score(pool, most, np.random.default_rng(0)).tolist() == pool.askable_rows.tolist()
+
+
+def test_a_round_buys_from_the_part_that_its_seed_draws(tiny_bert_without_dropout, news_csv):
+    def purchases(seed):
+        data = PoolDataModule(str(news_csv), pool_size=60, validation_size=10, test_size=0, initial_size=4)
+        acquisition = AcquisitionCallback(query_size=3, pool_sample=5)
+        acquisition.begin(seed=seed)
+        bought = []
+        for round in range(2):
+            module, labels = LinearProbe(tiny_bert_without_dropout, max_length=24), dict(data.pool.labels) if round else None
+            L.Trainer(**QUIET, callbacks=[acquisition], max_epochs=1, enable_checkpointing=False).fit(module, data)
+            rows = acquisition.learner.purchase.rows.tolist()
+            before = data.pool.with_labels(labels or {row: 0 for row in data.pool.labels if row not in rows})
+            assert set(rows) <= {*rows_to_score(before, 5, np.random.default_rng([seed, round, 1]))}
+            bought.append(rows)
+        return bought
+
+    assert purchases(0) == purchases(0) != purchases(1)
+
+
+def test_a_part_smaller_than_a_query_is_refused():
+    with pytest.raises(UserError, match=r"acquisition\.pool_sample: .*30"):
+        AcquisitionCallback(query_size=[10, 30], pool_sample=29)
+
+
 def test_signals_nobody_needs_are_not_there(data, module, trainer):
-    signals = score_pool(trainer, module, data.pool, 5, frozenset({"head_inputs"}))
+    signals = score_pool(trainer, module, data.pool, data.pool.askable_rows, 5, frozenset({"head_inputs"}))
     assert "mutual_information" not in signals.scores
     assert signals.head_inputs is not None
 
@@ -123,12 +174,14 @@ class Tagging(TextClassification):
 def test_signals_that_are_no_field_are_scores_of_the_unlabeled_rows(data, trainer, tiny_bert):
     module = Tagging(tiny_bert).fresh(data.task)
     module.configure_model()
-    signals = score_pool(trainer, module, data.pool, 5, frozenset({"token_entropy", "head_inputs"}))
+    signals = score_pool(
+        trainer, module, data.pool, data.pool.askable_rows, 5, frozenset({"token_entropy", "head_inputs"})
+    )
     assert set(signals.scores) == {"token_entropy", "margin"}
     assert signals.scores["token_entropy"] == pytest.approx(signals.rows / 100)
     assert signals.margin == pytest.approx(signals.rows / 1000)
     assert signals.head_inputs.shape == (20, 32)
-    assert set(score_pool(trainer, module, data.pool, 5, frozenset()).scores) == {"margin"}
+    assert set(score_pool(trainer, module, data.pool, data.pool.askable_rows, 5, frozenset()).scores) == {"margin"}
 
 
 def test_bf16_passes_give_float32_probabilities_without_ties(data, module):
