@@ -137,7 +137,10 @@ def test_a_round_buys_from_the_part_that_its_seed_draws(tiny_bert_without_dropou
         acquisition.begin(seed=seed)
         bought = []
         for round in range(2):
-            module, labels = LinearProbe(tiny_bert_without_dropout, max_length=24), dict(data.pool.labels) if round else None
+            module, labels = (
+                LinearProbe(tiny_bert_without_dropout, max_length=24),
+                dict(data.pool.labels) if round else None,
+            )
             L.Trainer(**QUIET, callbacks=[acquisition], max_epochs=1, enable_checkpointing=False).fit(module, data)
             rows = acquisition.learner.purchase.rows.tolist()
             before = data.pool.with_labels(labels or {row: 0 for row in data.pool.labels if row not in rows})
