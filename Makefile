@@ -11,7 +11,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-simulation policy check-policy \
+.PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-million bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
 	bench-label-gan bench-page bench-service bench-serve bench-scope bench-allocator bench-recommendation bench-monitoring \
@@ -84,6 +84,9 @@ bench-pool: $(VENV)/dev  ## pool scoring against a bare PyTorch loop
 
 bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a million texts
 	$(BIN)/python scripts/benchmarks/selection.py
+
+bench-million: $(VENV)/dev  ## seconds by phase and peak memory of a round, frozen and fine-tuned, at 100,000 and a million texts (hours)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/benchmarks/million.py
 
 bench-simulation: $(VENV)/dev  ## simulated rounds per second against a naive loop, and all cores against one
 	$(BIN)/python scripts/benchmarks/simulation.py

@@ -18,6 +18,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from lit_react import ActiveLearning, PoolDataModule
 from lit_react.core.quiet import quiet
@@ -36,7 +37,7 @@ from lit_react.tasks import LinearProbe, SentenceClassification, TaskModule
 SHARD = 100_000
 REPLACED = 0.3
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WAYS: dict[str, type[TaskModule]] = {"frozen": LinearProbe, "fine-tuned": SentenceClassification}
+WAYS: dict[str, Callable[..., TaskModule]] = {"frozen": LinearProbe, "fine-tuned": SentenceClassification}
 GIB = 2**30
 
 
@@ -64,10 +65,15 @@ def write_encoder(folder: Path, base: datasets.Dataset, width: int, layers: int)
     vocabulary = list(dict.fromkeys([*SPECIAL, *parts, *(word for word, _ in counts.most_common(8000))]))
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    shape = {"hidden_size": width, "num_hidden_layers": layers, "intermediate_size": 4 * width}
-    heads = {"num_attention_heads": max(width // 32, 1)}
-    BertModel(BertConfig(vocab_size=len(vocabulary), **shape, **heads)).save_pretrained(folder)
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        intermediate_size=4 * width,
+        num_attention_heads=max(width // 32, 1),
+    )
+    BertModel(config).save_pretrained(folder)
 
 
 def one_round(way: str, texts: Path, encoder: Path, folder: Path, max_length: int) -> dict[str, float]:
