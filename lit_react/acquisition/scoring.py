@@ -36,12 +36,10 @@ def score_pool(
     `batch_size` is that of each process, `needs` are extra signals, see `TaskModule.signals`.
     """
     labeled, process = pool.settled_rows, {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    rows = np.union1d(unlabeled, labeled)
-    found = collect_signals(trainer, module, in_order(pool.table, rows, None, batch_size, **process), rows, needs)
-    places = np.searchsorted(rows, labeled)
-    of_labeled = {name: found[name][places] for name in ("probabilities", "embeddings")}
-    places = np.searchsorted(rows, unlabeled)
-    of_unlabeled = {name: found.pop(name)[places] for name in list(found)}  # one copy at a time
+    loader = in_order(pool.table, np.union1d(unlabeled, labeled), None, batch_size, **process)
+    found = collect_signals(trainer, module, loader, np.concatenate([unlabeled, labeled]), needs)
+    of_labeled = {name: found[name][len(unlabeled) :] for name in ("probabilities", "embeddings")}
+    of_unlabeled = {name: values[: len(unlabeled)] for name, values in found.items()}  # views, no copies
     fields = {name: of_unlabeled.pop(name) for name in FIELDS if name in of_unlabeled}
     return PoolSignals(
         rows=unlabeled,

@@ -17,12 +17,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from lit_react.annotation.answers import Label
-from lit_react.core.progress import followed
-from lit_react.data.batching import length_sorted_batches
 
 Batch = dict[str, Any]
 """What a model gets at once: tensors by name; a task may add lists (texts that its metrics read)."""
@@ -245,70 +242,3 @@ def tokenised(
         )
         os.replace(partial, path)
     return datasets.Dataset.from_file(str(path))
-
-
-class FeatureTable:
-    """Sentence embeddings of a split from a frozen encoder, float32 [n, d], and int64 [n], tokens per text."""
-
-    def __init__(self, features: NDArray[np.float32], lengths: NDArray[np.int64]) -> None:
-        self.features, self.lengths = features, lengths
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def batch(self, rows: Sequence[int] | NDArray[np.int64], labels: Sequence[Label] | None = None) -> Batch:
-        """`row` int64 [b], `features` float32 [b, d]; class ids are `labels` int64 [b]."""
-        rows = np.asarray(rows, dtype=np.int64)
-        batch = {"row": torch.from_numpy(rows), "features": torch.from_numpy(np.asarray(self.features[rows]))}
-        return batch if labels is None else batch | numbers(labels)
-
-
-def mean_embedding(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """Masked mean over tokens, scaled to unit length: [b, t, d], [b, t] → float32 [b, d]."""
-    weights = attention_mask.unsqueeze(-1).float()
-    mean = (hidden.float() * weights).sum(1) / weights.sum(1).clamp(min=1)
-    return torch.nn.functional.normalize(mean, dim=-1)
-
-
-def sentence_embedding(hidden: Tensor, batch: Batch) -> Tensor:
-    """`mean_embedding` of a batch's texts."""
-    return mean_embedding(hidden, batch["attention_mask"])
-
-
-@torch.inference_mode()
-def embed(
-    encoder: PreTrainedModel,
-    tokens: TokenTable,
-    *,
-    cache: Path,
-    key: str,
-    batch_size: int = 64,
-    embedding: Callable[[Tensor, Batch], Tensor] = sentence_embedding,
-    width: int | None = None,
-) -> FeatureTable:
-    """Embeddings of every row of a split under a frozen encoder, computed once and kept on disk.
-
-    The encoder, a headless model (`AutoModel`), is moved to the GPU where there is one, and set to eval mode. `key`
-    names encoder weights, texts and embedding together: the file in `cache` is found again by it. `embedding` makes
-    float32 [b, width] (None: h) of last hidden states [b, t, h] and their batch.
-    """
-    if not len(tokens):
-        return FeatureTable(np.zeros((0, width or encoder.config.hidden_size), dtype=np.float32), tokens.lengths)
-    path = cache / f"embeddings-{key}.npy"
-    if not path.exists():
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        encoder = encoder.eval().to(device)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        features = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float32, shape=(len(tokens), width or encoder.config.hidden_size)
-        )
-        batches = length_sorted_batches(tokens.lengths, batch_size)
-        what, bar = f"Embedding {len(tokens)} texts", not datasets.are_progress_bars_disabled()
-        for rows in followed(batches, what, len(batches), bar=bar):
-            batch = {name: tensor.to(device) for name, tensor in tokens.batch(rows).items()}
-            hidden = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-            features[rows] = embedding(hidden, batch).cpu().numpy()
-        features.flush()
-        del features
-        os.replace(partial, path)
-    return FeatureTable(np.load(path, mmap_mode="r"), tokens.lengths)

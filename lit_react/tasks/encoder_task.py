@@ -12,11 +12,10 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.data.embedding import FeatureTable, embed
 from lit_react.data.encoding import (
     EncodedTable,
-    FeatureTable,
     cache_folder,
-    embed,
     text_digest,
     tokenize,
     tokenizer_digest,

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
+from lit_react.data.embedding import embed, mean_embedding
 from lit_react.data.encoding import (
     REACH,
     Batch,
     Encode,
     TokenTable,
     cache_folder,
-    embed,
-    mean_embedding,
     tokenize,
 )
 from lit_react.data.pairs import MARKERS, in_pair, mark_pairs, mentions, near_markers, without_markers

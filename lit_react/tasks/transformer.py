@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.data.encoding import Batch, sentence_embedding
+from lit_react.data.embedding import sentence_embedding
+from lit_react.data.encoding import Batch
 from lit_react.tasks.base import CARD, TaskModule
 from lit_react.tasks.encoder_task import EncoderTask
 from lit_react.tasks.lora import ADAPTERS, LoRA

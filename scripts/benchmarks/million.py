@@ -32,6 +32,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from lit_react import ActiveLearning, PoolDataModule
 from lit_react.core.quiet import quiet
+from lit_react.core.wandb_logger import Wandb
 from lit_react.tasks import LinearProbe, SentenceClassification, TaskModule
 
 SHARD = 100_000
@@ -88,6 +89,7 @@ def one_round(way: str, texts: Path, encoder: Path, folder: Path, max_length: in
         folder=folder / "run",
         budget=100,
         trainer={"accelerator": "cpu", "logger": False},
+        wandb=Wandb(mode="disabled"),
     )
     run.begin()
     begun = time.perf_counter()

@@ -1,3 +1,5 @@
+import fcntl
+
 import datasets
 import numpy as np
 import pytest
@@ -6,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
+from lit_react.data import embedding
+from lit_react.data.embedding import FeatureTable, embed, mean_embedding
 from lit_react.data.encoding import (
     FARTHER,
     REACH,
-    FeatureTable,
     TokenTable,
-    embed,
-    mean_embedding,
     plain_text,
     text_digest,
     tokenize,
@@ -257,6 +258,40 @@ def test_embeddings_are_computed_once(encoder, tokenizer, tmp_path):
     assert np.array_equal(first.features, second.features)
     assert np.allclose(np.linalg.norm(first.features, axis=1), 1, atol=1e-5)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_pass_that_was_killed_goes_on_where_it_was(encoder, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "BATCHES_KEPT", 2)
+    tokens = tokenize(split(TEXTS[:1] * 7), tokenizer, max_length=16, cache=tmp_path)
+    options = {"cache": tmp_path, "batch_size": 1}
+    whole, calls = embed(encoder, tokens, key="whole", **options).features, []
+
+    def dies(hidden, batch):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return embedding.sentence_embedding(hidden, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(encoder, tokens, key="k", embedding=dies, **options)
+    found = embed(encoder, tokens, key="k", embedding=dies, **options).features
+    assert len(calls) == 6 + 7 - 4, "four batches were on the disk"
+    assert np.array_equal(found, whole)
+    assert [path.suffix for path in tmp_path.glob("embeddings-k*")] == [".npy"]
+
+
+@pytest.mark.parametrize("left", ["another process", "other batches", "an empty file"])
+def test_what_others_left_is_not_gone_on_with(encoder, tokenizer, tmp_path, left):
+    tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    whole = embed(encoder, tokens, cache=tmp_path, key="whole").features
+    (tmp_path / "embeddings-k.progress").write_text("1 of 9" if left == "other batches" else "1 of 1")
+    with (tmp_path / "embeddings-k.partial").open("ab") as file:
+        if left == "another process":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if left != "an empty file":
+            np.lib.format.write_array(file, np.zeros_like(whole))
+            file.flush()
+        assert np.array_equal(embed(encoder, tokens, cache=tmp_path, key="k").features, whole)
 
 
 def test_embedding_of_a_text_does_not_depend_on_its_batch(encoder, tokenizer, tmp_path):

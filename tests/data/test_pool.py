@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lit_react.data.encoding import FeatureTable
+from lit_react.data.embedding import FeatureTable
 from lit_react.data.pool import Pool, RowsOf, in_order
 
 
