@@ -5,6 +5,7 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,12 +16,21 @@ CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["lit_react.cli.lightning_cli"])  # as `compare` does, whose cells share the server
 
 
-def start(arguments: list[str], errors: Path | None = None) -> BaseProcess:
+def start(
+    arguments: list[str],
+    errors: Path | None = None,
+    *,
+    inside: Path | None = None,
+    told: Mapping[str, object] | None = None,
+) -> BaseProcess:
     """`python -m lit_react` with these arguments, on one thread, in a session of its own.
 
-    What it prints goes nowhere, but for what goes to the file `errors` if there is one.
+    What it prints goes nowhere, but for what goes to the file `errors` if there is one. It runs `inside` a folder, and
+    is `told` something by environment variables.
     """
-    process = CONTEXT.Process(target=_run, args=(arguments, dict(os.environ), str(errors or os.devnull)))
+    environment = {**os.environ, **{name: str(value) for name, value in (told or {}).items()}}
+    given = (arguments, environment, str(errors or os.devnull), str(inside or Path.cwd()))
+    process = CONTEXT.Process(target=_run, args=given)
     process.start()
     return process
 
@@ -31,8 +41,9 @@ def ended(process: BaseProcess, within: float | None = None) -> int | None:
     return process.exitcode
 
 
-def _run(arguments: list[str], environment: dict[str, str], errors: str) -> None:
+def _run(arguments: list[str], environment: dict[str, str], errors: str, folder: str) -> None:
     os.setsid()
+    os.chdir(folder)
     for number, path in ((1, os.devnull), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.environ.clear()  # of the process that it was forked from

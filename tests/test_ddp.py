@@ -21,70 +21,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-ONE_OF_TWO = {
-    "TORCHELASTIC_RUN_ID": "none",
-    "MASTER_ADDR": "127.0.0.1",
-    "MASTER_PORT": "29500",
-    "RANK": "0",
-    "LOCAL_RANK": "0",
-    "GROUP_RANK": "0",
-    "WORLD_SIZE": "2",
-    "LOCAL_WORLD_SIZE": "2",
-}
-"""What torchrun tells the first of two processes, by environment variables."""
-
-
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=500)
 
 
-def test_processes_started_from_outside_are_refused(tmp_path, news_csv, tiny_bert) -> None:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
-    options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = run([*launch, *command(news_csv, tiny_bert, tmp_path / "run", *options)])
-    assert done.returncode != 0
-    assert "error: trainer: 2 processes were started from outside (TorchElasticEnvironment)" in done.stderr
-    assert "lit_react/" not in done.stderr.partition("error: trainer")[0], "no traceback of ours"
-    assert not (tmp_path / "run").exists()
-
-
-ONE_TASK = {
-    "SLURM_JOB_NAME": "train",
-    "SLURM_NTASKS": "1",
-    "SLURM_PROCID": "0",
-    "SLURM_LOCALID": "0",
-    "SLURM_NODEID": "0",
-}
-"""What SLURM tells the only task of a job."""
-
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-
-
-@pytest.mark.parametrize(
-    ("launched", "task", "options", "told"),
-    [
-        (ONE_OF_TWO, "fit", TWO, "2 processes were started from outside (TorchElasticEnv"),
-        (ONE_OF_TWO, "predict", TWO, "2 processes were started from outside (TorchElasticEnv"),
-        (ONE_OF_TWO | {"RANK": "1"}, "fit", [], "2 processes were started from outside (TorchElasticEnv"),
-        (ONE_TASK, "fit", TWO, "1 process was started from outside (SLURMEnv"),
-        (
-            ONE_TASK | {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "1"},
-            *("fit", [], "2 processes were started from outside (SLURMEnv"),
-        ),
-        (ONE_TASK | {"SLURM_NTASKS": "2"}, "fit", [], "You set `--ntasks=2` in your SLURM bash script"),
-    ],
-)
-def test_processes_started_from_outside_are_told_so_each(
-    launched, task, options, told, tmp_path, news_csv, tiny_bert, monkeypatch, capsys
-) -> None:
-    for name, value in launched.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as stopped:
-        main([task, *command(news_csv, tiny_bert, tmp_path / "run", *options)[1:]])
-    assert stopped.value.code == 2
-    assert f"error: trainer: {told}" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
 
 
 FINE_TUNING: list[str] = []

@@ -110,3 +110,26 @@ def test_a_signal_ends_a_process_that_waits_for_others_in_vain(number) -> None:
     process.send_signal(number)
     assert process.communicate(timeout=20)[1].endswith("stopped, the same command goes on\n")
     assert process.returncode == 128 + number
+
+
+DROPS = """
+import signal
+import lit_react.cli.stops as stops
+
+
+class Freed:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+
+stops.tell_stops("fit")
+Freed()
+while True:
+    pass
+"""
+"""Is told to end while an object is freed."""
+
+
+def test_a_signal_ends_a_process_whatever_it_does() -> None:
+    done = subprocess.run([sys.executable, "-c", DROPS], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "stopped, the same command goes on\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import lightning as L
@@ -24,6 +25,7 @@ from lit_react.acquisition.stopping import StoppingRule
 from lit_react.annotation.ledger import Query
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.core.processes import files_of_first, from_first
 from lit_react.data.task import Task
 from lit_react.tasks.base import TaskModule
 
@@ -39,7 +41,7 @@ class Books(Protocol):
         ...
 
     def ask(self, round: int, queries: Sequence[Query]) -> None:
-        """Take the query that is first used in a round; every process calls it, between two barriers."""
+        """Take the query that is first used in a round; every process calls it."""
         ...
 
 
@@ -189,10 +191,9 @@ class AcquisitionCallback(L.Callback):
         step = self.learner.step(
             self._value(pl_module.task, validated), score, pool.askable_rows, pool.costs, money, generator
         )
-        trainer.strategy.barrier()  # every process has read the books before one of them writes
+        step = from_first(lambda: step)  # another machine may have rounded otherwise
         if step.queries and not money.asked:
             books.ask(round, step.queries)
-        trainer.strategy.barrier()
         self.report.reward, self.report.stop, self.report.q = step.reward, step.stop, step.numbers
         if step.estimate is not None:
             self.report.metrics = {ESTIMATE: step.estimate.value, ERROR: step.estimate.error}
@@ -261,6 +262,7 @@ def load_best_weights(trainer: L.Trainer, module: TaskModule) -> bool:
     kept = next(reversed(trainer.checkpoint_callbacks), None)
     checkpoint = getattr(kept, "best_model_path", "")
     if checkpoint:
-        weights = torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"]
-        module.load_state_dict(weights)
+        with files_of_first(Path(checkpoint).parent) as folder:
+            kept_weights = torch.load(folder / Path(checkpoint).name, map_location=module.device, weights_only=True)
+        module.load_state_dict(kept_weights["state_dict"])
     return bool(checkpoint) and getattr(kept, "monitor", None) == module.task.monitor

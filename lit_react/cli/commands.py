@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from lit_react.cli.one_line import OneLineParser
+from lit_react.core.errors import UserError
+from lit_react.core.launch import started
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,12 @@ class Command:
     Args:
         function: `module:name`; its keyword-only arguments are options, others without default are positional.
         summary: for the list of commands.
+        alone: whether one process runs it, never several that torchrun or srun started.
     """
 
     function: str
     summary: str
+    alone: bool = True
 
 
 COMMANDS = {
@@ -27,7 +31,9 @@ COMMANDS = {
     "compare": Command("lit_react.experiments.grid:compare", "Run strategies x data sets x seeds, a fit for each."),
     "labels": Command("lit_react.cli.labels:labels", "Write the bought labels of a run: CSV, JSON lines, Parquet, …"),
     "monitor": Command("lit_react.cli.monitor:monitor", "Count a stream by topic and sentiment, tell negative surges."),
-    "pretrain": Command("lit_react.pretraining.pretrain:pretrain", "Pretrain an encoder on texts without labels."),
+    "pretrain": Command(
+        "lit_react.pretraining.pretrain:pretrain", "Pretrain an encoder on texts without labels.", alone=False
+    ),
     "recommend": Command(
         "lit_react.applications.recommendation:recommend", "Recommend items by their texts and by what people liked."
     ),
@@ -47,6 +53,8 @@ LIGHTNING = ("fit", "validate", "test", "predict")
 
 def run_command(name: str, words: list[str]) -> None:
     """Parse the words after the command's name, which may begin with `--config FILE`, and call the function."""
+    if COMMANDS[name].alone and (processes := (started() or (1, 1))[1]) > 1:
+        raise UserError(f"{name}: {processes} processes were started from outside, and it is of one: start it once")
     module, function_name = COMMANDS[name].function.split(":")
     function = getattr(import_module(module), function_name)
     description = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]

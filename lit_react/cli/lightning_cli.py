@@ -20,6 +20,7 @@ from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.acquisition.proposals import Batches
 from lit_react.acquisition.rewards import GainReward
 from lit_react.acquisition.stopping import Stopping
+from lit_react.annotation.answers import Label
 from lit_react.annotation.label_studio import LabelStudio  # noqa: F401 so that its name alone is known
 from lit_react.annotation.language_model import LLM  # noqa: F401 so that its name alone is known
 from lit_react.annotation.ledger import Ledger
@@ -30,7 +31,7 @@ from lit_react.cli.one_line import OneLineParser, cause
 from lit_react.core.bounds import expect
 from lit_react.core.errors import LabelsPending, UserError
 from lit_react.core.files import write_atomically
-from lit_react.core.processes import check_launch, is_first_process
+from lit_react.core.processes import UNTIL_THE_END, files_of_first, from_first, is_first_process, join
 from lit_react.core.quiet import quiet
 from lit_react.core.terminal import plain
 from lit_react.core.version import __version__
@@ -144,13 +145,8 @@ class ReactCLI(LightningCLI):
                 "validate: the model was refitted (rounds.refit), it has learned the labels; use test, "
                 "or begin the run with --rounds.refit false"
             )
-        if not self._folder.ledger.exists():
-            raise UserError(f"{self._folder.ledger}: no such file, validate needs a run's labels; run fit first")
-        rounds = RunState.load(self._folder.path).rounds
-        aggregate = named_aggregate(self._get(self.config_init, "rounds")["aggregation"])
-        with self._ledger() as ledger:
-            learned = ledger.labeled("validation", best_round(rounds) if rounds else 0, aggregate)
-            self.datamodule.reveal("validation", learned)
+        self._read_run()
+        self.datamodule.reveal("validation", from_first(self._learned))
 
     def before_test(self) -> None:
         """The run's model; where the test rows are carved from the pool's source, they must be those of the run.
@@ -159,8 +155,9 @@ class ReactCLI(LightningCLI):
         """
         own_model = not is_export(self._given)
         self._use_model()
-        if own_model and self._folder.ledger.exists() and self.datamodule.fixed.test_is_carved:
-            self._ledger().close()
+        if own_model and self.datamodule.fixed.test_is_carved:
+            self._read_run()
+            from_first(self._check_ledger)
 
     def predict(self, model: TaskModule, datamodule: PoolDataModule, ckpt_path: Any = None, **_: Any) -> None:
         """What the run's model says of the texts."""
@@ -176,20 +173,37 @@ class ReactCLI(LightningCLI):
     def _folder(self) -> RunFolder:
         return RunFolder(Path(self._get(self.config_init, "rounds")["folder"]))
 
+    def _read_run(self) -> None:
+        """Read the rows in the order of the run."""
+        self.datamodule.connect(self.model.task, self._folder.path)
+        _ = self.datamodule.fixed
+
+    def _check_ledger(self) -> None:
+        if self._folder.ledger.exists():
+            self._ledger().close()
+
+    def _learned(self) -> dict[int, Label]:
+        """Row of the validation split → the label that the model of the best round was chosen by."""
+        if not self._folder.ledger.exists():
+            raise UserError(f"{self._folder.ledger}: no such file, validate needs a run's labels; run fit first")
+        rounds = RunState.load(self._folder.path).rounds
+        aggregate = named_aggregate(self._get(self.config_init, "rounds")["aggregation"])
+        with self._ledger() as ledger:
+            return ledger.labeled("validation", best_round(rounds) if rounds else 0, aggregate)
+
     def _ledger(self) -> Ledger:
         """The run's ledger, to be read; of other data, but for rows that have joined since, it is an error."""
-        self.datamodule.connect(self.model.task, self._folder.path)
         texts, path = self.datamodule.fixed, self._folder.ledger
         return Ledger(path, budget=0, grown_from=texts.grown_from, fingerprint=texts.fingerprint, read_only=True)
 
     def _use_model(self, names_must_match: bool = True) -> None:
         """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's model."""
-        check_launch(self.trainer)
+        join(self.trainer)
         own, given = self._folder.model, self._get(self.config, "ckpt_path")
         if is_export(self._given):
             self.model.restore(self._given)
-        elif own.exists() and not given:
-            self.model.restore(own)
+        elif not given and from_first(own.exists):
+            self.model.restore(UNTIL_THE_END.enter_context(files_of_first(own)))
         elif not given:
             raise UserError(
                 f"{own}: no such model; run fit first, name its --rounds.folder, or give an exported folder "

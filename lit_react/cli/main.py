@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lit_react.cli.commands import COMMANDS, LABEL, LIGHTNING, SUMMARIES, run_command
 from lit_react.cli.one_line import cause, configs_first, of_the_disk
-from lit_react.core.errors import UserError
+from lit_react.core.errors import EndedByFirst, UserError
+from lit_react.core.launch import local_rank
 from lit_react.core.terminal import plain
 
 if TYPE_CHECKING:
@@ -33,10 +34,20 @@ def main(args: ArgsType = None) -> None:
     except Exception as error:
         wrong = cause(error, UserError) if isinstance(error, UserError | ValueError) else None
         told = str(wrong) if wrong else of_the_disk(error)
+        told = told if told is not None else _of_the_group(error)
         if told is None:
             raise
-        print(f"error: {plain(' '.join(told.split()))}", file=sys.stderr)
+        if told and not (isinstance(wrong, EndedByFirst) or (wrong and local_rank())):  # each machine says it once
+            print(f"error: {plain(' '.join(told.split()))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _of_the_group(error: Exception) -> str | None:
+    if not isinstance(error, RuntimeError):
+        return None
+    from lit_react.core.processes import said_of_the_group
+
+    return said_of_the_group(error)
 
 
 def _checked(words: list[str]) -> list[str]:

@@ -8,6 +8,8 @@ import sys
 import threading
 from types import FrameType
 
+from lit_react.core.launch import local_rank, machine
+
 RESUMABLE = ("fit", "label", "pretrain", "simulate", "compare", "monitor")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 5.0
@@ -23,27 +25,39 @@ def tell_stops(command: str | None) -> None:
     Args:
         command: that is run; None: there is none.
     """
-    heard = threading.Event()
+    heard, said = threading.Event(), threading.Event()
 
     def say() -> None:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        said.set()
+        if local_rank() == 0 and machine() == 0:
             print("stopped" + (", the same command goes on" if command in RESUMABLE else ""), file=sys.stderr)
 
     def stop(number: int, _: FrameType | None) -> None:
-        heard.set()
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        say()
+        heard.set()
+        if not said.is_set():
+            say()
         raise SystemExit(128 + number)
 
+    def once_more(ignored: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised while it frees an object: then the same signal comes again."""
+        if not (isinstance(ignored.exc_value, SystemExit) and heard.is_set()):
+            return known(ignored)
+        heard.clear()
+        number = int(str(ignored.exc_value)) - 128
+        signal.signal(number, stop)
+        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+
     def watch(arrived: int) -> None:
-        while (number := os.read(arrived, 1)[0]) not in taken:
+        while (number := os.read(arrived, 1)[0]) not in taken or heard.wait(PATIENCE):
             pass
-        if not heard.wait(PATIENCE):
+        if not said.is_set():
             say()
-            os._exit(128 + number)
+        os._exit(128 + number)
 
     taken = [each for each in SIGNALS if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler)]
+    known, sys.unraisablehook = sys.unraisablehook, once_more
     for each in taken:
         signal.signal(each, stop)
     if taken:

@@ -20,5 +20,9 @@ class UnknownNameError(ValueError):
         self.near = near
 
 
+class EndedByFirst(UserError):
+    """The first process of a run has ended it, and has said why; the others say nothing."""
+
+
 class LabelsPending(Exception):
     """Labels were asked for and people have not answered yet; the command prints this and exits with code 0."""

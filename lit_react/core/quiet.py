@@ -19,6 +19,7 @@ def quiet() -> None:
     logging.getLogger("lit_react").addFilter(plain_record)
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # metrics are of all rows, see `TaskModule`
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # torch 2.13 about lightning 2.6's own code
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoded tables need none
     warnings.filterwarnings("ignore", message=".*custom batch sampler `LengthSortedBatches`.*")  # it gives every row

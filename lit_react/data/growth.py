@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically
-from lit_react.core.processes import is_first_process
+from lit_react.core.processes import from_first
 from lit_react.data.pool_data import PoolData
 from lit_react.data.tables import Source
 from lit_react.data.task import Task
@@ -190,8 +190,7 @@ def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
 
     Where validation or test have another size they are of no run, but what was asked for.
     """
-    bought = folder is not None and has_purchases(folder / "ledger.sqlite")
-    texts, known = prepare(task), KnownRows.load(folder) if folder is not None and bought else None
+    texts, known = prepare(task), from_first(lambda: _known(folder)) if folder is not None else None
     if known is None or known.fingerprints[-1] == texts.fingerprint:
         return texts
     sizes = {part: len(getattr(texts.splits, part) or ()) for part in ("validation", "test")}
@@ -202,13 +201,18 @@ def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
 
 def rows_of(texts: PoolData, folder: Path) -> KnownRows:
     """The rows of the run in a folder; what has grown is on the disk before a ledger can refer to it."""
-    known = KnownRows.load(folder) if has_purchases(folder / "ledger.sqlite") else None
+    known = _known(folder)
     if known is not None and known.fingerprints[-1] == texts.fingerprint:
         return known
     before = known if texts.grown_from else None
     new = KnownRows.of(texts.splits, texts.task.inputs, texts.fingerprint, before)
-    if is_first_process() and before is known:  # else the data are those of another run, as the ledger will tell
+    if before is known:  # else the data are those of another run, as the ledger will tell
         if known is not None:
             log.info("data: %d new rows in the pool", len(new.keys["pool"]) - len(known.keys["pool"]))
         new.save(folder)
     return new
+
+
+def _known(folder: Path) -> KnownRows | None:
+    """The rows that a run knows, once it has bought something."""
+    return KnownRows.load(folder) if has_purchases(folder / "ledger.sqlite") else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +17,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 from lit_react.augmentation.texts import TextAugmentation, Varied, row_generator
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
+from lit_react.core.launch import local_rank
 from lit_react.data.batching import length_sorted_batches
 from lit_react.pretraining.encoders import check_objectives, head_sees, position_limit, pretrained_tokenizer
 from lit_react.tasks.pretrained import load_as_trained
@@ -63,7 +63,7 @@ class MaskedWords:
                 f"augmentation.texts.pretrained: {pretrained!r} has no trained head for masked tokens (it lacks "
                 f"{missing[0]}), expected one that has, such as bert-base-cased or what `lit_react pretrain` writes"
             )
-        own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        own = f"cuda:{local_rank()}"
         device = torch.device(own if torch.cuda.is_available() else "cpu")
         found = cls(model.eval().to(device), tokenizer)
         if len(found.words) < 2:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lit_react.core.errors import UserError
-from lit_react.core.processes import is_first_process, signs_of_life, wait_for_first
+from lit_react.core.processes import UNTIL_THE_END, files_of_first, from_first
 from lit_react.core.same_work import check_same_making
 from lit_react.data.encoding import text_digest
 from lit_react.data.task import Task
@@ -57,9 +57,8 @@ class PoolPretraining:
     def run(self, folder: Path, task: Task, pool: datasets.Dataset, seed: int) -> EncoderTask:
         """Pretrain on the pool's rows, or go on, or take what is there; gives the task that starts from `folder/model`.
 
-        Of several processes the first one pretrains, the others wait for its model. A `UserError` says that the folder
-        is of another pretraining, that examples are longer than the model's positions, that the first process has
-        failed, …
+        Of several processes the first one pretrains, the others take its model. A `UserError` says that the folder is
+        of another pretraining, that examples are longer than the model's positions, …
         """
         assert isinstance(task, EncoderTask), "see check"
         texts = each_once(task.running_text(pool))
@@ -70,16 +69,16 @@ class PoolPretraining:
             "held_out": self.held_out,
             "seed": seed,
         }
-        finished = folder / "model" / CARD
-        if finished.exists():
-            check_same_making(folder / CARD, begun, "pretraining")
-        elif is_first_process():
+
+        def pretrained() -> None:
+            if (folder / "model" / CARD).exists():
+                return check_same_making(folder / CARD, begun, "pretraining")
             log.info("pretraining: %d steps on the pool's texts", self.training.steps)
-            with signs_of_life(folder / "alive"):
-                rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(texts))
-                parts = hold_out(texts, rows, self.held_out)
-                torch.manual_seed(seed)  # of new heads
-                encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
-                learn(folder, parts, encoder, self.objective, self.training, seed, begun)
-        wait_for_first(finished.exists, folder / "alive", "pretraining")
-        return task.start_from(str(folder / "model"))
+            rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(texts))
+            parts = hold_out(texts, rows, self.held_out)
+            torch.manual_seed(seed)  # of new heads
+            encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
+            return learn(folder, parts, encoder, self.objective, self.training, seed, begun)
+
+        from_first(pretrained)
+        return task.start_from(str(UNTIL_THE_END.enter_context(files_of_first(folder / "model"))))

@@ -6,8 +6,9 @@ import copy
 import gc
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +28,10 @@ from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
-from lit_react.core.processes import is_first_process, wait_until
+from lit_react.core.processes import files_of_first, from_first, is_first_process, join
 from lit_react.core.wandb_logger import Wandb
 from lit_react.data.datamodule import PoolDataModule
+from lit_react.data.fit_data import FitData
 from lit_react.data.growth import of_run, rows_of
 from lit_react.data.pool_data import PoolData
 from lit_react.pretraining.on_pool import PoolPretraining
@@ -39,6 +41,7 @@ from lit_react.run.isolation import isolated, short_collections
 from lit_react.run.preparation import prepared
 from lit_react.run.purchases import (
     Annotators,
+    Labels,
     answer_known,
     asked_of_several,
     buy,
@@ -56,7 +59,7 @@ from lit_react.run.state import RunState
 from lit_react.run.steps import Steps
 from lit_react.run.suspicious import suspicious_labels
 from lit_react.run.tracking import Tracker, tracker_of
-from lit_react.run.trainers import OF_THE_TASK, say_length, with_defaults
+from lit_react.run.trainers import OF_THE_TASK, new_trainer, say_length, with_defaults
 from lit_react.tasks import SentenceClassification, TaskModule
 
 log = logging.getLogger("lit_react")
@@ -66,7 +69,8 @@ class ActiveLearning:
     """A run of active learning; whatever is not given is what the demo does.
 
     The folder is the run: the same lines with the same folder go on where they were stopped, whatever stopped them, and
-    buy no label twice. The parts that are given are copied; the run changes none of them.
+    buy no label twice. The parts that are given are copied; the run changes none of them. Of several processes, on one
+    machine or many, each calls the same methods in the same order; the folder is that of the first one.
 
     Args:
         data: the texts and their splits; None: the packaged BBC news.
@@ -154,7 +158,7 @@ class ActiveLearning:
             raise UserError("rounds.refit: a warm start would be validated on labels that it has learned; use cold")
         self.state = RunState()
         self._texts: PoolData | None = None
-        self._has_grown = False
+        self._has_grown = self._joined = False
         self._tracker: Tracker | None = None
 
     # ---- a whole run ----------------------------------------------------------------------------------------
@@ -168,9 +172,9 @@ class ActiveLearning:
         """
         with isolated():
             try:
-                with self._opened() as ledger:
+                with self._opened() as books:
                     while not self.state.stopped:
-                        self._next_round(ledger)
+                        self._next_round(books)
             finally:
                 self.close()
         if is_first_process():
@@ -186,6 +190,7 @@ class ActiveLearning:
     def texts(self) -> PoolData:
         """The texts of the run, read at the first use."""
         if self._texts is None:
+            self._join()
             texts = of_run(self.data.prepare, self.model.task, self.folder.path)
             self._texts = asked_of_several(texts, self.oracle, self.overlap, self.seed)
         return self._texts
@@ -202,8 +207,9 @@ class ActiveLearning:
             `id`; `text`; `suggestions`, a list of the names that the last model would give, the likeliest first; and
             what else the task shows of a row, such as `labels`, the names to choose from.
         """
-        with isolated(), self._opened() as ledger:
-            return open_questions(self._desk(ledger).waiting(annotator, len(self.state.rounds)))
+        with isolated(), self._opened() as books:
+            round = len(self.state.rounds)
+            return from_first(lambda: open_questions(self._desk(books.ledger).waiting(annotator, round)))
 
     def answer(self, labels: Mapping[str, Any], annotator: str | None = None) -> int:
         """Record answers; they are on the disk when this returns.
@@ -220,10 +226,14 @@ class ActiveLearning:
         Raises:
             UserError: an id that was not asked, or an answer that means nothing.
         """
-        with isolated(), self._opened() as ledger:
-            desk = self._desk(ledger)
+
+        def taken() -> int:
+            desk = self._desk(books.ledger)
             take_answers(desk, self.oracle, labels, annotator)
             return len(desk.waiting(round=len(self.state.rounds)))
+
+        with isolated(), self._opened() as books:
+            return from_first(taken)
 
     def step(self) -> pd.Series:
         """One round: fit on the labels that are there, choose the next ones, test, save.
@@ -234,12 +244,12 @@ class ActiveLearning:
         Raises:
             LabelsPending: an answer is missing; `query` shows which.
         """
-        with isolated(), self._opened() as ledger:
+        with isolated(), self._opened() as books:
             if not self.state.stopped:
-                self._next_round(ledger)
+                self._next_round(books)
         if self.state.stopped:
             self.close()
-        return self.result.rounds.iloc[-1]
+        return from_first(lambda: self.result.rounds.iloc[-1])
 
     def close(self) -> None:
         """Send what the loggers hold back, close W&B, tell the oracle; a run that goes on opens them again."""
@@ -263,47 +273,66 @@ class ActiveLearning:
         """
         if self._tracker is not None:
             return
+        self._join()
         options = record_of(self)
-        check_same_run(self.folder.path, options)
+        from_first(lambda: check_same_run(self.folder.path, options))
         self._prepared = prepared(self)
         self._texts = self._prepared.texts
         self._tracker = tracker_of(self.trainer.get("logger"), self.wandb, self.folder.path)
         self._tracker.config(options)
 
+    def _join(self) -> None:
+        """Make the processes of the run a group, before one of them reads or writes the folder."""
+        if not self._joined:
+            join(new_trainer({**self.trainer, "callbacks": None}))
+            self._joined = True
+
     @contextmanager
-    def _opened(self) -> Iterator[Ledger]:
-        """Inside, the ledger is open and the state is that of the folder; the first process alone may write."""
+    def _opened(self) -> Iterator[LedgerBooks]:
+        """Inside, the first process has the ledger open, and all have the state of the folder."""
         self.begin()
-        folder, first = self.folder, is_first_process()
-        if not first:
-            wait_until((folder.path / RECORD).exists)  # where processes run one fit after another
-        *before, data = rows_of(self.texts, folder.path).fingerprints
-        self._has_grown = bool(before)
-        path, limit = folder.ledger, self.budget
-        with Ledger(path, budget=limit, fingerprint=data, grown_from=before, read_only=not first) as ledger:
-            self.state = RunState.load(folder.path)
-            check_one_run(folder.path, ledger, self.state)
-            self.state.run = ledger.run
-            if first and self.state.rounds:
-                folder.publish(self.state)
-            self.state.test_on(self.texts.test_fingerprint)
-            self.state.reopen(self._limits)  # what is published stays until the last round was fitted again
+        fingerprints = from_first(lambda: rows_of(self.texts, self.folder.path).fingerprints)
+        if fingerprints[-1] != self.texts.fingerprint:
+            raise UserError("data: the rows on this machine are others than on the first one: expected the same files")
+        self._has_grown = bool(fingerprints[1:])
+        with ExitStack() as files:
+            books = LedgerBooks(self.budget, self.texts)
+            self.state = from_first(lambda: self._read(books, files, fingerprints))
             self.acquisition = copy.deepcopy(self._given)
-            self.acquisition.begin(LedgerBooks(ledger, self.budget, self.texts), self.stopping, self.seed)
+            self.acquisition.begin(books, self.stopping, self.seed)
             if self.state.acquisition is not None:
                 self.acquisition.load_state_dict(self.state.acquisition)
-            if first:
-                tell_of_changes(ledger, self.texts)
-                write_json(folder.path / RECORD, record_of(self) | {"run": ledger.run})
-                if not self.state.stopped and not ledger.asked(0):
-                    ledger.ask(0, self._prepared.first)
-                answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
-                join_classes(chain(*ledger.answers().values()), self._desk(ledger))
-                self.oracle.open(folder.path, self._desk(ledger))
-                if self.drafts is not None:
-                    self.drafts.annotator.open(folder.path, self._desk(ledger, drafts=True))
+            from_first(lambda: self._prepare(books.ledger))
             with short_collections():
-                yield ledger
+                yield books
+
+    def _read(self, books: LedgerBooks, files: ExitStack, fingerprints: Sequence[str]) -> RunState:
+        """Open the ledger and read the state; what is published stays until its last round was fitted again."""
+        *before, data = fingerprints
+        path, folder = self.folder.ledger, self.folder.path
+        ledger = Ledger(path, budget=self.budget, fingerprint=data, grown_from=before)
+        books.ledger = files.enter_context(ledger)
+        state = RunState.load(folder)
+        check_one_run(folder, ledger, state)
+        state.run = ledger.run
+        if state.rounds:
+            self.folder.publish(state)
+        state.test_on(self.texts.test_fingerprint)
+        state.reopen(self._limits)
+        return state
+
+    def _prepare(self, ledger: Ledger) -> None:
+        """Ask for the first labels, take those that are known, and open the oracle's desk."""
+        folder = self.folder.path
+        tell_of_changes(ledger, self.texts)
+        write_json(folder / RECORD, record_of(self) | {"run": ledger.run})
+        if not self.state.stopped and not ledger.asked(0):
+            ledger.ask(0, self._prepared.first)
+        answer_known(ledger, self.oracle, self.texts, len(self.state.rounds))
+        join_classes(chain(*ledger.answers().values()), self._desk(ledger))
+        self.oracle.open(folder, self._desk(ledger))
+        if self.drafts is not None:
+            self.drafts.annotator.open(folder, self._desk(ledger, drafts=True))
 
     def _desk(self, ledger: Ledger, *, drafts: bool = False) -> Desk:
         drafter = None if self.drafts is None else self.drafts.annotator
@@ -320,36 +349,46 @@ class ActiveLearning:
 
     # ---- one round ------------------------------------------------------------------------------------------
 
-    def _next_round(self, ledger: Ledger) -> None:
+    def _next_round(self, books: LedgerBooks) -> None:
         """Buy what was asked for, fit, acquire, test, save."""
         round, folder, trainers = len(self.state.rounds), self.folder, self._prepared.trainers
         assert self._tracker is not None, "begin opens it"
-        data = buy(ledger, self._annotators(ledger), self.texts, round, self.seed)
+        bought = from_first(lambda: self._bought(books.ledger, round))
+        data = bought.of(self.texts, round, self.seed)
         loggers = self._tracker.loggers
         here, labels, validated = folder.round(round), len(data.pool.labels), bool(data.validation)
-        drafted = f" and {len(data.pool.drafted)} drafts" if data.pool.drafted else ""
-        settled, spent = labels - len(data.pool.drafted), ledger.spent_by(round)
-        if is_first_process():  # a resumed run may have the next round's query already
-            log.info("round %d: %d labels%s, %g of %g spent", round, settled, drafted, spent, self.budget)
-            folder.forget_checkpoints(round)
-        self._tracker.bought(round, ledger.purchases(self.aggregate), folder.chosen_in(round - 1), self.texts)
-        trainer, module, result = fit_and_test(
-            self._prepared.recipe,
-            data,
-            augmentation=self.augmentation,
-            before=folder.round(round - 1) / "model" if self.start == "warm" and round > 0 else None,
-            make_trainer=lambda: trainers.of_fit(here, labels, self.acquisition, loggers, validated=validated),
-            make_refit_trainer=trainers.of_refit if self._prepared.refits and validated else None,
-            acquisition=self.acquisition,
-        )
-        counts = {"labeled": settled, "validation": len(data.validation), "cost": spent}
+        warm = self.start == "warm" and round > 0
+        with files_of_first(folder.round(round - 1) / "model") if warm else nullcontext() as before:
+            trainer, module, result = fit_and_test(
+                self._prepared.recipe,
+                data,
+                augmentation=self.augmentation,
+                before=before,
+                make_trainer=lambda: trainers.of_fit(here, labels, self.acquisition, loggers, validated=validated),
+                make_refit_trainer=trainers.of_refit if self._prepared.refits and validated else None,
+                acquisition=self.acquisition,
+            )
+        counts = {"labeled": bought.settled, "validation": len(data.validation), "cost": bought.spent}
         self.state.rounds.append({"round": round, "shown": list(module.task.shown), **counts} | result)
         self.state.advance(self.acquisition.state_dict(), self.acquisition.report.stop, self._limits)
-        if trainer.is_global_zero:
-            lines = {"query": self.acquisition.report.query}
-            if not isinstance(self.oracle, GoldOracle):
-                lines["suspicious"] = suspicious_labels(self.texts, data.pool.settled_labels)
-            folder.save(round, self.state, module, lines)
+        self.state = from_first(partial(self._saved, round, module, data))
         self._tracker.round(self.state.rounds[-1])
         del module, trainer
         gc.collect()  # they refer to each other; their tensors shall not wait for the next collection
+
+    def _bought(self, ledger: Ledger, round: int) -> Labels:
+        bought = buy(ledger, self._annotators(ledger), self.texts, round, self.seed)
+        drafted = f" and {len(bought.drafted)} drafts" if bought.drafted else ""
+        log.info("round %d: %d labels%s, %g of %g spent", round, bought.settled, drafted, bought.spent, self.budget)
+        self.folder.forget_checkpoints(round)
+        assert self._tracker is not None, "begin opens it"
+        chosen = self.folder.chosen_in(round - 1)
+        self._tracker.bought(round, ledger.purchases(self.aggregate), chosen, self.texts)
+        return bought
+
+    def _saved(self, round: int, module: TaskModule, data: FitData) -> RunState:
+        lines = {"query": self.acquisition.report.query}
+        if not isinstance(self.oracle, GoldOracle):
+            lines["suspicious"] = suspicious_labels(self.texts, data.pool.settled_labels)
+        self.folder.save(round, self.state, module, lines)
+        return self.state

@@ -7,24 +7,31 @@ from dataclasses import replace
 
 from lit_react.acquisition.learner import Money
 from lit_react.annotation.ledger import DRAFT, Ledger, Query
-from lit_react.core.processes import is_first_process
+from lit_react.core.processes import from_first
 from lit_react.data.pool_data import PoolData
 
 
 class LedgerBooks:
-    """Reads the money from the ledger and writes queries into it.
+    """Reads the money from the ledger and writes queries into it; of several processes the first one does.
 
     Args:
-        ledger: of the run.
         budget: in cost units.
         texts: say how many annotators answer a row.
+
+    Attributes:
+        ledger: of the run, in the first process alone.
     """
 
-    def __init__(self, ledger: Ledger, budget: float, texts: PoolData) -> None:
-        self.ledger, self.budget, self.texts = ledger, budget, texts
+    ledger: Ledger
+
+    def __init__(self, budget: float, texts: PoolData) -> None:
+        self.budget, self.texts = budget, texts
 
     def money(self, round: int) -> Money:
         """What is left for the query of a round, and that query where it is there already: then it stands."""
+        return from_first(lambda: self._money(round))
+
+    def _money(self, round: int) -> Money:
         left, at_first = self.ledger.left_for(round), self.ledger.left_for(1)
         return Money(
             budget=self.budget,
@@ -35,8 +42,10 @@ class LedgerBooks:
         )
 
     def ask(self, round: int, queries: Sequence[Query]) -> None:
-        """Have the first process write the query of a round."""
-        if is_first_process():
-            drafted = {query.row for query in self.ledger.asked() if query.policy == DRAFT}
-            wanted = self.texts.answers_wanted
-            self.ledger.ask(round, [replace(q, wanted=wanted(q.split, q.row), again=q.row in drafted) for q in queries])
+        """Write the query of a round."""
+        from_first(lambda: self._ask(round, queries))
+
+    def _ask(self, round: int, queries: Sequence[Query]) -> None:
+        drafted = {query.row for query in self.ledger.asked() if query.policy == DRAFT}
+        wanted = self.texts.answers_wanted
+        self.ledger.ask(round, [replace(q, wanted=wanted(q.split, q.row), again=q.row in drafted) for q in queries])

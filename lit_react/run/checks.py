@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import DeviceStatsMonitor, EarlyStopping, Learn
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.augmentation.augmentation import Augmentation
 from lit_react.core.errors import UserError
-from lit_react.core.processes import check_launch
 from lit_react.run.steps import Steps, check_end, check_validations, few_batches
 from lit_react.tasks import TaskModule
 
@@ -42,7 +41,6 @@ def check_parts(
     Raises:
         UserError: they do not, in one line.
     """
-    check_launch(trainer)
     _check_options(trainer)
     if not validated and recipe.lr_scheduler == "plateau":
         raise UserError("model.lr_scheduler: plateau goes by validations, expected data.validation_size above 0")

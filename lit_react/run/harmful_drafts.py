@@ -7,7 +7,6 @@ import logging
 import numpy as np
 
 from lit_react.annotation.drafts import FEWEST, MOST, right_by_folds
-from lit_react.core.processes import is_first_process
 from lit_react.data.pool import Pool
 from lit_react.data.pool_data import PoolData
 
@@ -35,7 +34,6 @@ def without_harmful_drafts(data: PoolData, pool: Pool) -> Pool:
     both, alone = right_by_folds(data.embeddings_of(rows), labels, is_draft, classes, pool.draft_weight)
     if alone <= both:
         return pool
-    if is_first_process():
-        line = "this fit goes without drafts: of %d labels of people, held out, %d are told with and %d without them"
-        log.info(line, len(people), both, alone)
+    line = "this fit goes without drafts: of %d labels of people, held out, %d are told with and %d without them"
+    log.info(line, len(people), both, alone)
     return pool.with_labels(pool.settled_labels, pool.asked_in_vain)

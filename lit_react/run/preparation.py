@@ -11,7 +11,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from lit_react.annotation.ledger import Query
 from lit_react.annotation.ledger_file import has_purchases
-from lit_react.core.processes import is_first_process
+from lit_react.core.processes import from_first, is_first_process
 from lit_react.data.pool_data import PoolData
 from lit_react.run.checks import check_lengths, check_parts
 from lit_react.run.purchases import check_aggregate, first_queries, label_counts, named_aggregate
@@ -55,8 +55,12 @@ def prepared(run: ActiveLearning) -> Prepared:
     """
     texts, recipe = run.texts, run.model.fresh(run.texts.task)
     check_aggregate(named_aggregate(run.aggregation), texts.task)
-    begun = has_purchases(run.folder.ledger)  # then these were asked, and rows that have joined are not
-    first = first_queries(texts, run.oracle, math.inf if begun else run.budget, run.seed)
+
+    def asked_first() -> list[Query]:
+        begun = has_purchases(run.folder.ledger)  # then these were asked, and rows that have joined are not
+        return first_queries(texts, run.oracle, math.inf if begun else run.budget, run.seed)
+
+    first = from_first(asked_first)
     validated, steps = bool(len(texts.validation_split)), run.steps
     if steps is None and not (validated or run.length_is_given):
         steps = Steps(run.model.fewest_steps, per_label=1.0)
@@ -72,7 +76,7 @@ def prepared(run: ActiveLearning) -> Prepared:
     told = check_lengths(probe, steps, epochs, validated=validated)
     if is_first_process():
         show_data(texts, told)
-    run.folder.make()
+        run.folder.make()
     if run.pretraining is not None:
         task = run.pretraining.run(run.folder.path / "pretrained", texts.task, texts.splits.pool, run.seed)
         texts = texts.encoded_by(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from lit_react.annotation.files import FileOracle
 from lit_react.annotation.ledger import DRAFT, SLACK, Ledger, Query
 from lit_react.annotation.oracles import Answer, ApiOracle, GoldOracle, Oracle
 from lit_react.core.errors import LabelsPending, UserError
-from lit_react.core.processes import is_first_process, wait_for_all
 from lit_react.data.fit_data import FitData
 from lit_react.data.pool_data import PoolData
 from lit_react.data.task import Task
@@ -178,13 +177,42 @@ class Annotators:
     drafts_desk: Desk | None = None
 
 
-def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed: int) -> FitData:
-    """Have what was asked for answered, and record the answers; of several processes the first one does.
+@dataclass(frozen=True)
+class Labels:
+    """All labels that the fit of a round may use.
+
+    Attributes:
+        pool: row → label.
+        asked_in_vain: rows of the pool that were asked, and have none.
+        drafted: rows of the pool whose label is a draft.
+        draft_weight: of these, see `Drafts`.
+        validation: row → label.
+        spent: on all labels so far, in cost units.
+    """
+
+    pool: Mapping[int, Label]
+    asked_in_vain: Set[int]
+    drafted: Set[int]
+    draft_weight: float
+    validation: Mapping[int, Label]
+    spent: float
+
+    @property
+    def settled(self) -> int:
+        """Labels of the pool that are no drafts."""
+        return len(self.pool) - len(self.drafted)
+
+    def of(self, data: PoolData, round: int, seed: int) -> FitData:
+        """What the fit reads, with a seed of its own, which follows from that of the run."""
+        own_seed = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
+        pool = data.pool.with_labels(self.pool, self.asked_in_vain, self.drafted, self.draft_weight)
+        return FitData(data, pool, self.validation, own_seed)
+
+
+def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed: int) -> Labels:
+    """Have what was asked for answered, and record the answers.
 
     Each answer that means something is recorded as it comes, whatever is wrong with others: it was paid for.
-
-    Returns:
-        all labels that the round's fit may use, with its own seed, which follows from that of the run.
 
     Raises:
         LabelsPending: answers are missing.
@@ -192,25 +220,25 @@ def buy(ledger: Ledger, annotators: Annotators, data: PoolData, round: int, seed
     """
     settled = ledger.fit_has_begun(round) and bool(ledger.labeled("pool", round))
     oracle, drafts = annotators.oracle, annotators.drafts
-    if is_first_process() and not settled:
+    if not settled:
         if drafts is not None and annotators.drafts_desk is not None:
             _take_drafts(drafts, annotators.drafts_desk, ledger, round, len(data.pool), seed)
         answer_known(ledger, oracle, data, round)
         _take_from(oracle, annotators.desk, round)
         if not ledger.pending(round):
             ledger.begin_fit(round)
-    wait_for_all()
     if not ledger.fit_has_begun(round):
-        raise LabelsPending(_waiting(ledger, oracle, data, round) if is_first_process() else f"round {round}")
+        raise LabelsPending(_waiting(ledger, oracle, data, round))
     answers = ledger.answers(round)
     labels = annotators.aggregate(answers)
     known = {split: {row: label for (part, row), label in labels.items() if part == split} for split in SPLITS}
     asked = {q.row for q in ledger.asked() if q.split == "pool" and q.round <= round and q.policy != DRAFT}
     drafted = set() if drafts is None else {row for row in known["pool"] if not drafts.others(answers["pool", row])}
-    of_round = int(np.random.SeedSequence([seed, round]).generate_state(1)[0])
     weight = 1.0 if drafts is None else drafts.weight
     pool = data.pool.with_labels(known["pool"], asked - known["pool"].keys(), drafted, weight)
-    return FitData(data, without_harmful_drafts(data, pool), known["validation"], of_round)
+    pool = without_harmful_drafts(data, pool)
+    learned = pool.labels, pool.asked_in_vain, pool.drafted, pool.draft_weight
+    return Labels(*learned, known["validation"], ledger.spent_by(round))
 
 
 def _take_drafts(drafts: Drafts, desk: Desk, ledger: Ledger, round: int, rows: int, seed: int) -> None:

@@ -157,7 +157,7 @@ class RunResult:
             module.restore(self.folder.model)
             rows = module.task.read({"pool": as_split(frame, "texts")}, column, "").pool
             table = module.task.encode(rows)
-            trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "strategy": "auto"})
+            trainer = new_trainer({**self.trainer, "callbacks": None, "devices": 1, "num_nodes": 1, "strategy": "auto"})
             batches = trainer.predict(module, in_order(table, np.arange(len(table)), None, self.data.eval_batch_size))
         outputs = by_row(batches or [])
         return [module.task.prediction(outputs[row], rows[row]) for row in range(len(rows))]

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 
 from lit_react.acquisition.callback import AcquisitionCallback
 from lit_react.core.errors import UserError
+from lit_react.core.launch import as_launched
 from lit_react.core.precision import fast_precision
 from lit_react.core.progress import Estimate
 from lit_react.run.steps import Steps
@@ -103,6 +104,7 @@ def new_trainer(
         UserError: it needs a package that is not installed, knows no such value, or its options contradict each other.
     """
     fresh = copy.deepcopy({name: value for name, value in options.items() if name != "logger"}) | others
+    fresh |= as_launched(fresh)
     used = [*_as_list(fresh.pop("callbacks", None)), *callbacks]
     has_bar = any(isinstance(callback, ProgressBar) for callback in used)
     if fresh.get("enable_progress_bar") is None:

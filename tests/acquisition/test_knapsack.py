@@ -161,9 +161,7 @@ def spend(
     pool, rng = Pool(None, np.asarray(costs)), np.random.default_rng(seed)
     task = SimpleNamespace(monitor="val/accuracy", labels_are_classes=True)
     module = SimpleNamespace(task=task, offers=frozenset({"head_inputs"}))
-    trainer = SimpleNamespace(
-        checkpoint_callbacks=[], is_global_zero=True, strategy=SimpleNamespace(barrier=lambda: None)
-    )
+    trainer = SimpleNamespace(checkpoint_callbacks=[])
     buyer, queries = AcquisitionCallback(proposals, agent, **options), []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -171,7 +169,9 @@ def spend(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(acquisition, "score_pool", lambda *_: signals_of(everything, pool))
-        buyer.begin(LedgerBooks(ledger, budget, SimpleNamespace(answers_wanted=lambda *_: 1)), seed=seed)
+        books = LedgerBooks(budget, SimpleNamespace(answers_wanted=lambda *_: 1))
+        books.ledger = ledger
+        buyer.begin(books, seed=seed)
         ledger.ask(0, [Query("pool", row, float(pool.costs[row]), "initial") for row in range(INITIAL)])
         while buyer.report.stop is None:
             asked = ledger.asked(len(queries))

@@ -1,8 +1,6 @@
 """Pretraining on the pool before the first round: what it reads, that it resumes, that the rounds start from it."""
 
 import shutil
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,6 @@ from tiny import command, connect
 from transformers import AutoModel
 
 from lit_react.cli import main
-from lit_react.core import processes
-from lit_react.core.errors import UserError
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.tables import Split
 from lit_react.pretraining import on_pool
@@ -156,49 +152,6 @@ def test_a_frozen_encoder_is_the_pretrained_one(whole, tmp_path, news_csv, tiny_
     before = np.array(data.pool.table.features)
     data.connect(task.task.start_from(str(tmp_path / "run" / "pretrained" / "model")))
     assert not np.allclose(data.pool.table.features, before), "texts are embedded again"
-
-
-def test_other_processes_wait_for_the_first_one(whole, tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
-    monkeypatch.setattr(on_pool, "is_first_process", lambda: False)
-    monkeypatch.setattr(on_pool, "learn", lambda *_: pytest.fail("not its turn"))
-    data, found = data_of(news_csv, TextClassification(tiny_bert, max_length=16)), []
-    waits = threading.Thread(
-        target=lambda: found.append(options().run(tmp_path / "run", data.task, data.fixed.splits.pool, 0))
-    )
-    waits.start()
-    time.sleep(0.5)
-    assert waits.is_alive()
-    shutil.copytree(whole[0] / "pretrained", tmp_path / "run")
-    waits.join(30)
-    assert found[0].pretrained == str(tmp_path / "run" / "model")
-
-
-def test_other_processes_end_when_the_first_one_fails(tmp_path, news_csv, tiny_bert, monkeypatch) -> None:
-    monkeypatch.setattr(processes, "BEAT", 0.05)
-    monkeypatch.setattr(processes, "PATIENCE", 1.0)
-    data, ended = data_of(news_csv, TextClassification(tiny_bert, max_length=16)), []
-
-    def other() -> None:
-        try:
-            options().run(tmp_path / "run", data.task, data.fixed.splits.pool, seed=0)
-        except UserError as error:
-            ended.append(str(error))
-
-    waits = threading.Thread(target=other, daemon=True)
-
-    def fails(*_) -> None:
-        time.sleep(2.5)
-        assert waits.is_alive(), "as long as the first one lives"
-        raise OSError("no space left")
-
-    monkeypatch.setattr(on_pool, "is_first_process", lambda: threading.current_thread() is not waits)
-    monkeypatch.setattr(on_pool, "learn", fails)
-    waits.start()
-    with pytest.raises(OSError, match="no space"):
-        options().run(tmp_path / "run", data.task, data.fixed.splits.pool, seed=0)
-    waits.join(30)
-    assert ended == ["pretraining: the first process has ended before it was done, see what it said"]
-    assert not list((tmp_path / "run").iterdir())
 
 
 def test_what_cannot_be_pretrained_is_told_before_anything_is_written(tmp_path, news_csv, tiny_bert, capsys) -> None:

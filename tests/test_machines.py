@@ -1,0 +1,228 @@
+"""Processes that torchrun, srun or a user on each machine starts are one run: the first one alone buys and writes.
+
+Most of them are told what such a launcher tells them, and begin at once.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import ended, start
+from run_folders import bought, rounds
+from tiny import ACCELERATOR, FROZEN, command
+
+from lit_react.cli import main
+
+pytestmark = pytest.mark.skipif(ACCELERATOR != "cpu", reason="processes of one machine, each with a CPU")
+
+Told = dict[str, Any]
+
+
+def by_torchrun(rank: int, port: int, *, machines: int = 1) -> Told:
+    """What torchrun tells one of two processes."""
+    here = 2 // machines
+    local = {"LOCAL_RANK": rank % here, "LOCAL_WORLD_SIZE": here, "GROUP_RANK": rank // here}
+    group = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {**local, **group, "TORCHELASTIC_RUN_ID": "none"}
+
+
+def by_srun(rank: int, port: int) -> Told:
+    """What srun tells one of two tasks on two machines."""
+    job = {"SLURM_JOB_ID": 4711, "SLURM_JOB_NAME": "train", "SLURM_NNODES": 2, "SLURM_NODELIST": "node[1-2]"}
+    task = {"SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 1, "SLURM_PROCID": rank, "SLURM_LOCALID": 0}
+    return {**job, **task, "SLURM_NODEID": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+
+
+def by_a_user(rank: int, port: int) -> Told:
+    """What a user tells the process that is started on each of two machines."""
+    return {"NODE_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+
+
+def started(words: list[str], folder: Path, tell: Callable[..., Told] = by_torchrun, **options: Any) -> list[Any]:
+    """Two processes with a working folder and a file `told.txt` each, `machine_0` and `machine_1`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    places = [folder / f"machine_{rank}" for rank in range(2)]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    return [
+        start(words, place / "told.txt", inside=place, told=tell(rank, port, **options))
+        for rank, place in enumerate(places)
+    ]
+
+
+def codes(processes: Sequence[BaseProcess]) -> list[int | None]:
+    return [ended(process, within=100) for process in processes]
+
+
+def own_files(folder: Path, rank: int) -> list[str]:
+    return [path.name for path in (folder / f"machine_{rank}").iterdir() if path.name != "told.txt"]
+
+
+def told(folder: Path, rank: int) -> str:
+    return (folder / f"machine_{rank}" / "told.txt").read_text()
+
+
+def wait_for(line: str, folder: Path, processes: Sequence[BaseProcess], file: str = "told.txt") -> None:
+    while not ((path := folder / "machine_0" / file).exists() and line in path.read_text()):
+        assert all(process.is_alive() for process in processes), [told(folder, rank) for rank in range(2)]
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def frozen(news_csv: Path, tiny_bert: str) -> list[str]:
+    """The command of a run of three rounds, into `run` of the working folder."""
+    own = ["--model.pretrained", tiny_bert, "--model.max_length", "16", "--rounds.budget", "40"]
+    return command(news_csv, tiny_bert, Path("run"), *FROZEN, *own)
+
+
+@pytest.fixture(scope="module")
+def by_one(tmp_path_factory: pytest.TempPathFactory, frozen: list[str]) -> Path:
+    """Folder of that run by one process."""
+    folder = tmp_path_factory.mktemp("by_one")
+    assert ended(start(frozen, inside=folder)) == 0
+    return folder / "run"
+
+
+def same(one: Path, two: Path) -> None:
+    """Both runs bought and measured the same."""
+    assert bought(two) == bought(one)
+    assert len(bought(two)) == 40
+    for first, second in zip(rounds(one), rounds(two), strict=True):
+        assert second["metrics"] == pytest.approx(first["metrics"], abs=1e-4)
+
+
+def test_torchrun_buys_what_one_process_buys(frozen, by_one, tmp_path) -> None:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
+    paths = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *launch, *frozen],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("round 2: ") == 1, "one process speaks"
+    same(by_one, tmp_path / "run")
+
+
+def test_two_machines_share_no_file(frozen, by_one, tmp_path) -> None:
+    words = [*frozen, "--trainer.num_nodes=2", "--trainer.devices=1"]
+    assert codes(started(words, tmp_path, by_a_user)) == [0, 0], told(tmp_path, 1)
+    same(by_one, tmp_path / "machine_0" / "run")
+    assert not own_files(tmp_path, 1)
+
+
+def test_models_that_only_the_first_machine_has_are_used_on_all(news_csv, tiny_bert, tmp_path) -> None:
+    pretraining = ["--pretraining.training.steps=2", "--pretraining.objective.max_length=32"]
+    words = command(news_csv, tiny_bert, Path("run"), "--rounds.start=warm", "--trainer.max_epochs=1", *pretraining)
+    words += ["--rounds.budget=34"]
+    machine = tmp_path / "machine_0"
+    for task in ("fit", "validate", "predict"):
+        assert codes(started([task, *words[1:]], tmp_path, machines=2)) == [0, 0], told(tmp_path, 0)
+    assert len(rounds(machine / "run")) == 2
+    assert len((machine / "predictions.jsonl").read_text().splitlines()) == 110
+    assert not own_files(tmp_path, 1)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_dies_ends_the_run_and_the_same_command_goes_on(killed, frozen, by_one, tmp_path) -> None:
+    processes = started(frozen, tmp_path, machines=2)
+    wait_for("round 1: ", tmp_path, processes)
+    processes[killed].kill()
+    other = processes[1 - killed]
+    assert ended(other, within=60) == 2
+    last = told(tmp_path, 1 - killed).splitlines()[-1]
+    assert last == "error: another process of this run has ended, see what it said: the same command goes on"
+    assert "Traceback" not in told(tmp_path, 1 - killed)
+    assert codes(started(frozen, tmp_path, machines=2)) == [0, 0]
+    same(by_one, tmp_path / "machine_0" / "run")
+    assert not own_files(tmp_path, 1)
+
+
+def test_a_job_that_is_preempted_is_queued_again_and_goes_on(frozen, by_one, tmp_path, monkeypatch) -> None:
+    slurm = tmp_path / "bin" / "scontrol"
+    slurm.parent.mkdir()
+    slurm.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked.txt\n')
+    slurm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(slurm.parent), prepend=os.pathsep)
+    processes = started(frozen, tmp_path, by_srun)
+    wait_for("round 1: ", tmp_path, processes)
+    for number, line in ((signal.SIGUSR1, "job 4711 is queued again"), (signal.SIGTERM, "")):
+        for process in processes:
+            os.kill(process.pid, number)
+        wait_for(line, tmp_path, processes if line else [])
+    assert codes(processes) == [128 + signal.SIGTERM] * 2
+    assert (tmp_path / "asked.txt").read_text() == "requeue 4711\n"
+    assert told(tmp_path, 0).splitlines()[-1] == "stopped, the same command goes on"
+    assert codes(started(frozen, tmp_path, by_srun)) == [0, 0]
+    same(by_one, tmp_path / "machine_0" / "run")
+
+
+@pytest.fixture(scope="module")
+def unlabeled(tmp_path_factory: pytest.TempPathFactory, frozen: list[str]) -> list[str]:
+    """The command of a run whose texts have no labels."""
+    texts = tmp_path_factory.mktemp("texts") / "texts.csv"
+    texts.write_text("text\n" + "".join(f"{word} news\n" for word in ("good", "bad", "no", "late", "more", "sad")))
+    own = ["--data.validation_size=0", "--data.test_size=0", "--data.initial_size=2", "--data.label_names=[one,two]"]
+    return [*frozen, f"--data.source={texts}", *own]
+
+
+def test_processes_wait_for_people_and_end_when_they_are_told_to(unlabeled, tmp_path) -> None:
+    processes = started([*unlabeled, "--rounds.oracle=Page", "--rounds.oracle.port=0"], tmp_path, machines=2)
+    wait_for("", tmp_path, processes, "run/page_tokens.json")
+    time.sleep(1)
+    for process in reversed(processes):
+        os.kill(process.pid, signal.SIGTERM)
+        assert ended(process, within=20) == 128 + signal.SIGTERM
+    assert "rror" not in told(tmp_path, 0) + told(tmp_path, 1)
+
+
+def test_labels_that_are_awaited_end_all_processes_in_peace(unlabeled, tmp_path) -> None:
+    words = [*unlabeled, "--rounds.oracle=file"]
+    assert codes(started(words, tmp_path, machines=2)) == [0, 0], told(tmp_path, 1)
+    assert (tmp_path / "machine_0/run/round_00/to_label.jsonl").exists()
+    assert codes(started([*words, "--seed_everything=1"], tmp_path, machines=2)) == [2, 2]
+    assert "this run was begun with seed_everything = 0" in told(tmp_path, 0)
+    assert not told(tmp_path, 1), "the first one has said it"
+
+
+@pytest.mark.parametrize(
+    ("launched", "words", "expected"),
+    [
+        (by_torchrun(0, 1), ["--trainer.devices=1"], "trainer: 2 processes were started from outside (TorchElasticEnv"),
+        (by_srun(0, 1), ["--trainer.devices=2"], "trainer: You set `devices=2` in Lightning, but the number of tasks"),
+        (by_srun(0, 1) | {"SLURM_NTASKS": 1}, ["--trainer.devices=2"], "trainer: 1 process was started from outside"),
+        (by_srun(0, 1) | {"SLURM_NNODES": 1}, [], "HINT: Set `num_nodes=1`"),
+        (by_torchrun(0, 1), ["--trainer.strategy=ddp_spawn"], "trainer.strategy: spawned or forked processes cannot"),
+    ],
+)
+def test_what_contradicts_the_launcher_is_told_before_anything_is_written(
+    launched, words, expected, frozen, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in launched.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(SystemExit) as stopped:
+        main([*frozen, *words])
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_of_one_process_are_refused_in_two(tmp_path, monkeypatch, capsys) -> None:
+    for name, value in by_torchrun(1, 1, machines=2).items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(SystemExit):
+        main(["report", str(tmp_path)])
+    assert "error: report: 2 processes were started from outside, and it is of one" in capsys.readouterr().err
