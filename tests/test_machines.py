@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from shutil import which
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from processes import ended, start
 from run_folders import bought, rounds
 from tiny import ACCELERATOR, FROZEN, command
@@ -100,20 +103,56 @@ def same(one: Path, two: Path) -> None:
         assert second["metrics"] == pytest.approx(first["metrics"], abs=1e-4)
 
 
-def test_torchrun_buys_what_one_process_buys(frozen, by_one, tmp_path) -> None:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lit_react"]
+def torchrun(words: list[str], *options: str, inside: Path, by: Sequence[str] = (), **told: str) -> Popen[str]:
+    """A torchrun that has begun in a folder; `by` is a command that runs it."""
     paths = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, *launch, *frozen],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("round 2: ") == 1, "one process speaks"
+    launch = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "lit_react"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **told}
+    return Popen([*by, *launch, *words], cwd=inside, env=environment, stdout=PIPE, stderr=PIPE, text=True)
+
+
+def test_torchrun_buys_what_one_process_buys(frozen, by_one, tmp_path) -> None:
+    process = torchrun(frozen, "--standalone", "--nproc_per_node=2", inside=tmp_path)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    assert said.count("round 2: ") == 1, "one process speaks"
     same(by_one, tmp_path / "run")
+
+
+@pytest.fixture
+def namespaces() -> Iterator[list[str]]:
+    """Two network namespaces, joined by a cable from `cable_0` (10.77.0.1) to `cable_1` (10.77.0.2)."""
+    names = [f"lit-react-{os.getpid()}-{number}" for number in range(2)]
+    steps = [f"netns add {name}" for name in names]
+    steps += [f"link add cable_0 netns {names[0]} type veth peer name cable_1 netns {names[1]}"]
+    for number, name in enumerate(names):
+        steps += [f"-n {name} addr add 10.77.0.{number + 1}/24 dev cable_{number}", f"-n {name} link set lo up"]
+        steps += [f"-n {name} link set cable_{number} up"]
+    try:
+        for step in steps:
+            done = subprocess.run(["ip", *step.split()], capture_output=True, text=True) if which("ip") else None
+            if done is None or done.returncode:
+                pytest.skip(f"no network namespaces here: {done.stderr.strip() if done else 'ip is not installed'}")
+        yield names
+    finally:
+        for name in names if which("ip") else []:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_four_processes_on_two_machines_with_networks_of_their_own(namespaces, frozen, by_one, tmp_path) -> None:
+    agents = []
+    for rank, name in enumerate(namespaces):
+        (folder := tmp_path / f"machine_{rank}").mkdir()
+        meet = ["--nnodes=2", f"--node_rank={rank}", "--master_addr=10.77.0.1", "--master_port=29500"]
+        place = {"inside": folder, "by": ["ip", "netns", "exec", name], "GLOO_SOCKET_IFNAME": f"cable_{rank}"}
+        agents.append(torchrun(frozen, *meet, "--nproc_per_node=2", **place))
+    for agent in agents:
+        agent.wait(timeout=800)
+        assert agent.returncode == 0
+    same(by_one, tmp_path / "machine_0" / "run")
+    assert not own_files(tmp_path, 1)
 
 
 def test_two_machines_share_no_file(frozen, by_one, tmp_path) -> None:
@@ -226,3 +265,11 @@ def test_commands_of_one_process_are_refused_in_two(tmp_path, monkeypatch, capsy
     with pytest.raises(SystemExit):
         main(["report", str(tmp_path)])
     assert "error: report: 2 processes were started from outside, and it is of one" in capsys.readouterr().err
+
+
+def test_pretraining_is_work_of_the_first_process(tmp_path, monkeypatch) -> None:
+    for name, value in by_torchrun(1, 1).items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    main(["pretrain", "--folder", str(tmp_path / "pretrained")])
+    assert not (tmp_path / "pretrained").exists()

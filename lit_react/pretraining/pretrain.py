@@ -18,6 +18,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place, write_json
+from lit_react.core.processes import is_first_process
 from lit_react.core.quiet import quiet
 from lit_react.core.same_work import check_same_making
 from lit_react.core.version import __version__
@@ -51,6 +52,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on texts without labels; the same command again goes on where it was stopped.
 
+    It is work for one device: of several processes the first one does it, the others end at once.
+
     Masked language modelling and next-sentence prediction, as BERT. Writes `model/`, which `fit` takes as
     `--model.pretrained FOLDER/model`, with a card, and `loss.png`.
 
@@ -65,6 +68,8 @@ def pretrain(
         seed: of everything but the choice of the texts.
         wandb: where the curves go.
     """
+    if not is_first_process():
+        return
     if (pretrained is None) == (architecture is None):
         raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
     if pretrained is not None:
