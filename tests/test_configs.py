@@ -39,7 +39,7 @@ CASES = {
 }
 """Tasks that news by topic are no data for, and the module of `task_cases` that has theirs."""
 PRETRAININGS = ["pretrain.yaml", "pretrain_from_scratch.yaml"]
-OTHERS = {"simulate.yaml", *PRETRAININGS}
+OTHERS = {"simulate.yaml", "sweep.yaml", "tune.yaml", *PRETRAININGS}
 FITS = sorted(
     {str(p.relative_to(CONFIGS)) for part in ("", "augmentation/") for p in CONFIGS.glob(f"{part}*.yaml")} - OTHERS
 )

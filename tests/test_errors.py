@@ -388,7 +388,7 @@ def test_weights_that_are_none(weights, tmp_path, news_csv, tiny_bert, monkeypat
 def test_what_is_no_command_is_told_with_all_that_are(words: list[str], capsys) -> None:
     line = fails(words, capsys)
     assert "expected a command, one of fit, validate, test, predict, label, " in line
-    commands = ("answer", "labels", "monitor", "pretrain", "recommend", "report", "serve", "simulate")
+    commands = ("answer", "labels", "monitor", "pretrain", "recommend", "report", "serve", "simulate", "tune")
     assert all(name in line for name in commands)
 
 

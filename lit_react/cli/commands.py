@@ -42,6 +42,7 @@ COMMANDS = {
     ),
     "serve": Command("lit_react.cli.serve:serve", "Answer requests by the model of a run, over HTTP."),
     "simulate": Command("lit_react.simulation.simulate:simulate", "Train the acquisition policy in simulation."),
+    "tune": Command("lit_react.experiments.tune:tune", "Search options of a fit by the labels that a run has bought."),
 }
 """Those beside Lightning's, by name."""
 LABEL = ("fit", "--rounds.oracle", "Page")

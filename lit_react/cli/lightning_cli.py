@@ -232,11 +232,22 @@ class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the epilog."""
 
 
-def run_lightning(args: ArgsType) -> None:
+class ParsedOnly(ReactCLI):
+    """Parses a command and leaves it at that."""
+
+    def instantiate_classes(self) -> None:
+        """None."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """None."""
+
+
+def run_lightning(args: ArgsType, cli: type[ReactCLI] = ReactCLI) -> None:
     """Run one of Lightning's commands; it says itself what is wrong with none at all.
 
     Args:
         args: the command line, `--config` before what is stronger; or a namespace.
+        cli: `ParsedOnly` to see what is wrong with a command that somebody else will run.
 
     Raises:
         UserError: something that the user gave is wrong.
@@ -244,7 +255,7 @@ def run_lightning(args: ArgsType) -> None:
     quiet()
     torch.set_float32_matmul_precision("high")
     try:
-        ReactCLI(
+        cli(
             model_class=TaskModule,
             subclass_mode_model=True,
             datamodule_class=PoolDataModule,

@@ -10,7 +10,7 @@ from types import FrameType
 
 from lit_react.core.launch import local_rank, machine
 
-RESUMABLE = ("fit", "label", "pretrain", "simulate", "compare", "monitor")
+RESUMABLE = ("fit", "label", "pretrain", "simulate", "compare", "monitor", "tune")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 5.0
 """Seconds until a process ends that is in a call which lets no signal through, such as waiting for other processes."""

@@ -7,8 +7,9 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from multiprocessing import connection
+from operator import length_hint
 from typing import Any, TypeAlias
 
 import torch
@@ -28,7 +29,7 @@ class Executor(ABC):
     """Runs jobs side by side."""
 
     @abstractmethod
-    def run(self, jobs: list[Job]) -> Outcomes:
+    def run(self, jobs: Iterable[Job]) -> Outcomes:
         """Begin the jobs in their order; yield each when it has ended, with what went wrong or None."""
 
 
@@ -47,23 +48,29 @@ class LocalExecutor(Executor):
             expect("executor.workers", workers, at_least=1)
         self.workers = workers
 
-    def run(self, jobs: list[Job]) -> Outcomes:
-        """Ctrl-C kills the processes: what they were doing is resumed by the next run of the grid."""
+    def run(self, jobs: Iterable[Job]) -> Outcomes:
+        """A job is taken when a worker is free for it, after the outcomes before it were.
+
+        Ctrl-C kills the processes: what they were doing is resumed by the next run of the grid.
+        """
         cores = os.cpu_count() or 1
-        workers = min(self.workers or cores, len(jobs))
+        workers = self.workers or cores
+        workers = min(workers, length_hint(jobs, workers))
         context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
         context.set_forkserver_preload(["lit_react.cli.lightning_cli"])
         gpus = _visible_gpus()
         free: deque[str | None] = deque(gpus[number % len(gpus)] if gpus else None for number in range(workers))
-        waiting, running = deque(jobs), dict[Any, Any]()
+        waiting, running = iter(jobs), dict[Any, Any]()
         try:
-            while waiting or running:
-                while waiting and free:
-                    job, gpu = waiting.popleft(), free.popleft()
+            while True:
+                while free and (job := next(waiting, None)) is not None:
+                    gpu = free.popleft()
                     share = max(1, cores // workers), gpu
                     process = context.Process(target=_run_in_worker, args=(job, dict(os.environ), *share))
                     process.start()
                     running[process.sentinel] = process, job, gpu
+                if not running:
+                    return
                 for sentinel in connection.wait(running):
                     process, job, gpu = running.pop(sentinel)
                     process.join()
@@ -100,7 +107,7 @@ class RayExecutor(Executor):
     def __init__(self, address: str | None = None) -> None:
         self.address = address
 
-    def run(self, jobs: list[Job]) -> Outcomes:
+    def run(self, jobs: Iterable[Job]) -> Outcomes:
         """All are submitted at once; Ray begins them as cores become free."""
         try:
             import ray

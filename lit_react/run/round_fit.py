@@ -100,8 +100,8 @@ def _measured(augmented: AugmentedFit | None, data: FitData) -> Result:
 
 
 def _test(trainer: L.Trainer, module: TaskModule, loaders: FitLoaders) -> dict[str, float]:
-    """Test metrics by name; none where there are no test rows. They are logged with the round, and not here too."""
-    if loaders.fit_data.fixed.splits.test is None:
+    """Test metrics by name; none where no test rows are read. They are logged with the round, and not here too."""
+    if loaders.fit_data.fixed.splits.test is None or not trainer.limit_test_batches:
         return {}
     trainer.loggers = []
     tested = trainer.test(module, datamodule=loaders, verbose=False)[0]

@@ -1,0 +1,189 @@
+"""`tune`: search options of `fit` by the labels that a run has bought; each trial is that run with other options."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+from tqdm import tqdm
+
+from lit_react.core.bounds import expect
+from lit_react.core.errors import UserError
+from lit_react.core.extras import check_installed
+from lit_react.core.files import write_atomically
+from lit_react.core.same_work import check_same_making
+from lit_react.core.terminal import plain
+from lit_react.experiments.executors import LocalExecutor
+from lit_react.experiments.jobs import LOG, Job
+from lit_react.experiments.search_space import Options, distributions, fragment, lowest
+from lit_react.experiments.study import OBJECTIVES, PRUNED, Objective, Pruning, open_study
+from lit_react.run.replay import bought_by, lay_out, replay_of, values_of
+from lit_react.run.results import read_results
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY, BEST = "study.sqlite", "best.yaml"
+
+
+def tune(
+    *,
+    run: Path,
+    folder: Path,
+    space: dict[str, Any],
+    trials: int = 20,
+    objective: Objective = "aulc",
+    workers: int | None = None,
+) -> None:
+    """Search options of `fit` by the labels that a run has bought; the same command goes on where it was stopped.
+
+    Each trial learns in each round what the run had learned in it, with options of its own; no label is bought, and no
+    test label is read. A trial is worth its V(s): the metric on the run's validation labels, or what is estimated from
+    the labels bought for learning (`val/estimate`). A trial that is below the median of the others, in the second half
+    of its rounds, is cut short. The best options are written to `best.yaml`, for `fit --config`. The exit code is 1 if
+    a trial failed.
+
+    Args:
+        run: folder of a run of `fit` whose labels choose; its options are those of the trials but for the space.
+        folder: of the study (`study.sqlite`) and its trials.
+        space: option of `fit`, by dotted name → `{float: [low, high]}`, `{int: [low, high]}`, both with `log: true`
+            where wanted, or `{choices: [a, b]}`.
+        trials: how many, those of an earlier command included.
+        objective: `last`: V(s) of the last round; `aulc`: its mean over all rounds.
+        workers: trials at once; None: one for each core.
+    """
+    check_installed("optuna", "tune", "tune")
+    expect("trials", trials, at_least=1)
+    executor = LocalExecutor(workers)
+    rounds = len(values_of(run))
+    search = Search(run, folder, space, objective, replay_of(run), after=rounds // 2)
+    search.check()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(folder):
+        begun_with = {"run": str(run), "rounds": rounds, "space": space, "objective": objective}
+        check_same_making(folder / "study.json", begun_with, "study")
+        study = open_study(folder / STUDY)
+        failed = search.go_on(study, trials, executor)
+        for line in failed:
+            print(plain(line), file=sys.stderr)
+        search.show(study)
+    if failed:
+        sys.exit(1)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A study of options; the arguments are those of `tune`.
+
+    Attributes:
+        again: options with which a trial is the run once more, see `replay_of`.
+        after: rounds of a trial before it may be cut short.
+    """
+
+    run: Path
+    folder: Path
+    space: dict[str, Any]
+    objective: Objective
+    again: Options
+    after: int
+    distributions: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "distributions", distributions(self.space))
+
+    def job(self, number: int, params: Options) -> Job:
+        """The trial as a run of `fit`."""
+        rule = Pruning(self.folder / STUDY, number, self.objective, self.after)
+        stopping = {"class_path": f"{Pruning.__module__}.{Pruning.__name__}", "init_args": vars(rule)}
+        stopping["init_args"] |= {"study": str(rule.study)}
+        options = params | self.again | {"rounds.stopping": stopping}
+        return Job(self.folder / f"trial_{number:03d}", (str(self.run / "config.yaml"),), options, options)
+
+    def check(self) -> None:
+        """See that `fit` takes the options, before anything is written; a `UserError` where it does not."""
+        from lit_react.cli.lightning_cli import ParsedOnly, run_lightning  # seconds of imports
+
+        run_lightning(self.job(0, lowest(self.space)).arguments(), ParsedOnly)
+
+    def go_on(self, study: optuna.Study, trials: int, executor: LocalExecutor) -> list[str]:
+        """Finish the trials that were cut off, then begin others up to so many; a line for each that failed."""
+        failed, left = [], _open_trials(study)
+        ended = sum(trial.state.is_finished() and bool(trial.params) for trial in study.trials)
+        bar = tqdm(total=max(trials, ended), initial=ended, unit="trial", file=sys.stderr)
+        with bar, closing(executor.run(self._jobs(study, left, trials))) as outcomes:
+            for job, wrong in outcomes:
+                if wrong is not None:
+                    failed.append(f"failed: {job.folder.name}: {wrong} ({job.folder / LOG})")
+                self._tell(study, job, wrong)
+                bar.update()
+        return failed
+
+    def _jobs(self, study: optuna.Study, left: dict[int, Options], trials: int) -> Iterator[Job]:
+        for number, params in left.items():
+            if params.keys() != self.space.keys():  # killed while it was drawn
+                study.tell(number, state=_state("FAIL"))
+            else:
+                lay_out(self.run, self.folder / f"trial_{number:03d}")
+                yield self.job(number, params)
+        while sum(trial.params.keys() == self.space.keys() for trial in study.trials) < trials:
+            trial = study.ask(self.distributions)
+            lay_out(self.run, self.folder / f"trial_{trial.number:03d}")
+            yield self.job(trial.number, trial.params)
+
+    def _tell(self, study: optuna.Study, job: Job, wrong: str | None) -> None:
+        number = int(job.folder.name.removeprefix("trial_"))
+        if wrong is not None:
+            study.tell(number, state=_state("FAIL"))
+        elif read_results(job.folder)["stopped"] == PRUNED:
+            study.tell(number, state=_state("PRUNED"))
+        else:
+            study.tell(number, OBJECTIVES[self.objective](values_of(job.folder)))
+
+    def show(self, study: optuna.Study) -> None:
+        """Print the trials, the best options and which labels chose them; write the options to `best.yaml`."""
+        own = OBJECTIVES[self.objective](values_of(self.run))
+        rows = [{"trial": str(self.run), "V(s)": own, "state": "the run's own options"}]
+        rows += [{"trial": t.number, "V(s)": t.value, "state": t.state.name.lower(), **t.params} for t in study.trials]
+        table = pd.DataFrame(rows).sort_values("V(s)", ascending=False, kind="stable")
+        print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format))
+        done = [trial for trial in study.trials if trial.value is not None and trial.state == _state("COMPLETE")]
+        if done:
+            best = max(done, key=lambda trial: trial.value)
+            config = yaml.safe_load((self.folder / f"trial_{best.number:03d}" / "config.yaml").read_text())
+            text = yaml.safe_dump(fragment(config, list(self.space)), sort_keys=False)
+            write_atomically(self.folder / BEST, text.encode())
+            better = "better" if best.value > own else "no better"
+            print(f"\n{self.folder / BEST}: trial {best.number}, {better} than the run's own options\n\n{text}")
+        print(
+            f"labels: the {bought_by(self.run)} of {self.run} chose among {len(study.trials)} trials and none was "
+            "bought; the best one's V(s) is too high for that, so judge it by labels that did not choose"
+        )
+
+
+def _open_trials(study: optuna.Study) -> dict[int, Options]:
+    """Number → options of the trials that a stopped command has left."""
+    return {trial.number: trial.params for trial in study.trials if not trial.state.is_finished()}
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Inside, no other command goes on with the study; a `UserError` where one does."""
+    with closing(sqlite3.connect(folder / "study.lock", timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise UserError(f"{folder}: another command goes on with this study; wait, or choose a folder") from error
+        yield
