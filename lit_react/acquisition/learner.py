@@ -133,7 +133,8 @@ class Learner:
         def uncertainty() -> float:
             return float(signals().entropy.mean()) / np.log(max(signals().num_classes, 2))
 
-        return self.stopping(Progress(self.history.values, len(costs) - len(unlabeled), money.paid, uncertainty))
+        right = [right for _, right in self.history.evidence]
+        return self.stopping(Progress(self.history.values, len(costs) - len(unlabeled), money.paid, uncertainty, right))
 
     def _situation(
         self, signals: PoolSignals, costs: Costs, money: Money, generator: np.random.Generator, anchors: Rows | None

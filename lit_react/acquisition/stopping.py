@@ -19,6 +19,9 @@ class Progress:
     # mean normalised entropy of the unlabeled rows, in [0, 1]; to call it takes a pass over the pool, which a query
     # needs anyway
     uncertainty: Callable[[], float]
+    # of rows that were bought, in their order: whether the fit before had predicted their label; none where V(s) was
+    # measured on validation rows
+    right: Sequence[bool] = ()
 
 
 class StoppingRule(ABC):

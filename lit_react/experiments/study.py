@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,24 +13,26 @@ from lit_react.acquisition.stopping import Progress, StoppingRule
 if TYPE_CHECKING:
     import optuna
 
-Objective = Literal["last", "aulc"]
-OBJECTIVES: dict[str, Callable[[Sequence[float]], float]] = {
-    "last": lambda values: float(values[-1]),
-    "aulc": lambda values: float(np.mean(values)),
-}
-"""What a trial is worth, by V(s) of its rounds."""
 PRUNED = "worse than the median of the trials before"
 STARTUP = 5
 """Trials that are not cut short, whatever they are worth."""
 
 
-def open_study(path: Path, *, after: int = 0) -> optuna.Study:
-    """The study in a file, which is made where there is none.
+def worth(values: Sequence[float], right: Sequence[bool]) -> float:
+    """What a trial is worth: the share of bought rows that its fits predicted right before they learned them.
+
+    Where validation labels were bought it is V(s) instead, its mean over the rounds. An estimate of V(s) is none: of
+    two models it prefers the one that is surer.
 
     Args:
-        path: the SQLite file.
-        after: rounds of a trial before it may be cut short.
+        values: V(s) of each round.
+        right: see `Progress`.
     """
+    return float(np.mean(right if len(right) else values))
+
+
+def open_study(path: Path) -> optuna.Study:
+    """The study in an SQLite file, which is made where there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -39,7 +41,7 @@ def open_study(path: Path, *, after: int = 0) -> optuna.Study:
         storage=optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}}),
         study_name="tune",
         sampler=optuna.samplers.TPESampler(),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=after),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
         direction="maximize",
         load_if_exists=True,
     )
@@ -48,25 +50,27 @@ def open_study(path: Path, *, after: int = 0) -> optuna.Study:
 class Pruning(StoppingRule):
     """Tells the study what a trial is worth after each round, and ends one that is below the median of the others.
 
-    It sees V(s) alone, which is of bought labels.
+    It sees what the acquisition sees, which is of bought labels.
 
     Args:
         study: the SQLite file.
         trial: its number in the study.
-        objective: what a trial is worth, see `OBJECTIVES`.
-        after: rounds of a trial before it may be cut short.
+        after: rounds of a trial that are not compared, 1 or more: with the first no label was predicted yet.
     """
 
-    def __init__(self, study: Path, trial: int, objective: Objective, after: int) -> None:
-        self.study, self.trial, self.objective, self.after = study, trial, objective, after
+    def __init__(self, study: Path, trial: int, after: int) -> None:
+        self.study, self.trial, self.after = study, trial, after
 
     def __call__(self, progress: Progress) -> str | None:
         """`PRUNED`, or None."""
         import optuna
 
-        study, step = open_study(self.study, after=self.after), len(progress.values) - 1
+        step = len(progress.values) - 1
+        if step < self.after:
+            return None
+        study = open_study(self.study)
         kept = study.trials[self.trial]
         trial = optuna.trial.Trial(study, kept._trial_id)
         if step not in kept.intermediate_values:  # a round that is repeated has told it
-            trial.report(OBJECTIVES[self.objective](progress.values), step)
+            trial.report(worth(progress.values, progress.right), step)
         return PRUNED if trial.should_prune() else None

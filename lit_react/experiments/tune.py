@@ -23,8 +23,8 @@ from lit_react.core.terminal import plain
 from lit_react.experiments.executors import LocalExecutor
 from lit_react.experiments.jobs import LOG, Job
 from lit_react.experiments.search_space import Options, distributions, fragment, lowest
-from lit_react.experiments.study import OBJECTIVES, PRUNED, Objective, Pruning, open_study
-from lit_react.run.replay import bought_by, lay_out, replay_of, values_of
+from lit_react.experiments.study import PRUNED, Pruning, open_study, worth
+from lit_react.run.replay import bought_by, lay_out, measured, replay_of
 from lit_react.run.results import read_results
 
 if TYPE_CHECKING:
@@ -39,16 +39,15 @@ def tune(
     folder: Path,
     space: dict[str, Any],
     trials: int = 20,
-    objective: Objective = "aulc",
     workers: int | None = None,
 ) -> None:
     """Search options of `fit` by the labels that a run has bought; the same command goes on where it was stopped.
 
     Each trial learns in each round what the run had learned in it, with options of its own; no label is bought, and no
-    test label is read. A trial is worth its V(s): the metric on the run's validation labels, or what is estimated from
-    the labels bought for learning (`val/estimate`). A trial that is below the median of the others, in the second half
-    of its rounds, is cut short. The best options are written to `best.yaml`, for `fit --config`. The exit code is 1 if
-    a trial failed.
+    test label is read. A trial is worth the share of bought rows that its fits predicted right before they learned
+    them; where the run has validation labels, the metric on these, its mean over the rounds. A trial that is below the
+    median of the others, in the second half of its rounds, is cut short. The best options are written to `best.yaml`,
+    for `fit --config`. The exit code is 1 if a trial failed.
 
     Args:
         run: folder of a run of `fit` whose labels choose; its options are those of the trials but for the space.
@@ -56,18 +55,18 @@ def tune(
         space: option of `fit`, by dotted name → `{float: [low, high]}`, `{int: [low, high]}`, both with `log: true`
             where wanted, or `{choices: [a, b]}`.
         trials: how many, those of an earlier command included.
-        objective: `last`: V(s) of the last round; `aulc`: its mean over all rounds.
         workers: trials at once; None: one for each core.
     """
     check_installed("optuna", "tune", "tune")
     expect("trials", trials, at_least=1)
     executor = LocalExecutor(workers)
-    rounds = len(values_of(run))
-    search = Search(run, folder, space, objective, replay_of(run), after=rounds // 2)
+    again = replay_of(run)
+    rounds = len(measured(run)[0])
+    search = Search(run, folder, space, again, after=max(rounds // 2, 1))
     search.check()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(folder):
-        begun_with = {"run": str(run), "rounds": rounds, "space": space, "objective": objective}
+        begun_with = {"run": str(run), "rounds": rounds, "space": space}
         check_same_making(folder / "study.json", begun_with, "study")
         study = open_study(folder / STUDY)
         failed = search.go_on(study, trials, executor)
@@ -90,7 +89,6 @@ class Search:
     run: Path
     folder: Path
     space: dict[str, Any]
-    objective: Objective
     again: Options
     after: int
     distributions: dict[str, Any] = field(init=False)
@@ -100,7 +98,7 @@ class Search:
 
     def job(self, number: int, params: Options) -> Job:
         """The trial as a run of `fit`."""
-        rule = Pruning(self.folder / STUDY, number, self.objective, self.after)
+        rule = Pruning(self.folder / STUDY, number, self.after)
         stopping = {"class_path": f"{Pruning.__module__}.{Pruning.__name__}", "init_args": vars(rule)}
         stopping["init_args"] |= {"study": str(rule.study)}
         options = params | self.again | {"rounds.stopping": stopping}
@@ -144,14 +142,14 @@ class Search:
         elif read_results(job.folder)["stopped"] == PRUNED:
             study.tell(number, state=_state("PRUNED"))
         else:
-            study.tell(number, OBJECTIVES[self.objective](values_of(job.folder)))
+            study.tell(number, worth(*measured(job.folder)))
 
     def show(self, study: optuna.Study) -> None:
         """Print the trials, the best options and which labels chose them; write the options to `best.yaml`."""
-        own = OBJECTIVES[self.objective](values_of(self.run))
-        rows = [{"trial": str(self.run), "V(s)": own, "state": "the run's own options"}]
-        rows += [{"trial": t.number, "V(s)": t.value, "state": t.state.name.lower(), **t.params} for t in study.trials]
-        table = pd.DataFrame(rows).sort_values("V(s)", ascending=False, kind="stable")
+        own = worth(*measured(self.run))
+        rows = [{"trial": str(self.run), "worth": own, "state": "the run's own options"}]
+        rows += [{"trial": t.number, "worth": t.value, "state": t.state.name.lower(), **t.params} for t in study.trials]
+        table = pd.DataFrame(rows).sort_values("worth", ascending=False, kind="stable")
         print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format))
         done = [trial for trial in study.trials if trial.value is not None and trial.state == _state("COMPLETE")]
         if done:
@@ -163,7 +161,7 @@ class Search:
             print(f"\n{self.folder / BEST}: trial {best.number}, {better} than the run's own options\n\n{text}")
         print(
             f"labels: the {bought_by(self.run)} of {self.run} chose among {len(study.trials)} trials and none was "
-            "bought; the best one's V(s) is too high for that, so judge it by labels that did not choose"
+            "bought; the best one's worth is too high for that, so judge it by labels that did not choose"
         )
 
 

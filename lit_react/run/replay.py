@@ -26,11 +26,16 @@ def replay_of(run: Path) -> dict[str, Any]:
     The budget is what the rounds of the run have cost, so that nothing is left to buy; people are not asked.
 
     Raises:
-        UserError: there is no run, or no round of it has ended.
+        UserError: there is no run, no round of it has ended, or its labels do not tell one fit from another.
     """
     rounds = RunState.load(run).rounds
     if not rounds or not (run / "config.yaml").exists():
         raise UserError(f"{run}: no round of a run of `fit` has ended there, expected the folder of one")
+    if not (rounds[-1]["validation"] or measured(run)[1]):
+        raise UserError(
+            f"{run}: it has no validation labels, and no label of a class that was predicted before it was learned: "
+            "expected a run with data.validation_size, or of two rounds with labels"
+        )
     asked = {} if _is_gold(json.loads((run / RECORD).read_text())) else {"rounds.oracle": "api"}
     return asked | {"rounds.budget": rounds[-1]["cost"], "trainer.limit_test_batches": 0}
 
@@ -67,10 +72,14 @@ def bought_by(run: Path) -> int:
         return sum(len(ledger.labeled(split, last)) for split in ("pool", "validation"))
 
 
-def values_of(folder: Path) -> list[float]:
-    """V(s) of the rounds that have ended, as the acquisition knows it: of bought labels, for it sees no others."""
-    acquisition = RunState.load(folder).acquisition
-    return [] if acquisition is None else list(acquisition["history"]["values"])
+def measured(folder: Path) -> tuple[list[float], list[bool]]:
+    """What the acquisition knows of the rounds that have ended; it sees bought labels alone.
+
+    Returns:
+        V(s) of each round; and `right` of `Progress`.
+    """
+    history = RunState.load(folder).acquisition["history"]  # type: ignore[index]
+    return list(history["values"]), [right for _, right in history["evidence"]]
 
 
 def _is_gold(record: dict[str, Any]) -> bool:
