@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +91,6 @@ class Search:
     space: dict[str, Any]
     again: Options
     after: int
-    distributions: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "distributions", distributions(self.space))
 
     def job(self, number: int, params: Options) -> Job:
         """The trial as a run of `fit`."""
@@ -108,14 +104,15 @@ class Search:
         """See that `fit` takes the options, before anything is written; a `UserError` where it does not."""
         from lit_react.cli.lightning_cli import ParsedOnly, run_lightning  # seconds of imports
 
+        distributions(self.space)
         run_lightning(self.job(0, lowest(self.space)).arguments(), ParsedOnly)
 
     def go_on(self, study: optuna.Study, trials: int, executor: LocalExecutor) -> list[str]:
         """Finish the trials that were cut off, then begin others up to so many; a line for each that failed."""
-        failed, left = [], _open_trials(study)
+        failed = []
         ended = sum(trial.state.is_finished() and bool(trial.params) for trial in study.trials)
         bar = tqdm(total=max(trials, ended), initial=ended, unit="trial", file=sys.stderr)
-        with bar, closing(executor.run(self._jobs(study, left, trials))) as outcomes:
+        with bar, closing(executor.run(self._jobs(study, trials))) as outcomes:
             for job, wrong in outcomes:
                 if wrong is not None:
                     failed.append(f"failed: {job.folder.name}: {wrong} ({job.folder / LOG})")
@@ -123,17 +120,22 @@ class Search:
                 bar.update()
         return failed
 
-    def _jobs(self, study: optuna.Study, left: dict[int, Options], trials: int) -> Iterator[Job]:
-        for number, params in left.items():
-            if params.keys() != self.space.keys():  # killed while it was drawn
-                study.tell(number, state=_state("FAIL"))
+    def _jobs(self, study: optuna.Study, trials: int) -> Iterator[Job]:
+        for trial in study.trials:
+            if trial.state.is_finished():
+                continue
+            if trial.params.keys() != self.space.keys():  # killed while it was drawn
+                study.tell(trial.number, state=_state("FAIL"))
             else:
-                lay_out(self.run, self.folder / f"trial_{number:03d}")
-                yield self.job(number, params)
+                yield self._laid_out(trial)
+        drawn_from = distributions(self.space)
         while sum(trial.params.keys() == self.space.keys() for trial in study.trials) < trials:
-            trial = study.ask(self.distributions)
-            lay_out(self.run, self.folder / f"trial_{trial.number:03d}")
-            yield self.job(trial.number, trial.params)
+            yield self._laid_out(study.ask(drawn_from))
+
+    def _laid_out(self, trial: Any) -> Job:
+        job = self.job(trial.number, trial.params)
+        lay_out(self.run, job.folder)
+        return job
 
     def _tell(self, study: optuna.Study, job: Job, wrong: str | None) -> None:
         number = int(job.folder.name.removeprefix("trial_"))
@@ -163,11 +165,6 @@ class Search:
             f"labels: the {bought_by(self.run)} of {self.run} chose among {len(study.trials)} trials and none was "
             "bought; the best one's worth is too high for that, so judge it by labels that did not choose"
         )
-
-
-def _open_trials(study: optuna.Study) -> dict[int, Options]:
-    """Number → options of the trials that a stopped command has left."""
-    return {trial.number: trial.params for trial in study.trials if not trial.state.is_finished()}
 
 
 def _state(name: str) -> Any:
