@@ -47,7 +47,7 @@ def _distribution(name: str, entry: Any) -> BaseDistribution:
     raise UserError(f"space: {name}: got {entry}, {FORMS}")
 
 
-def _bounded(kind: Any, name: str, low: float, high: float, rest: Options) -> BaseDistribution:
+def _bounded(kind: Any, name: str, low: float, high: float, rest: dict[Any, Any]) -> BaseDistribution:
     try:
         distribution: BaseDistribution = kind(low, high, **rest)
     except ValueError as error:
@@ -63,7 +63,7 @@ def _is_number(*values: Any) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _is_log(rest: Options) -> bool:
+def _is_log(rest: dict[Any, Any]) -> bool:
     return not rest.keys() - {"log"} and isinstance(rest.get("log", False), bool)
 
 

@@ -95,8 +95,8 @@ class Search:
     def job(self, number: int, params: Options) -> Job:
         """The trial as a run of `fit`."""
         rule = Pruning(self.folder / STUDY, number, self.after)
-        stopping = {"class_path": f"{Pruning.__module__}.{Pruning.__name__}", "init_args": vars(rule)}
-        stopping["init_args"] |= {"study": str(rule.study)}
+        given = vars(rule) | {"study": str(rule.study)}
+        stopping = {"class_path": f"{Pruning.__module__}.{Pruning.__name__}", "init_args": given}
         options = params | self.again | {"rounds.stopping": stopping}
         return Job(self.folder / f"trial_{number:03d}", (str(self.run / "config.yaml"),), options, options)
 
@@ -153,13 +153,12 @@ class Search:
         rows += [{"trial": t.number, "worth": t.value, "state": t.state.name.lower(), **t.params} for t in study.trials]
         table = pd.DataFrame(rows).sort_values("worth", ascending=False, kind="stable")
         print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format))
-        done = [trial for trial in study.trials if trial.value is not None and trial.state == _state("COMPLETE")]
-        if done:
-            best = max(done, key=lambda trial: trial.value)
+        if any(trial.state == _state("COMPLETE") for trial in study.trials):
+            best = study.best_trial
             config = yaml.safe_load((self.folder / f"trial_{best.number:03d}" / "config.yaml").read_text())
             text = yaml.safe_dump(fragment(config, list(self.space)), sort_keys=False)
             write_atomically(self.folder / BEST, text.encode())
-            better = "better" if best.value > own else "no better"
+            better = "better" if study.best_value > own else "no better"
             print(f"\n{self.folder / BEST}: trial {best.number}, {better} than the run's own options\n\n{text}")
         print(
             f"labels: the {bought_by(self.run)} of {self.run} chose among {len(study.trials)} trials and none was "
