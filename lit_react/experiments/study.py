@@ -21,8 +21,8 @@ STARTUP = 5
 def worth(values: Sequence[float], right: Sequence[bool]) -> float:
     """What a trial is worth: the share of bought rows that its fits predicted right before they learned them.
 
-    Where validation labels were bought it is V(s) instead, its mean over the rounds. An estimate of V(s) is none: of
-    two models it prefers the one that is surer.
+    Where validation labels were bought it is V(s) instead, its mean over the rounds. An estimate of V(s) is none: it
+    rests on how sure a model is.
 
     Args:
         values: V(s) of each round.
