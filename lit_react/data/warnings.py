@@ -38,14 +38,21 @@ def warnings_of(splits: Source) -> list[str]:
     found = [*_of_names(splits.label_names or []), *_of_labels(splits)]
     if "text" not in splits.pool.column_names:
         return found
-    pool = _texts(splits.pool)
-    for name, table in (("validation", splits.validation), ("test", splits.test)):
-        if table is not None and (copies := _count(pc.is_in(_texts(table), value_set=pool))):
-            found.append(f"{copies} of {len(table)} {name} texts are in the pool too, which flatters what they measure")
-    if empty := _count(pc.equal(pc.utf8_trim_whitespace(pool), "")):
-        if empty == len(pool):
-            raise UserError(f"all {empty} texts of the pool are empty: is data.text_column theirs?")
-        found.append(f"{empty} of {len(pool)} texts of the pool are empty: a label for one costs as much as another")
+    given = {"validation": splits.validation, "test": splits.test}
+    others = {name: pa.concat_arrays([*_texts(table)]) for name, table in given.items() if table is not None}
+    shared: dict[str, list[pa.Array]] = {name: [] for name in others}
+    empty, rows = 0, len(splits.pool)
+    for texts in _texts(splits.pool):
+        empty += _count(pc.equal(pc.utf8_trim_whitespace(texts), ""))
+        for name, other in others.items():
+            shared[name].append(texts.filter(pc.is_in(texts, value_set=other)))
+    for name, other in others.items():
+        if copies := _count(pc.is_in(other, value_set=pa.concat_arrays(shared[name]))):
+            found.append(f"{copies} of {len(other)} {name} texts are in the pool too, which flatters what they measure")
+    if empty == rows:
+        raise UserError(f"all {empty} texts of the pool are empty: is data.text_column theirs?")
+    if empty:
+        found.append(f"{empty} of {rows} texts of the pool are empty: a label for one costs as much as another")
     return found
 
 
@@ -103,9 +110,11 @@ def _of_labels(splits: Source) -> Iterator[str]:
                 yield f"most labels have a {separator!r} in them: is model.separator theirs?"
 
 
-def _texts(table: datasets.Dataset) -> pa.Array:
-    column = table.select_columns(["text"]).with_format("arrow")[:]["text"].cast(pa.large_string())
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.large_string())
+def _texts(table: datasets.Dataset) -> Iterator[pa.Array]:
+    """Strings [k] of some rows at a time; a large pool is copied nowhere as a whole."""
+    yield pa.array([], pa.large_string())
+    for rows in table.select_columns(["text"]).with_format("arrow").iter(batch_size=10_000):
+        yield from rows["text"].cast(pa.large_string()).chunks
 
 
 def _count(where: pa.Array) -> int:
