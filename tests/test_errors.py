@@ -258,7 +258,10 @@ CASES: dict[str, tuple[Prepare, str]] = {
         lambda p: ["--trainer.strategy", "dpp"],
         "invalid strategy name: `strategy='dpp'`",
     ),
-    "several machines": (lambda p: ["--trainer.num_nodes", "2"], "trainer.num_nodes: 2, but a run is of one machine"),
+    "machines that do not know each other": (
+        lambda p: ["--trainer.num_nodes", "2"],
+        "trainer.num_nodes: 2, but nothing says where the first machine is: expected MASTER_ADDR",
+    ),
     "processes that are spawned": (
         lambda p: ["--trainer.strategy", "ddp_spawn"],
         "trainer.strategy: spawned or forked processes cannot share a run's ledger; expected ddp",
