@@ -100,8 +100,8 @@ def _check(trainer: L.Trainer) -> None:
         )
     if not outside and trainer.num_nodes > 1 and "MASTER_ADDR" not in os.environ:
         raise UserError(
-            f"trainer.num_nodes: {trainer.num_nodes}, but nothing says where the first machine is: expected MASTER_ADDR, "
-            "MASTER_PORT and, on each machine, its NODE_RANK in the environment"
+            f"trainer.num_nodes: {trainer.num_nodes}, but nothing says where the first machine is: expected "
+            "MASTER_ADDR, MASTER_PORT and, on each machine, its NODE_RANK in the environment"
         )
     try:
         environment.validate_settings(num_devices=trainer.num_devices, num_nodes=trainer.num_nodes)
