@@ -207,7 +207,8 @@ class TaskModule(Optimised):
 
     def _evaluate(self, batch: Batch, metrics: Any, prefix: str) -> None:
         loss = self._finite(self.evaluate(batch, metrics))
-        self.log(f"{prefix}loss", loss, batch_size=len(batch["row"]), on_epoch=True, on_step=False, sync_dist=True)
+        rows = len(batch["row"]) * self.trainer.world_size  # Lightning rounds their mean over processes down
+        self.log(f"{prefix}loss", loss, batch_size=rows, on_epoch=True, on_step=False, sync_dist=True)
 
     def _count(self, targets: Tensor) -> Tensor:
         """What a training loss that is a sum over this process's targets is divided by; for evaluation theirs alone.
