@@ -36,9 +36,11 @@ def score_pool(
     `batch_size` is that of each process, `needs` are extra signals, see `TaskModule.signals`.
     """
     labeled, process = pool.settled_rows, {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    loader = in_order(pool.table, np.union1d(unlabeled, labeled), None, batch_size, **process)
-    found = collect_signals(trainer, module, loader, np.concatenate([unlabeled, labeled]), needs)
-    of_labeled = {name: found[name][len(unlabeled) :] for name in ("probabilities", "embeddings")}
+    end = len(unlabeled) + len(labeled)
+    rows = np.concatenate([unlabeled, labeled]) if end else np.zeros(1, dtype=np.int64)  # for the signals' shapes
+    loader = in_order(pool.table, np.unique(rows), None, batch_size, **process)
+    found = collect_signals(trainer, module, loader, rows, needs)
+    of_labeled = {name: found[name][len(unlabeled) : end] for name in ("probabilities", "embeddings")}
     of_unlabeled = {name: values[: len(unlabeled)] for name, values in found.items()}  # views, no copies
     fields = {name: of_unlabeled.pop(name) for name in FIELDS if name in of_unlabeled}
     return PoolSignals(

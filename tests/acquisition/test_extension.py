@@ -190,7 +190,7 @@ def test_rows_that_are_no_batch_are_refused_with_the_name_of_the_strategy(outsid
         ),
         (
             ["--rounds.stopping", "my_stop.MyStpo"],
-            "rounds.stopping: no class 'my_stop.MyStpo', expected one of Stopping",
+            "rounds.stopping: no class 'my_stop.MyStpo', expected one of ",
         ),
         (["--rounds.stopping", "torn.MyStop"], "torn cannot be imported: SyntaxError: "),
         (["--rounds.stopping", "my_agent.MyAgent"], "rounds.stopping: got my_agent.MyAgent, expected StoppingRule"),
