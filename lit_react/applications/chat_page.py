@@ -17,7 +17,6 @@ from lit_react.annotation.page.server import KINDS, STATIC, Guard
 from lit_react.applications.collection import Collection
 from lit_react.applications.customer_service import CustomerService, Found
 from lit_react.applications.request_checks import PATH, RequestChecks
-from lit_react.core.errors import UserError
 
 MAX_BODY, MAX_TEXT = 100_000, 5_000
 """Bytes of a request, and characters of a question."""
@@ -67,18 +66,6 @@ def _said(found: Found) -> dict[str, Any]:
         "label": entry.label,
         "score": round(found.score, 4),
     }
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; the page is served on it once all is loaded.
-
-    Raises:
-        UserError: the port is taken, or the address is not this machine's.
-    """
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise UserError(f"port: cannot listen at {host}, port {port}: {error.strerror or error}") from error
 
 
 def serve_page(app: Starlette, listener: socket.socket) -> None:

@@ -15,6 +15,7 @@ from lit_react.applications.reader import Abstention, Reader
 from lit_react.applications.shares import ShareReader
 from lit_react.core.errors import UserError
 from lit_react.data.memory import as_split
+from lit_react.data.pool import rows_and_classes
 from lit_react.run.result import RunResult
 
 AT_ONCE = 64
@@ -48,8 +49,7 @@ class Opinions:
         labels = sentiments.pool_labels()
         if len(labels) < FEWEST:
             raise UserError(f"{sentiments.folder.path}: {len(labels)} labels were bought, expected at least {FEWEST}")
-        rows = np.sort(np.fromiter(labels, dtype=np.int64, count=len(labels)))
-        classes = np.asarray([labels[row] for row in rows.tolist()], dtype=np.int64)
+        rows, classes = rows_and_classes(labels)
         self.shares = ShareReader.fitted(sentiments.data.embeddings_of(rows), classes, len(self.names))
         self.sentiment = Reader(sentiments, Abstention(None, None))
         self.topic = Reader(topics, Abstention(None, None)) if topics else None

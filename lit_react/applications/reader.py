@@ -20,7 +20,7 @@ from lit_react.core.logistic_regression import LinearClassifier
 from lit_react.core.precision import fast_precision
 from lit_react.data.encoding import kept_by_nobody
 from lit_react.data.memory import as_split
-from lit_react.data.pool import Rows, in_order
+from lit_react.data.pool import Rows, in_order, rows_and_classes
 from lit_react.data.pool_data import PoolData
 from lit_react.data.task import Task
 from lit_react.run.result import RunResult, by_row
@@ -44,7 +44,7 @@ class Abstention:
         embeddings = result.data.embeddings_of(rows) if len(rows) >= FEWEST else np.zeros((0, 1), dtype=np.float32)
         confidence = None
         if precision and len(embeddings) and result.data.task.labels_are_classes:
-            classes = np.asarray([labels[row] for row in rows.tolist()], dtype=np.int64)
+            classes = rows_and_classes(labels)[1]
             classes_there = len(result.data.class_names or [])
             fit = second_reader(result.data, rows)
             confidence = Confidence.fitted(embeddings, classes, classes_there, fit, precision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from lit_react.applications.collection import Collection
 from lit_react.applications.reader import Abstention, Reader, Row, columns_of
 from lit_react.applications.request_checks import PATH, RequestChecks
 from lit_react.core.errors import UserError
+from lit_react.core.listening import listen
 from lit_react.core.quiet import quiet
 from lit_react.core.terminal import plain
 from lit_react.run.result import RunResult
@@ -104,7 +104,7 @@ def run_server(
     result = load()
     if not result.folder.model.exists():
         raise UserError(f"{result.folder.model}: no such model; no round of this run has ended")
-    _check_free(host, port)
+    listen(host, port, "port").close()
     if collect is not None:
         Collection(collect)
     abstention = Abstention.of_run(result, precision)
@@ -136,14 +136,6 @@ def run_server(
         access_log=False,
         limit_concurrency=MOST_AT_ONCE,
     )
-
-
-def _check_free(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise UserError(f"port: cannot listen at {host}, port {port}: {os.strerror(error.errno or 0)}") from error
 
 
 def _describe(app: Any, columns: Mapping[str, type]) -> None:

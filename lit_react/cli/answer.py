@@ -13,6 +13,7 @@ from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.extras import check_installed
 from lit_react.core.files import write_atomically
+from lit_react.core.listening import listen
 from lit_react.core.quiet import quiet
 from lit_react.core.terminal import plain
 from lit_react.tasks.pretrained import MINILM
@@ -56,13 +57,13 @@ def answer(
     expect("precision", precision, above=0, below=1)
     if collect is not None and collect.suffix != ".jsonl":
         raise UserError(f"collect: {collect} has an unknown format, expected .jsonl")
-    from lit_react.applications.chat_page import app_of, listen, serve_page
+    from lit_react.applications.chat_page import app_of, serve_page
     from lit_react.applications.collection import Collection
     from lit_react.applications.customer_service import CustomerService
 
     quiet()
     entries = read_entries(faq, question_column, answer_column)
-    listener = listen(host, port)
+    listener = listen(host, port, "port")
     result = result_of(run) if run is not None else None
     service = CustomerService(entries, result, pretrained, precision, accelerator)
     collection = Collection(collect) if collect is not None else None

@@ -76,6 +76,12 @@ def in_order(
     return DataLoader(RowsOf(table, rows, labels), batch_sampler=sampler, collate_fn=whole)
 
 
+def rows_and_classes(labels: Mapping[int, Label]) -> tuple[Rows, Rows]:
+    """Row → class id as int64 [n] both, the rows ascending."""
+    rows = np.sort(np.fromiter(labels, dtype=np.int64, count=len(labels)))
+    return rows, np.asarray([labels[row] for row in rows.tolist()], dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """The pool and what is known of it when a fit begins. All rows are int64 and relative to the pool.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from lit_react.annotation.answers import Label
 from lit_react.annotation.desk import name_of
 from lit_react.annotation.label_errors import FEWEST, label_errors, out_of_fold
+from lit_react.data.pool import rows_and_classes
 from lit_react.data.pool_data import PoolData
 
 COLUMNS = ("id", "text", "label", "likelier", "probability", "probability_of_likelier")
@@ -28,11 +27,10 @@ def suspicious_labels(data: PoolData, labels: Mapping[int, Label]) -> list[dict[
     Returns:
         dicts of `COLUMNS`; both labels as people read them, both probabilities out of fold.
     """
-    rows, names = np.sort(np.fromiter(labels, dtype=np.int64, count=len(labels))), data.class_names or []
-    if not data.task.labels_are_classes or len(rows) < FEWEST or len(set(labels.values())) < 2:
+    if not data.task.labels_are_classes or len(labels) < FEWEST or len(set(labels.values())) < 2:
         return []
-    classes = np.asarray([labels[row] for row in rows.tolist()], dtype=np.int64)
-    probabilities = out_of_fold(data.embeddings_of(rows), classes, len(names))
+    rows, classes = rows_and_classes(labels)
+    probabilities = out_of_fold(data.embeddings_of(rows), classes, len(data.class_names or []))
     found = []
     for position, likelier in zip(*label_errors(classes, probabilities), strict=True):
         row, label = int(rows[position]), int(classes[position])

@@ -16,6 +16,7 @@ from lit_react.annotation.page.tokens import tokens_of
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
 from lit_react.core.extras import check_installed
+from lit_react.core.listening import listen
 from lit_react.core.terminal import plain
 
 if TYPE_CHECKING:
@@ -98,12 +99,7 @@ class Page(Oracle):
 
         assert self.board is not None
         tokens = tokens_of(self._folder, self.annotators)
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            listener = socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            place = f"{self.host}, port {self.port}"
-            raise UserError(f"rounds.oracle: cannot listen at {place}: {error.strerror or error}") from error
+        listener = listen(self.host, self.port, "rounds.oracle")
         # without `log_config=None` it would close every log handler of the process
         app = app_of(self.board, tokens, self.host, self.suggestions)
         config = uvicorn.Config(
