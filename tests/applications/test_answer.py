@@ -19,8 +19,9 @@ from lit_react.core.errors import UserError
 pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 from starlette.testclient import TestClient
 
-from lit_react.applications.chat_page import app_of, listen
+from lit_react.applications.chat_page import app_of
 from lit_react.applications.collection import Collection
+from lit_react.core.listening import listen
 
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 ROWS = [
@@ -152,7 +153,7 @@ def test_no_answers_are_one_line(tmp_path, capsys, name, text, line):
 
 
 def test_a_taken_port_is_one_line(tmp_path, capsys):
-    with listen("127.0.0.1", 0) as taken, pytest.raises(SystemExit):
+    with listen("127.0.0.1", 0, "port") as taken, pytest.raises(SystemExit):
         main(["answer", str(write_faq(tmp_path / "faq.jsonl")), "--port", str(taken.getsockname()[1])])
     assert "port: cannot listen at 127.0.0.1, port" in capsys.readouterr().err
 
@@ -209,7 +210,7 @@ def test_answers_are_text_on_the_page_and_have_their_source(service):
     import uvicorn
 
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0, "port")
     server = uvicorn.Server(uvicorn.Config(app_of(service, None, "127.0.0.1"), log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
