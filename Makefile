@@ -55,7 +55,8 @@ demo-answer: $(VENV)/demo  ## install, then chat with an FAQ of 503 answers on a
 test: $(VENV)/dev  ## install, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(BY_FILE)  # a thread per worker
 
-test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments
+test-slow: $(VENV)/dev  ## the long tests: 20 kills at random moments, clusters
+	$(INSTALL) --editable '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 test-gpu: $(VENV)/dev  ## the tests with their fits on a GPU, and those that need one

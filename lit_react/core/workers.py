@@ -11,6 +11,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 
+def own_cores() -> int:
+    """Cores that this process may use; in a container or a job of SLURM they are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def begin_worker(threads: int, gpu: str | None = None) -> None:
     """Take a share of the cores, leave Ctrl-C to the parent, and end with it.
 

@@ -1,4 +1,4 @@
-"""Where the cells of a grid are computed: in worker processes of this machine, or on a Ray cluster."""
+"""Where the cells of a grid are computed: in processes of this machine, on a Ray cluster, or by SLURM."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterable
+from importlib import import_module
 from multiprocessing import connection
 from operator import length_hint
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import torch
 
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError
-from lit_react.core.workers import begin_worker
+from lit_react.core.workers import begin_worker, own_cores
 from lit_react.experiments.jobs import Job, run_alone
 
 Outcomes: TypeAlias = Generator[tuple[Job, str | None], None, None]
@@ -53,7 +55,7 @@ class LocalExecutor(Executor):
 
         Ctrl-C kills the processes: what they were doing is resumed by the next run of the grid.
         """
-        cores = os.cpu_count() or 1
+        cores = own_cores()
         workers = self.workers or cores
         workers = min(workers, length_hint(jobs, workers))
         context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -98,30 +100,36 @@ def _run_in_worker(job: Job, environment: dict[str, str], threads: int, gpu: str
 
 
 class RayExecutor(Executor):
-    """Tasks of one core on a Ray cluster (`pip install -e ".[ray]"`), all of whose machines see the folders.
+    """Tasks on a Ray cluster (`pip install -e ".[ray]"`), all of whose machines see the folders.
+
+    A cell that is lost with its machine or its process goes on elsewhere, three times at most.
 
     Args:
         address: of the cluster, or `auto`; None: a cluster of this machine, for as long as the command runs.
+        cpus: cores of a cell.
+        gpus: GPUs of a cell; 0.5 for two cells on one.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        self.address = address
+    def __init__(self, address: str | None = None, cpus: int = 1, gpus: float = 0) -> None:
+        expect("executor.cpus", cpus, at_least=1)
+        expect("executor.gpus", gpus, at_least=0)
+        self.address, self.cpus, self.gpus = address, cpus, gpus
 
     def run(self, jobs: Iterable[Job]) -> Outcomes:
         """All are submitted at once; Ray begins them as cores become free."""
-        try:
-            import ray
-        except ImportError as error:
-            raise UserError('executor: Ray is not installed: expected `pip install -e ".[ray]"`') from error
-
+        ray = _installed("ray", "ray")
         passed = ("LIT_REACT_DATA", "LIT_REACT_CACHE", "HF_HOME", "HF_HUB_OFFLINE")  # no secrets: Ray shows them
         variables = {name: os.environ[name] for name in passed if name in os.environ}
         own = not ray.is_initialized()
         if own:
-            ray.init(address=self.address, runtime_env={"env_vars": variables}, log_to_driver=False)
+            try:
+                ray.init(address=self.address, runtime_env={"env_vars": variables}, log_to_driver=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise UserError(f"executor.address: Ray: {' '.join(str(error).split())}") from error
         try:
-            task = ray.remote(num_cpus=1, max_retries=0, max_calls=1)(_run_there)
-            running: dict[Any, Job] = {task.remote(job, os.getcwd()): job for job in jobs}
+            options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": 3, "max_calls": 1}
+            task = ray.remote(**options)(_run_in)
+            running: dict[Any, Job] = {task.remote(os.getcwd(), job): job for job in jobs}
             while running:
                 for reference in ray.wait(list(running))[0]:
                     job = running.pop(reference)
@@ -129,13 +137,78 @@ class RayExecutor(Executor):
                         ray.get(reference)
                         yield job, job.failure()
                     except ray.exceptions.RayError as error:
-                        yield job, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                        yield job, _line(error)
         finally:
             if own:
                 ray.shutdown()
 
 
-def _run_there(job: Job, folder: str) -> None:
+class SubmititExecutor(Executor):
+    """Jobs of a SLURM cluster (`pip install -e ".[slurm]"`), all of whose machines see the folders.
+
+    The jobs are one array. One that is preempted, or that comes to its end of time, is queued again and goes on.
+
+    Args:
+        folder: where submitit keeps its jobs, and what they print beside the output of the cells.
+        cluster: `slurm`; `local`: processes of this machine, all at once, to try the same without SLURM.
+        parameters: of submitit's `AutoExecutor.update_parameters`: `timeout_min`, `cpus_per_task`, `gpus_per_node`,
+            `slurm_partition`, `slurm_account`, `slurm_array_parallelism`, …
+    """
+
+    def __init__(
+        self,
+        folder: Path = Path(".submitit"),
+        cluster: Literal["slurm", "local"] = "slurm",
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.parameters = {"name": "lit_react", "timeout_min": 240, "cpus_per_task": 1} | (parameters or {})
+
+    def run(self, jobs: Iterable[Job]) -> Outcomes:
+        """All are submitted at once, and cancelled where the command is stopped."""
+        submitit, todo = _installed("submitit", "slurm"), list(jobs)
+        try:
+            executor = submitit.AutoExecutor(self.folder, cluster=self.cluster)
+            executor.update_parameters(**self.parameters)
+            submitted = executor.map_array(_Cell(), [os.getcwd()] * len(todo), todo)
+        except (RuntimeError, NameError, TypeError, ValueError) as error:
+            raise UserError(f"executor: submitit: {' '.join(str(error).split())}") from error
+        running = dict(zip(submitted, todo, strict=True))
+        try:
+            for ended in submitit.helpers.as_completed(list(running), poll_frequency=1):
+                job, error = running.pop(ended), ended.exception()
+                yield job, ended.result() if error is None else _line(error)
+        finally:
+            for waiting in running:
+                waiting.cancel()
+
+
+class _Cell:
+    """What a job of submitit calls, and how it is called once more when the job is queued again."""
+
+    def __call__(self, folder: str, job: Job) -> str | None:
+        """A process of its own computes the cell; what tells of the job's end reaches this one, which ends both."""
+        os.chdir(folder)
+        [(_, wrong)] = LocalExecutor(workers=1).run([job])
+        return wrong
+
+    def checkpoint(self, folder: str, job: Job) -> Any:
+        """The same call: what the cell has done is on the disk."""
+        return _installed("submitit", "slurm").helpers.DelayedSubmission(self, folder, job)
+
+
+def _run_in(folder: str, job: Job) -> None:
     """`run_alone` in the folder of the command: options name files relative to it."""
     os.chdir(folder)
     run_alone(job)
+
+
+def _installed(name: str, extra: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise UserError(f'executor: {name} is not installed: expected `pip install -e ".[{extra}]"`') from error
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

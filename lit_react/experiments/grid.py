@@ -52,7 +52,7 @@ def compare(
         strategies: name → options of `fit`, or nothing for the fixed rule of that name.
         seeds: how many, from 0, or which.
         options: of `fit`, for all cells; those of data and strategy are stronger.
-        executor: `LocalExecutor` (workers) or `RayExecutor` (address).
+        executor: `LocalExecutor`, `RayExecutor` or `SubmititExecutor` (SLURM), see docs/machines.md.
     """
     numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
     jobs = plan(folder, configs, data, strategies, numbers, options or {})

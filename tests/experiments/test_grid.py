@@ -1,9 +1,7 @@
 """A grid: cells that are finished stay, cells that fail are told, cells that were cut short go on."""
 
-import json
 import os
 import signal
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -13,55 +11,17 @@ import pytest
 import yaml
 from grids import printed
 from processes import ended, start
-from tiny import command
+from small_grid import compare, result, write
 
 from lit_react.cli import main
 from lit_react.cli.commands import COMMANDS
 from lit_react.core.errors import UserError
-from lit_react.experiments.executors import DIED, LocalExecutor, RayExecutor
+from lit_react.experiments.executors import DIED, LocalExecutor
 from lit_react.experiments.grid import plan
 from lit_react.experiments.jobs import Job
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 ARCHIVES = CONFIGS.parent / "docs" / "results"
-
-
-def write(folder: Path, news_csv: Path, tiny_bert: str, **changes: Any) -> str:
-    """A grid of one data set and two strategies in a folder; the path of its configuration."""
-    words = command(news_csv, tiny_bert, folder)[1:]
-    options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
-    base = {"data": {"test_size": 30}, "seed_everything": 5}
-    small = {
-        "trainer.max_epochs": 1,
-        "trainer.precision": "32-true",
-        "rounds.budget": 34,
-        "data.source": str(news_csv),
-        "data.split_seed": "{seed}",
-    }
-    grid = {
-        "folder": str(folder / "grid"),
-        "configs": [str(folder / "base.yaml")],
-        "options": {name: options[name] for name in options if name.startswith(("data", "acq", "model", "tr"))} | small,
-        "data": {"news": None},
-        "strategies": {"margin": None, "either": {"acquisition.proposals": "Samples"}},
-        "seeds": 1,
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(base))
-    (folder / "grid.yaml").write_text(yaml.safe_dump(grid | changes, sort_keys=False))
-    return str(folder / "grid.yaml")
-
-
-def compare(*words: str) -> int:
-    """The exit code."""
-    try:
-        main(["compare", *words])
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
-
-
-def result(cell: Path) -> dict[str, Any]:
-    return json.loads((cell / "result.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -271,20 +231,6 @@ def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, new
         # a single worker has all cores, and sums in its order
         for found, expected in zip(rounds, unbroken, strict=True):
             assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-5)
-
-
-def test_ray_runs_a_cell(finished: Path, tmp_path, news_csv, tiny_bert) -> None:
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    config = write(tmp_path, news_csv, tiny_bert, strategies={"margin": None}, executor={"class_path": "RayExecutor"})
-    assert compare("--config", config) == 0
-    cell = Path("grid") / "news" / "margin" / "seed_00"
-    assert result(tmp_path / cell)["aulc"] == result(finished / cell)["aulc"]
-
-
-def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install -e \"\.\[ray\]\""):
-        next(RayExecutor().run([Job(tmp_path, (), {}, {})]))
 
 
 OVER = {
