@@ -176,8 +176,8 @@ class SubmititExecutor(Executor):
         running = dict(zip(submitted, todo, strict=True))
         try:
             for ended in submitit.helpers.as_completed(list(running), poll_frequency=1):
-                job, error = running.pop(ended), ended.exception()
-                yield job, ended.result() if error is None else _line(error)
+                job, lost = running.pop(ended), ended.exception()
+                yield job, ended.result() if lost is None else _line(lost)
         finally:
             for waiting in running:
                 waiting.cancel()
