@@ -398,6 +398,7 @@ def test_a_run_leaves_no_state_in_its_process(make_run) -> None:
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_many_runs_in_one_process_keep_nothing(make_run, tmp_path) -> None:
     """After a first run, which loads libraries, further ones leave no tensor, module, Trainer or connection behind."""
     import lightning as L

@@ -174,7 +174,7 @@ def test_models_that_only_the_first_machine_has_are_used_on_all(news_csv, tiny_b
     assert not own_files(tmp_path, 1)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_dies_ends_the_run_and_the_same_command_goes_on(killed, frozen, by_one, tmp_path) -> None:
     processes = started(frozen, tmp_path, machines=2)
     wait_for("round 1: ", tmp_path, processes)

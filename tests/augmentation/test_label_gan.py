@@ -24,6 +24,8 @@ from lit_react.core.errors import UserError
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = {"pretraining_steps": 10, "steps": 40}
 UNTRAINED = {"pretraining_steps": 0, "steps": 0}
+LOSSES = ["hinge", *(pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "non_saturating"))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 QUICK = {"pretraining_steps": 3, "steps": 6, "batch_size": 16, "width": 8, "samples": 2}
 
 
@@ -53,7 +55,7 @@ def accuracy(generated, truth):
     return (generated.targets.argmax(1) == truth[generated.rows]).mean()
 
 
-@pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_few_labels_spread_over_two_moons(loss):
     pool, truth = moons()
     generated = LabelGAN(loss=loss, **SHORT).generate(pool, seed=0)
@@ -62,7 +64,7 @@ def test_few_labels_spread_over_two_moons(loss):
     assert accuracy(generated, truth) >= straight.score(pool.embeddings[generated.rows], truth[generated.rows]) - 0.01
 
 
-@pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_training_finds_more_of_the_moon_of_which_one_label_is_known(loss):
     recalls = {"start": [], "trained": []}
     for seed in range(3):
@@ -73,7 +75,7 @@ def test_training_finds_more_of_the_moon_of_which_one_label_is_known(loss):
     assert np.mean(recalls["trained"]) > np.mean(recalls["start"]) + 0.08
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_training_finds_a_class_of_which_one_label_is_known_as_made_features_of_it_teach(seed):
     pool, truth = blobs([200, 200], [1, 8], spread=1.6, seed=seed)
     found = {}
@@ -97,7 +99,7 @@ def test_the_feature_generator_learns_to_please_the_discriminator_in_either_stag
     assert liked[1] > liked[0]
 
 
-@pytest.mark.parametrize("loss", ["linear", "non_saturating", "hinge"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_training_never_costs_a_bought_row_its_label(loss):
     for seed in range(3):
         pool, _ = moons(seed)
@@ -106,7 +108,7 @@ def test_training_never_costs_a_bought_row_its_label(loss):
         np.testing.assert_array_equal(guesses, pool.classes)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_discriminator_learns_which_labels_of_rows_it_has_not_seen_are_right(seed):
     pool, truth = blobs([150, 150, 150], [4, 4, 4], spread=1.3, seed=seed)
     rows = torch.from_numpy(pool.rows_to_label)
@@ -146,7 +148,7 @@ def test_no_row_below_the_gate_counts():
         assert generated.report["coverage"] == pytest.approx((generated.weights > 0).mean())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_prior_holds_a_rare_class_against_a_strong_adversary(seed):
     pool, truth = blobs([270, 30], [18, 2], spread=1.3, seed=seed)
     rare = truth[pool.rows_to_label] == 1

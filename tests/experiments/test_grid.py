@@ -211,7 +211,9 @@ def test_the_death_of_a_worker_is_the_end_of_one_cell(tmp_path) -> None:
     assert outcomes == {0: DIED, 1: "error: ValueError: nothing to run"}
 
 
-@pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("end", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_grid_that_is_stopped_goes_on(end, code, finished: Path, tmp_path, news_csv, tiny_bert, capfd) -> None:
     config = write(tmp_path, news_csv, tiny_bert, executor={"class_path": "LocalExecutor", "init_args": {"workers": 1}})
     process = start(["compare", "--config", config])

@@ -292,6 +292,7 @@ def test_a_missing_peft_is_one_line(case, tmp_path, monkeypatch, capsys) -> None
     assert "model.lora: peft is not installed (pip install -e '.[lora]')" in line
 
 
+@pytest.mark.slow
 def test_a_resumed_run_that_goes_on_from_its_weights_equals_an_unbroken_one(case, tmp_path) -> None:
     """One whose rounds start cold: test_every_task.py."""
     for folder, budgets in (("whole", ["52"]), ("resumed", ["44", "52"])):

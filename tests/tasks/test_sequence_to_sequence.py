@@ -108,6 +108,7 @@ def test_a_prefix_is_encoded_with_each_source_and_nobody_pays_for_reading_it(mod
 # ---- learning
 
 
+@pytest.mark.slow
 def test_a_fit_learns_to_translate(folder, models) -> None:
     data = PoolDataModule(str(folder / "sentences.jsonl"), validation_size=16, test_size=20, batch_size=8)
     module = make(models["t5"], optimizer=lambda p: torch.optim.AdamW(p, lr=0.01), max_target_length=16)

@@ -36,7 +36,7 @@ def fitted(news_csv, tiny_bert, chosen) -> tuple[SetFit, PoolDataModule, np.ndar
         return module, data, module.eval().signals(batch, frozenset())["probabilities"].numpy()
 
 
-@pytest.mark.parametrize("chosen", [[0, 1, 3], [0, 2]])
+@pytest.mark.parametrize("chosen", [[0, 1, 3], pytest.param([0, 2], marks=pytest.mark.slow)])
 def test_its_probabilities_are_those_of_the_library_fitted_alone(setfit, news_csv, tiny_bert, chosen, tmp_path):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize
