@@ -167,11 +167,20 @@ def test_models_that_only_the_first_machine_has_are_used_on_all(news_csv, tiny_b
     words = command(news_csv, tiny_bert, Path("run"), "--rounds.start=warm", "--trainer.max_epochs=1", *pretraining)
     words += ["--rounds.budget=34"]
     machine = tmp_path / "machine_0"
-    for task in ("fit", "validate", "predict"):
-        assert codes(started([task, *words[1:]], tmp_path, machines=2)) == [0, 0], told(tmp_path, 0)
+    for task, *exported in (["fit"], ["validate"], ["predict"], ["predict", "--model.pretrained=run/model"]):
+        assert codes(started([task, *words[1:], *exported], tmp_path, machines=2)) == [0, 0], told(tmp_path, 0)
     assert len(rounds(machine / "run")) == 2
     assert len((machine / "predictions.jsonl").read_text().splitlines()) == 110
     assert not own_files(tmp_path, 1)
+
+
+def test_machines_with_other_rows_are_refused_before_anything_is_bought(frozen, tmp_path) -> None:
+    for rank in range(2):
+        (place := tmp_path / f"machine_{rank}").mkdir()
+        (place / "own.csv").write_text("text,label\n" + "good news,sports\nbad news,politics\n" * (80 + rank))
+    assert codes(started([*frozen, "--data.test=own.csv"], tmp_path, machines=2)) == [2, 2]
+    assert all("data: the rows on one machine are others" in told(tmp_path, rank) for rank in range(2))
+    assert own_files(tmp_path, 0) == ["own.csv"]
 
 
 @pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -153,9 +153,8 @@ class ReactCLI(LightningCLI):
 
         With other sizes some of them would be rows that the run bought.
         """
-        own_model = not is_export(self._given)
-        self._use_model()
-        if own_model and self.datamodule.fixed.test_is_carved:
+        given = self._given
+        if self._use_model() != given and self.datamodule.fixed.test_is_carved:
             self._read_run()
             from_first(self._check_ledger)
 
@@ -196,14 +195,17 @@ class ReactCLI(LightningCLI):
         texts, path = self.datamodule.fixed, self._folder.ledger
         return Ledger(path, budget=0, grown_from=texts.grown_from, fingerprint=texts.fingerprint, read_only=True)
 
-    def _use_model(self, names_must_match: bool = True) -> None:
-        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's model."""
+    def _use_model(self, names_must_match: bool = True) -> Path | None:
+        """An exported folder given as `--model.pretrained`, or `--ckpt_path`, or else the run's model.
+
+        Returns:
+            the folder, of the first process, that a model was read from.
+        """
         join(self.trainer)
         own, given = self._folder.model, self._get(self.config, "ckpt_path")
-        if is_export(self._given):
-            self.model.restore(self._given)
-        elif not given and from_first(own.exists):
-            self.model.restore(UNTIL_THE_END.enter_context(files_of_first(own)))
+        used = from_first(lambda: next(filter(is_export, [self._given, *([] if given else [own])]), None))
+        if used is not None:
+            self.model.restore(UNTIL_THE_END.enter_context(files_of_first(used)))
         elif not given:
             raise UserError(
                 f"{own}: no such model; run fit first, name its --rounds.folder, or give an exported folder "
@@ -215,6 +217,7 @@ class ReactCLI(LightningCLI):
             raise UserError(
                 f"data.source: its labels are {self.datamodule.fixed.class_names}, the model's are {self.model.names}"
             )
+        return used
 
 
 def _check_yaml(path: Path) -> None:

@@ -171,6 +171,15 @@ def from_first(make: Callable[[], T]) -> T:
     return told[0]
 
 
+def of_all(value: T) -> list[T]:
+    """What each process has, by rank, in all of them; they call this in the same order."""
+    if (circle := _circle()) is None:
+        return [value]
+    values: list[Any] = [None] * len(circle[1])
+    distributed.all_gather_object(values, value, group=circle[0])
+    return values
+
+
 @contextmanager
 def files_of_first(folder: Path) -> Iterator[Path]:
     """A folder of the first process on this machine: itself on the first machine, a passing copy on others."""

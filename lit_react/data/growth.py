@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_atomically
-from lit_react.core.processes import from_first
+from lit_react.core.processes import from_first, of_all
 from lit_react.data.pool_data import PoolData
 from lit_react.data.tables import Source
 from lit_react.data.task import Task
@@ -189,8 +189,14 @@ def of_run(prepare: Prepare, task: Task, folder: Path | None) -> PoolData:
     """The texts in the order of the run in a folder, if it has bought something there; None: of none.
 
     Where validation or test have another size they are of no run, but what was asked for.
+
+    Raises:
+        UserError: what `prepare` raises; or another process has read other rows.
     """
-    texts, known = prepare(task), from_first(lambda: _known(folder)) if folder is not None else None
+    texts = prepare(task)
+    if len(set(of_all((texts.fingerprint, texts.test_fingerprint)))) > 1:
+        raise UserError("data: the rows on one machine are others than on the first one: expected the same files")
+    known = from_first(lambda: _known(folder)) if folder is not None else None
     if known is None or known.fingerprints[-1] == texts.fingerprint:
         return texts
     sizes = {part: len(getattr(texts.splits, part) or ()) for part in ("validation", "test")}
