@@ -63,10 +63,11 @@ def open_text(path: Path, encoding: str | None = None, option: str = "") -> Iter
         if marked is None and encoding is None and b"\0" in head:
             raise UserError(f"{path}:1: not UTF-8 text: {_advice(head, 0, option, _without_mark(head))}")
         used = marked or encoding or "utf-8"
-        with _open(path) as raw, TextIOWrapper(raw, encoding=used, newline="") as text:
-            yield text
-    except UnicodeDecodeError as error:
-        raise UserError(_undecodable(path, used, option)) from error
+        try:
+            with _open(path) as raw, TextIOWrapper(raw, encoding=used, newline="") as text:
+                yield text
+        except UnicodeDecodeError as error:
+            raise UserError(_undecodable(path, used, option)) from error
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path}: cannot be read ({error}): expected a whole {path.suffix} file") from error
 

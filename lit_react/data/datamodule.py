@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import datasets
 import numpy as np
@@ -307,7 +307,7 @@ class PoolDataModule(FitLoaders):
         split, _ = load_pool(self.predict, self.train, text_format=self._text_format)
         return self._read_unlabeled(split)
 
-    def predict_parts(self) -> Iterator[tuple[datasets.Dataset, EncodedTable, Rows]]:
+    def predict_parts(self) -> Iterator[tuple[list[dict[str, Any]], EncodedTable, Rows]]:
         """What `predict` labels, `BATCH` rows at a time: as the task read them, a table, and theirs, int64 [k], in it.
 
         Files that `predict` names are read and encoded part by part; the pool is encoded as a whole, for all runs.
@@ -315,13 +315,17 @@ class PoolDataModule(FitLoaders):
         if self.predict is None:
             table = self._connected.encode(self.predict_split)
             for rows in np.split(np.arange(len(table)), range(BATCH, len(table), BATCH)):
-                yield self.predict_split.select(rows), table, rows
+                yield self.predict_split.select(rows).to_list(), table, rows
             return
         for batch in pool_batches(self.predict, self.train, self._text_format):
             part = self._read_unlabeled(batch)
             with kept_by_nobody():
                 table = self._connected.encode(part)
-            yield part, table, np.arange(len(table))
+            records = part.to_list()
+            for name in batch.mixed:  # its values as they were, whatever others are in this part
+                for record, value in zip(records, batch.values(name), strict=True):
+                    record[name] = value
+            yield records, table, np.arange(len(table))
 
     def _read_unlabeled(self, split: Split) -> datasets.Dataset:
         return self._connected.read({"pool": split}, self.text_column, "").pool

@@ -24,7 +24,7 @@ ALIASES = {"train": ("train", "trial"), "validation": ("validation", "dev", "val
 HUB_NAME = re.compile(r"hf:(?P<name>[^:@\s]+)(:(?P<config>[^@\s]+))?(@(?P<revision>\S+))?")
 PARQUET_BRANCH = "refs/convert/parquet"
 """Where the hub keeps a script's data as Parquet files: a folder for each config, and no card that names them."""
-OF_SHARDS, DIGITS = re.compile(r"-\d+-of-\d+$"), re.compile(r"\d+")
+OF_SHARDS, DIGITS = re.compile(r"-\d+-of-(\d+)$"), re.compile(r"\d+")
 """What ends the name of a shard of a split; what differs in the names of other shards."""
 Loaders = Mapping[str, Callable[[], Split]]
 Source = str | Path | InMemory | Mapping[str, InMemory]
@@ -146,6 +146,10 @@ def _folder(folder: Path, train: str, text_format: TextFormat | None) -> Loaders
     if _named(paths, train) is None:
         expected = ", ".join(train + suffix for suffix in SUFFIXES)
         raise UserError(f"{folder}: no {train} file: expected {expected}, or files whose names differ in numbers only")
+    for name, found in paths.items():
+        shard = OF_SHARDS.search(unpacked_name(found[0]).stem)
+        if shard and len(found) != int(shard[1]):
+            log.warning("%s: %d of the %d shards of %s are there", folder, len(found), int(shard[1]), name)
     written = text_format or TextFormat()
     return {
         name: TableFiles(str(found[0] if len(found) == 1 else folder / f"{name}*"), found, written)

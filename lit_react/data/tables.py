@@ -63,9 +63,10 @@ class Split:
         schema = parts[0].table.schema
         for part in parts[1:]:
             try:
-                schema = pa.unify_schemas([schema, part.table.schema], promote_options="permissive")
-                if _mixed(schema) != _mixed(part.table.schema):
+                both = set(schema.names) & set(part.table.schema.names)
+                if both & (_mixed(schema) ^ part.mixed):
                     raise pa.ArrowTypeError("a column has values of several types in one of them")
+                schema = pa.unify_schemas([schema, part.table.schema], promote_options="permissive")
             except pa.ArrowException as error:
                 raise UserError(f"{part.place}: other columns than in {parts[0].place}: {first_line(error)}") from error
         tables = [part.table for part in parts]
@@ -102,6 +103,11 @@ class Split:
     def has(self, column: str) -> bool:
         """Whether there is a column of that name, or a field `inner` of objects for `outer.inner`."""
         return column in self.table.column_names or column in set(self._names())
+
+    @property
+    def mixed(self) -> set[str]:
+        """Names of the columns whose values are of several types, see `MIXED`."""
+        return _mixed(self.table.schema)
 
     def field(self, column: str) -> pa.Field:
         """Name, type and metadata of a column that is there."""

@@ -77,7 +77,7 @@ def predictions(
             shares: list[Any] = [None] * trainer.world_size
             distributed.all_gather_object(shares, outputs)
             outputs = {row: output for share in shares for row, output in share.items()}
-        yield [_record(module, outputs[row], own) for row, own in zip(rows.tolist(), part.to_list(), strict=True)]
+        yield [_record(module, outputs[row], own) for row, own in zip(rows.tolist(), part, strict=True)]
 
 
 def _record(module: TaskModule, output: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def _record(module: TaskModule, output: dict[str, Any], row: dict[str, Any]) -> 
 
 
 def _write_lines(path: Path, parts: Iterator[Records]) -> int:
-    """JSON lines; how many."""
+    """JSON lines; how many. Half a character (a lone surrogate) stays what it was, escaped."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for records in parts:
             file.writelines(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
             count += len(records)
@@ -100,18 +100,21 @@ def _write_parquet(path: Path, parts: Iterator[Records]) -> int:
     """One table of the columns that any part has, of types that hold those of all parts; its rows."""
     with TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent) as folder:
         files: list[Path] = []
-        for records in parts:
-            files.append(Path(folder) / str(len(files)))
-            pq.write_table(pa.Table.from_pylist(records), files[-1])
+        schema, count = pa.schema([]), 0
         try:
-            schema = pa.unify_schemas([pq.read_schema(file) for file in files], promote_options="permissive")
-        except pa.ArrowException as error:
+            for records in parts:
+                files.append(Path(folder) / str(len(files)))
+                table = pa.Table.from_pylist(records)
+                schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+                pq.write_table(table, files[-1])
+                count += len(records)
+            with pq.ParquetWriter(path, schema) as writer:
+                for file in files:
+                    writer.write_table(pq.read_table(file, schema=schema))
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             reason = f"{first_line(error)}; expected one type in a column, or a .jsonl file"
             raise UserError(f"predictions.path: {reason}") from error
-        with pq.ParquetWriter(path, schema) as writer:
-            for file in files:
-                writer.write_table(pq.read_table(file, schema=schema))
-        return sum(pq.read_metadata(file).num_rows for file in files)
+        return count
 
 
 FORMATS = {".jsonl": _write_lines, ".parquet": _write_parquet}

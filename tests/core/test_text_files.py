@@ -85,6 +85,13 @@ def test_a_packed_file_that_is_cut_off_or_not_packed_is_refused(tmp_path, suffix
         read_table(path)
 
 
+def test_a_packed_file_that_is_cut_off_and_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "d.csv.gz"
+    path.write_bytes(gzip.compress(rows("caf\xe9").encode("latin-1"))[:-8])
+    with pytest.raises(UserError, match=r"d\.csv\.gz: cannot be read \(.*\): expected a whole \.gz file"):
+        read_table(path)
+
+
 def test_half_a_character_of_utf_16_is_refused(tmp_path):
     path = tmp_path / "d.csv"
     path.write_bytes(rows("x").encode("utf-16") + b"y")

@@ -48,6 +48,19 @@ def test_a_column_that_some_shards_lack_is_null_there_and_empty_shards_are_nothi
     assert (pool["text"][:], pool["label"][:], pool["note"][:]) == (["one", "three"], [0, None], [None, 3])
 
 
+def test_a_column_of_several_types_that_other_shards_lack_is_let_be(tmp_path):
+    write(tmp_path / "1.jsonl", {"text": ["one"]})
+    write(tmp_path / "2.jsonl", text='{"text": "two", "note": 1}\n{"text": "three", "note": "a"}\n')
+    write(tmp_path / "3.jsonl", {"text": ["four"]})
+    assert load_source(str(tmp_path)).pool["text"][:] == ["one", "two", "three", "four"]
+
+
+def test_shards_that_are_missing_are_told(tmp_path, caplog):
+    source = shards(tmp_path, ".csv.gz", ["train-00000-of-00003", "train-00002-of-00003"])
+    assert len(load_source(source).pool) == 2
+    assert "2 of the 3 shards of train are there" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("second", "message"),
     [

@@ -84,3 +84,16 @@ def test_numbers_with_and_without_a_point_share_a_column(probe, tmp_path, monkey
     predicted(probe, [{"text": "a", "n": 1}, {"text": "b", "n": 2.5}], tmp_path / "predictions.parquet")
     assert pq.read_table(tmp_path / "predictions.parquet")["n"].to_pylist() == [1.0, 2.5]
     assert pq.read_schema(tmp_path / "predictions.parquet").field("n").type == pa.float64()
+
+
+def test_values_are_as_they_were_whatever_others_their_part_has(probe, tmp_path):
+    rows = [{"text": "a", "id": 1, "meta": {}}, {"text": "b", "id": "two\ud800", "meta": {}}]
+    found = predicted(probe, rows, tmp_path / "predictions.jsonl")
+    assert [(row["id"], row["meta"]) for row in found] == [(1, {}), ("two\ud800", {})]
+
+
+@pytest.mark.parametrize("value", [{}, 2**70, "\ud800"])
+def test_what_parquet_cannot_hold_is_told_in_one_line(probe, tmp_path, value):
+    with pytest.raises(UserError, match=r"predictions\.path: .*a \.jsonl file"):
+        predicted(probe, [{"text": "a", "meta": value}], tmp_path / "predictions.parquet")
+    assert not (tmp_path / "predictions.parquet").exists()
