@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import datasets
 import numpy as np
@@ -49,15 +50,19 @@ def growing_array(
     """An array, float32, that is at `path` once the block has ended; a killed process's is found again.
 
     The block gets the array, how many of the `steps` that make it are done, and what to call when so many are: they
-    are on the disk then. Of several processes that make the same array at once, the first goes on, the others begin
-    their own.
+    are on the disk then. Of several processes that make the same array at once, the first one does it, the others wait
+    for it; where files cannot be locked each makes its own.
     """
     partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
     with partial.open("ab") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
-            partial, progress = (file.with_suffix(f".{os.getpid()}{file.suffix}") for file in (partial, progress))
+            partial, progress = (path.with_suffix(f".{uuid4().hex}{file.suffix}") for file in (partial, progress))
+        if path.exists():
+            partial.unlink(missing_ok=True)
+            yield np.load(path, mmap_mode="r"), steps, lambda done: None
+            return
         made, _, of = (progress.read_text() if progress.exists() else "0 of 0").partition(" of ")
         done = int(made) if int(of) == steps and partial.stat().st_size else 0
         array = np.lib.format.open_memmap(partial, mode="r+" if done else "w+", dtype=np.float32, shape=shape)

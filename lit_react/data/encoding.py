@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
+from uuid import uuid4
 
 import datasets
 import numpy as np
@@ -229,7 +230,7 @@ def tokenised(
     if not len(table):
         return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
     if not path.exists():
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial = path.with_suffix(f".{uuid4().hex}.partial")  # two machines may have one folder and the same numbers
         table.map(
             function,
             with_indices=with_indices,

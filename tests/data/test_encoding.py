@@ -1,4 +1,6 @@
 import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import datasets
 import numpy as np
@@ -280,18 +282,29 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(encoder, tokenizer, tmp_pat
     assert [path.suffix for path in tmp_path.glob("embeddings-k*")] == [".npy"]
 
 
-@pytest.mark.parametrize("left", ["another process", "other batches", "an empty file"])
+@pytest.mark.parametrize("left", ["other batches", "an empty file"])
 def test_what_others_left_is_not_gone_on_with(encoder, tokenizer, tmp_path, left):
     tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
     whole = embed(encoder, tokens, cache=tmp_path, key="whole").features
     (tmp_path / "embeddings-k.progress").write_text("1 of 9" if left == "other batches" else "1 of 1")
-    with (tmp_path / "embeddings-k.partial").open("ab") as file:
-        if left == "another process":
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with (tmp_path / "embeddings-k.partial").open("wb") as file:
         if left != "an empty file":
             np.lib.format.write_array(file, np.zeros_like(whole))
-            file.flush()
-        assert np.array_equal(embed(encoder, tokens, cache=tmp_path, key="k").features, whole)
+    assert np.array_equal(embed(encoder, tokens, cache=tmp_path, key="k").features, whole)
+
+
+def test_a_pass_that_another_process_makes_is_waited_for(encoder, tokenizer, tmp_path):
+    tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
+    whole = embed(encoder, tokens, cache=tmp_path, key="whole").features
+    with ThreadPoolExecutor() as pool, (tmp_path / "embeddings-k.partial").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        found = pool.submit(embed, encoder, tokens, cache=tmp_path, key="k")
+        assert not wait([found], timeout=0.2).done
+        np.lib.format.write_array(other, np.full_like(whole, 7))
+        os.replace(other.name, tmp_path / "embeddings-k.npy")
+        other.close()
+        assert (found.result(timeout=20).features == 7).all()
+    assert [path.suffix for path in tmp_path.glob("embeddings-k*")] == [".npy"]
 
 
 def test_embedding_of_a_text_does_not_depend_on_its_batch(encoder, tokenizer, tmp_path):
