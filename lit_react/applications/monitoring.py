@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import sqlite3
@@ -22,6 +21,7 @@ from lit_react.applications.posts import Place, Post
 from lit_react.applications.surges import Quiet, Surges, evidence, threshold_of
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_lines
+from lit_react.core.same_work import hold
 from lit_react.core.terminal import plain
 
 log = logging.getLogger("lit_react")
@@ -119,11 +119,7 @@ class Monitor:
     def __init__(self, folder: Path, rules: Rules, read: Read) -> None:
         self.folder, self.rules, self.read = folder, rules, read
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (folder / "monitor.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"folder: another process writes {folder}") from error
+        self._lock = hold(folder)
         self.file = folder / "monitor.sqlite"
         self.db = connect(self.file)
         self.db.create_function("evidence", 1, lambda negative: float(evidence(negative)), deterministic=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_json
@@ -27,6 +28,20 @@ def check_same_making(path: Path, made_of: dict[str, Any], what: str) -> None:
     for key, value in new.items():
         if json.dumps(old.get(key)) != json.dumps(value):
             raise UserError(f"{path}: this {what} was begun with other {key}; restore it, or choose another folder")
+
+
+def hold(folder: Path) -> IO[bytes]:
+    """Keep a folder from other processes until what is returned is closed, as it is where this process dies.
+
+    Raises:
+        UserError: another has it.
+    """
+    lock = (folder / ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(f"folder: another process works in {folder} ({error.strerror}); choose another") from error
+    return lock
 
 
 def dotted(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Options = dict[str, Any]
-FIXED = (*OF_THE_LABELS, "acquisition", "rounds.budget", "rounds.drafts", "rounds.folder", "rounds.stopping")
-"""Options that say what is bought: the trials of a study learn the same labels."""
+FIXED = (
+    *(*OF_THE_LABELS, "acquisition", "rounds.aggregation", "rounds.budget", "rounds.drafts", "rounds.folder"),
+    "rounds.stopping",
+)
+"""Options that say what is bought, or which label follows: the trials of a study learn the same ones."""
 FORMS = "expected {float: [low, high]} or {int: [low, high]}, with log: true where wanted, or {choices: [a, b]}"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,9 @@ import yaml
 from tqdm import tqdm
 
 from lit_react.core.bounds import expect
-from lit_react.core.errors import UserError
 from lit_react.core.extras import check_installed
 from lit_react.core.files import write_atomically
-from lit_react.core.same_work import check_same_making
+from lit_react.core.same_work import check_same_making, hold
 from lit_react.core.terminal import plain
 from lit_react.experiments.executors import LocalExecutor
 from lit_react.experiments.jobs import LOG, Job
@@ -65,7 +63,7 @@ def tune(
     search = Search(run, folder, space, again, after=max(rounds // 2, 1))
     search.check()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(folder):
+    with hold(folder):
         begun_with = {"run": str(run), "rounds": rounds, "space": space}
         check_same_making(folder / "study.json", begun_with, "study")
         study = open_study(folder / STUDY)
@@ -170,14 +168,3 @@ def _state(name: str) -> Any:
     from optuna.trial import TrialState
 
     return TrialState[name]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Inside, no other command goes on with the study; a `UserError` where one does."""
-    with closing(sqlite3.connect(folder / "study.lock", timeout=0, isolation_level=None)) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise UserError(f"{folder}: another command goes on with this study; wait, or choose a folder") from error
-        yield

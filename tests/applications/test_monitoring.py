@@ -165,7 +165,7 @@ def test_another_file_or_one_without_times_is_refused(tmp_path, second, message)
 
 def test_other_rules_need_another_folder_and_two_commands_cannot_have_one(tmp_path):
     monitor = Monitor(tmp_path, RULES, read)
-    with pytest.raises(UserError, match="another process writes"):
+    with pytest.raises(UserError, match="another process works in"):
         Monitor(tmp_path, RULES, read)
     monitor.close()
     with pytest.raises(UserError, match=r"was begun with late 3600\.0, got 7200\.0"):

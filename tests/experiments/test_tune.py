@@ -119,6 +119,7 @@ def test_a_trial_below_the_median_of_the_others_ends_early(finished: Path, tmp_p
         ({"space": {"model.warmup": {"choices": []}}}, "space: model.warmup: got"),
         ({"space": {"data.init_args.source": {"choices": ["a"]}}}, "data.init_args.source says which labels"),
         ({"space": {"acquisition.query_size": {"int": [1, 2]}}}, "acquisition.query_size says which labels"),
+        ({"space": {"rounds.aggregation": {"choices": ["majority"]}}}, "rounds.aggregation says which labels"),
         ({"space": {"model.wormup": {"float": [0, 1]}}}, "wormup"),
         ({"space": {"model.warmup": {"choices": ["much"]}}}, "warmup"),
         ({"trials": 0}, "trials: 0 is too small"),
