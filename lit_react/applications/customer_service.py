@@ -52,7 +52,7 @@ class CustomerService:
     """Finds answers by retrieval, and by the intents that a run has learned.
 
     The score of an entry is that of `Index`, plus the probability that the run's model gives its label. An answer is
-    given where the index is sure, or the run is, or the question is there word by word; none to a question without
+    given where the index is sure, or the run is of its label, or the question is there word by word; none to a question without
     words. The index is sure from a score on that has the wanted precision on bought questions, each held out; without
     these, from one that so many of the written questions reach with no answer but their own. The run is sure of what
     is not out of scope (see `Reader`) from a confidence on that is the wanted precision in the mean of the pool's
@@ -138,16 +138,18 @@ class CustomerService:
             best = np.argsort(-scores, kind="stable")[:top]
             found = [Found(self.entries[number], float(scores[number])) for number in best]
             sure = by_index[best[0]] >= self.threshold or self.index.phrased(question) == best[0]
-            replies.append(Reply(found, None if sure and words_of(question) else self._doubt(question, said)))
+            doubt = None if sure and words_of(question) else self._doubt(question, said, found[0].entry.label)
+            replies.append(Reply(found, doubt))
         return replies
 
-    def _doubt(self, question: str, said: dict[str, Any] | UserError | None) -> str | None:
-        """Why the run does not answer either; None where it does."""
+    def _doubt(self, question: str, said: dict[str, Any] | UserError | None, label: str) -> str | None:
+        """Why the run does not answer either with an entry of a label; None where it does."""
         if not isinstance(said, dict) or not words_of(question):
             return "unsure"
         if said["abstains"] == "out of scope":
             return "out of scope"
-        return None if said["confidence"] is not None and said["confidence"] >= self.run_threshold else "unsure"
+        sure = said["confidence"] is not None and said["confidence"] >= self.run_threshold
+        return None if sure and said["label"] == label else "unsure"
 
 
 def embedded(task: Task, texts: Sequence[str]) -> Floats:

@@ -120,20 +120,29 @@ def _texts(split: Split, columns: tuple[str, ...]) -> list[str]:
 
 
 def _asked(turns: Any) -> Iterator[tuple[str, str]]:
-    """Each turn of a customer that an agent answers at once."""
+    """Each turn of a customer that an agent answers at once; a turn without text, such as a call of a tool, is none."""
     said = []
     for turn in turns if isinstance(turns, list) else []:
         if isinstance(turn, dict) and (speaker := SPEAKERS.get(str(turn.get("role", turn.get("from"))).lower())):
-            said.append((speaker, str(turn.get("content", turn.get("value")))))
-    for (first, question), (second, answer) in pairwise(said):
+            content = turn.get("content", turn.get("value"))
+            parts = [
+                part.get("text") if isinstance(part, dict) else part
+                for part in (content if isinstance(content, list) else [content])
+            ]
+            said.append((speaker, " ".join(part for part in parts if isinstance(part, str))))
+    for (first, question), (second, answer) in pairwise(turn for turn in said if turn[1].strip()):
         if (first, second) == ("user", "agent"):
             yield question, answer
 
 
 def _conversations(path: Path) -> list[list[str]]:
+    """Conversations with their turns as they are written: `Yes` and `12:30` are texts; what is no text is "".
+
+    Conversations that are no lists are left out.
+    """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))["conversations"]
-        return [[str(turn) for turn in turns] for turns in found]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["conversations"]  # noqa: S506 makes texts only
+        return [[turn if isinstance(turn, str) else "" for turn in turns] for turns in found if isinstance(turns, list)]
+    except (OSError, yaml.YAMLError, RecursionError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: expected YAML with `conversations`, lists of turns ({reason})") from error

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_react.applications.monitor_file import MonitorFile
 from lit_react.applications.posts import Place, Post
 from lit_react.applications.surges import Quiet, Surges, evidence, threshold_of
 from lit_react.core.errors import UserError
 from lit_react.core.files import write_lines
-from lit_react.core.same_work import hold
 from lit_react.core.terminal import plain
 
 log = logging.getLogger("lit_react")
@@ -41,18 +39,6 @@ JUMP, WITNESSES = DAY, 3
 
 TOLD = 5
 """Unreadable records that are told of one by one."""
-
-TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS posts (
-    id INTEGER PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL, period INTEGER NOT NULL, topic TEXT NOT NULL,
-    sentiment TEXT NOT NULL, negative REAL NOT NULL, probabilities BLOB NOT NULL, text TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS of_digest ON posts (digest, at);
-CREATE INDEX IF NOT EXISTS of_period ON posts (period, topic, sentiment);
-CREATE TABLE IF NOT EXISTS alerts (id INTEGER PRIMARY KEY, alert TEXT NOT NULL, sent INTEGER NOT NULL);
-"""
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -118,28 +104,24 @@ class Monitor:
 
     def __init__(self, folder: Path, rules: Rules, read: Read) -> None:
         self.folder, self.rules, self.read = folder, rules, read
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = hold(folder)
-        self.file = folder / "monitor.sqlite"
-        self.db = connect(self.file)
-        self.db.create_function("evidence", 1, lambda negative: float(evidence(negative)), deterministic=True)
-        self.db.executescript(TABLES)
-        begun = self._meta("rules", asdict(rules))
+        self.file = MonitorFile(folder)
+        self.file.db.create_function("evidence", 1, lambda negative: float(evidence(negative)), deterministic=True)
+        begun = self.file.get("rules", asdict(rules))
         if changed := [name for name, value in asdict(rules).items() if begun[name] != value]:
             name = changed[0]
             raise UserError(f"folder: {folder} was begun with {name} {begun[name]!r}, got {getattr(rules, name)!r}")
-        with self._transaction():
-            self._put("rules", begun)
+        with self.file.transaction():
+            self.file.put("rules", begun)
         self._load()
         self._write_alerts()  # a killed process may have committed some and not written them
 
     def _load(self) -> None:
         """What the last transaction left."""
-        self.place = Place(**self._meta("place", {}))
-        self.tally = Counter(self._meta("tally", {}))
-        self.newest: float = self._meta("newest", 0.0)
-        self.ahead: list[float] = self._meta("ahead", [])
-        surges = self._meta("surges", None)
+        self.place = Place(**self.file.get("place", {}))
+        self.tally = Counter(self.file.get("tally", {}))
+        self.newest: float = self.file.get("newest", 0.0)
+        self.ahead: list[float] = self.file.get("ahead", [])
+        surges = self.file.get("surges", None)
         self.surges = Surges(**surges) if surges else None
 
     @property
@@ -150,23 +132,27 @@ class Monitor:
     def take(self, batch: Sequence[Post | str], place: Place) -> None:
         """Count a batch of posts; after an error nothing of it is."""
         try:
-            with self._transaction():
-                before = self.judged
-                self._count(batch)
+            before, alerts = self.judged, self.tally["alerts"]
+            new = self._new(batch)
+            # outside the transaction, as it takes long and a webhook notes in the same file what was sent
+            readings = self.read([post.text for post in new]) if new else []
+            with self.file.transaction():
+                self._keep(new, readings)
                 self._judge(before)
                 self.place = place
-                self._put("place", asdict(place))
-                self._put("surges", self.surges and asdict(self.surges))
+                self.file.put("place", asdict(place))
+                self.file.put("surges", self.surges and asdict(self.surges))
                 for name in ("tally", "newest", "ahead"):
-                    self._put(name, getattr(self, name))
+                    self.file.put(name, getattr(self, name))
         except BaseException:
             self._load()
             raise
-        if self.tally["alerts"]:
+        if self.tally["alerts"] > alerts:
             self._write_alerts()
 
-    def _count(self, batch: Sequence[Post | str]) -> None:
-        kept: list[Post] = []
+    def _new(self, batch: Sequence[Post | str]) -> list[Post]:
+        """The posts that are to be read; the others are told."""
+        new: list[Post] = []
         seen: dict[bytes, float] = {}
         for post in batch:
             self.tally["records"] += 1
@@ -180,20 +166,25 @@ class Monitor:
                 self.tally["far ahead of the others"] += 1
             elif post.at // self.rules.period < self.judged:
                 self.tally["late"] += 1
-            elif self._last_seen(post, seen) >= self.newest - FORGET:
+            elif self._last_seen(post.digest, seen) >= self.newest - FORGET:
                 self.tally["repeated"] += 1
             else:
                 self.newest = max(self.newest, post.at)
                 seen[post.digest] = post.at
-                kept.append(post)
-        for post, reading in zip(kept, self.read([post.text for post in kept]) if kept else [], strict=True):
+                new.append(post)
+        return new
+
+    def _keep(self, new: Sequence[Post], readings: Sequence[Reading | None]) -> None:
+        for post, reading in zip(new, readings, strict=True):
             self.tally["foreign" if reading is None else "counted"] += 1
+            self.file.db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (post.digest, post.at))
             if reading is not None:
                 shares = reading.probabilities.astype(np.float32).tobytes()
                 period = int(post.at // self.rules.period)
-                row = (post.digest, post.at, period, reading.topic, reading.sentiment, reading.negative, shares)
-                columns = "digest, at, period, topic, sentiment, negative, probabilities, text"
-                self.db.execute(f"INSERT INTO posts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, post.text))
+                row = (post.at, period, reading.topic, reading.sentiment, reading.negative, shares, post.text)
+                columns = "at, period, topic, sentiment, negative, probabilities, text"
+                self.file.db.execute(f"INSERT INTO posts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self.file.db.execute("DELETE FROM seen WHERE at < ?", (self.newest - FORGET,))
 
     def _jumps(self, at: float) -> bool:
         """Whether a time is so far ahead of all others that it may be wrong: else all that come would be late."""
@@ -206,10 +197,10 @@ class Monitor:
         self.newest, self.ahead = min(self.ahead), []
         return at > self.newest + JUMP
 
-    def _last_seen(self, post: Post, seen: dict[bytes, float]) -> float:
-        """Seconds since 1970 of the newest post with the same digest, in this batch or before; else minus infinity."""
-        found = self.db.execute("SELECT max(at) FROM posts WHERE digest = ?", (post.digest,)).fetchone()[0]
-        return max(seen.get(post.digest, -np.inf), -np.inf if found is None else found)
+    def _last_seen(self, digest: bytes, seen: dict[bytes, float]) -> float:
+        """When the newest post with a digest was, in this batch or before; minus infinity: there is none."""
+        before = self.file.select("SELECT at FROM seen WHERE digest = ?", digest)
+        return seen.get(digest, before[0][0] if before else -np.inf)
 
     def _judge(self, before: int) -> None:
         """Look at the periods that have become complete; those without any post say nothing."""
@@ -225,16 +216,17 @@ class Monitor:
 
     def counts(self, first: int, end: int) -> list[tuple[int, str, int, float, float]]:
         """Of each period from `first` to before `end` and each topic there: posts, and the sums of `Quiet`."""
-        return self.db.execute(
+        return self.file.select(
             "SELECT period, topic, count(*), sum(negative), sum(evidence(negative)) FROM posts"
             " WHERE period >= ? AND period < ? GROUP BY period, topic ORDER BY period, topic",
-            (first, end),
-        ).fetchall()
+            first,
+            end,
+        )
 
     def _quiet(self, end: int) -> Surges | None:
         """What is usual, by the periods before `end`; None: they are too few."""
         a_day = DAY // self.rules.period
-        rows = self.db.execute("SELECT DISTINCT period FROM posts WHERE period < ? ORDER BY period", (end,)).fetchall()
+        rows = self.file.select("SELECT DISTINCT period FROM posts WHERE period < ? ORDER BY period", end)
         periods = np.array(rows, dtype=np.int64).ravel()
         if len(periods) < self.rules.quiet_days * a_day:
             return None
@@ -265,53 +257,27 @@ class Monitor:
             "negative": round(negative, 1),
             "usual": round(surges.usual(topic, period), 1),
         }
-        self.db.execute("INSERT INTO alerts VALUES (?, ?, 0)", (alert["id"], json.dumps(alert)))
+        self.file.db.execute("INSERT INTO alerts VALUES (?, ?, 0)", (alert["id"], json.dumps(alert)))
         log.warning("surge: %s, %s", plain(topic), told_of(alert))
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts so far, in their order."""
-        return [json.loads(alert) for (alert,) in self.db.execute("SELECT alert FROM alerts ORDER BY id")]
+        return [json.loads(alert) for (alert,) in self.file.select("SELECT alert FROM alerts ORDER BY id")]
 
     def _write_alerts(self) -> None:
         write_lines(self.folder / "alerts.jsonl", self.alerts())
 
     def told(self) -> str:
         """What became of the records so far, and how many periods had none."""
-        rows = self.db.execute("SELECT DISTINCT period FROM posts ORDER BY period").fetchall()
+        rows = self.file.select("SELECT DISTINCT period FROM posts ORDER BY period")
         missing = np.diff([period for (period,) in rows]) - 1 if rows else np.zeros(0)
         tally = ", ".join(f"{count} {name}" for name, count in self.tally.items() if name != "records")
         gaps = f"; {missing.sum():.0f} periods without any post count as missing, not as zero" if missing.any() else ""
         return f"{self.tally['records']} records: {tally or 'nothing to count'}{gaps}"
 
-    def _meta(self, key: str, default: Any) -> Any:
-        found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else default
-
-    def _put(self, key: str, value: Any) -> None:
-        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
-
     def close(self) -> None:
         """Give the folder free."""
-        self.db.close()
-        self._lock.close()
-
-
-def connect(file: Path) -> sqlite3.Connection:
-    """A connection to a monitor's file; what is committed is on the disk."""
-    db = sqlite3.connect(file, timeout=30, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
+        self.file.close()
 
 
 def told_of(alert: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from lit_react.applications.monitoring import DAY, JUMP, Monitor, moment, told_of
+from lit_react.applications.monitoring import DAY, Monitor, moment, told_of
 from lit_react.applications.shares import ShareReader
 from lit_react.core.files import write_atomically
 from lit_react.core.terminal import plain
@@ -54,10 +54,13 @@ def points_of(monitor: Monitor, reader: ShareReader) -> list[Point]:
     """The last days of each topic; days without any post have none."""
     names, found = monitor.rules.sentiments, []
     place = names.index(monitor.rules.negative)
-    rows = monitor.db.execute(
-        "SELECT topic, CAST(at / ? AS INTEGER) AS day, group_concat(hex(probabilities), ''), count(*),"
-        " sum(sentiment = ?) FROM posts WHERE at BETWEEN ? AND ? GROUP BY topic, day ORDER BY topic, day",
-        (DAY, monitor.rules.negative, monitor.newest - DAYS * DAY, monitor.newest + JUMP),
+    a_day = DAY // monitor.rules.period
+    rows = monitor.file.select(
+        "SELECT topic, period / ? AS day, group_concat(hex(probabilities), ''), count(*), sum(sentiment = ?)"
+        " FROM posts WHERE period >= ? GROUP BY topic, day ORDER BY topic, day",
+        a_day,
+        monitor.rules.negative,
+        (int(monitor.newest // DAY) - DAYS + 1) * a_day,
     )
     for topic, day, joined, posts, negative in rows:
         probabilities = np.frombuffer(bytes.fromhex(joined), dtype=np.float32).reshape(-1, len(names))
@@ -133,11 +136,16 @@ def _alert(alert: dict[str, Any]) -> str:
 
 def _behind(monitor: Monitor, point: Point) -> str:
     """The most negative posts of a day."""
-    rows = monitor.db.execute(
-        "SELECT at, text FROM posts WHERE topic = ? AND sentiment = ? AND at >= ? AND at < ?"
+    a_day = DAY // monitor.rules.period
+    rows = monitor.file.select(
+        "SELECT at, text FROM posts WHERE period >= ? AND period < ? AND topic = ? AND sentiment = ?"
         " ORDER BY negative DESC, id LIMIT ?",
-        (point.topic, monitor.rules.negative, point.day * DAY, (point.day + 1) * DAY, SHOWN),
-    ).fetchall()
+        point.day * a_day,
+        (point.day + 1) * a_day,
+        point.topic,
+        monitor.rules.negative,
+        SHOWN,
+    )
     listed = "".join(f"<p><time>{moment(at)}</time> {escape(plain(text))}</p>" for at, text in rows)
     counted = f"{point.negative} of {point.posts} read as negative; adjusted {point.share:.2f} ± {point.error:.2f}"
     head = f"{escape(plain(point.topic))}, {moment(point.day * DAY)[:10]}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
-from lit_react.applications.monitoring import connect
+from lit_react.applications.monitor_file import connect
 from lit_react.core.errors import UserError
 
 log = logging.getLogger("lit_react")
@@ -36,10 +37,7 @@ class Webhook:
     """
 
     def __init__(self, file: Path, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UserError(f"webhook: expected an http or https address, got {url!r}")
-        self.file, self.url, self.host = file, url, parts.hostname
+        self.file, self.url, self.host = file, url, _host(url)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -59,13 +57,25 @@ class Webhook:
                 for number, alert in rows:
                     try:
                         client.post(self.url, json=json.loads(alert)).raise_for_status()
-                    except (httpx.HTTPError, httpx.InvalidURL) as error:
-                        log.warning("webhook: %s does not take alert %d: %s", self.host, number, type(error).__name__)
+                        db.execute("UPDATE alerts SET sent = 1 WHERE id = ?", (number,))
+                    except (httpx.HTTPError, httpx.InvalidURL, sqlite3.OperationalError) as error:
+                        why = type(error).__name__  # no more, as addresses often have a secret
+                        log.warning("webhook: alert %d is sent to %s again: %s", number, self.host, why)
                         lost = True
                         break
-                    db.execute("UPDATE alerts SET sent = 1 WHERE id = ?", (number,))
                 if last:
                     break
                 wait = min(2 * wait, WAITS[1]) if lost else WAITS[0]
                 self._ending.wait(wait)
         db.close()
+
+
+def _host(url: str) -> str:
+    """The host of an address; an error does not repeat what may be a secret in it."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and url.isprintable():
+            return parts.hostname
+    except ValueError:  # of the port, or of brackets
+        pass
+    raise UserError("webhook: expected an http or https address with a host, and maybe a port of 1 to 65535")

@@ -70,7 +70,7 @@ def monitor(
     read = Opinions(result_of(sentiment), result_of(topic) if topic else None, negative)
     rules = Rules(read.topics, read.names, negative, PERIODS[period], late_hours * 3600, quiet_days, false_alerts)
     watch, posts = Monitor(folder, rules, read), Stream(stream, text_column, time_column, id_column, follow)
-    sender = Webhook(watch.file, webhook) if webhook else None
+    sender = Webhook(watch.file.path, webhook) if webhook else None
     written = -REFRESH
     try:
         for batch, place in posts.batches(watch.place, BATCH):

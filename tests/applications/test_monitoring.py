@@ -28,7 +28,7 @@ def surging(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state_of(monitor: Monitor) -> tuple:
-    rows = monitor.db.execute("SELECT at, topic, sentiment, text FROM posts ORDER BY id").fetchall()
+    rows = monitor.file.select("SELECT at, topic, sentiment, text FROM posts ORDER BY id")
     return rows, monitor.alerts(), dict(monitor.tally), monitor.surges
 
 
@@ -203,16 +203,16 @@ class Server:
 def test_alerts_reach_a_server_that_fails_at_first(tmp_path, surging, monkeypatch, caplog):
     monkeypatch.setattr(webhook, "WAITS", (0.02, 0.05))
     monitor, server = watched(tmp_path / "watch", surging), Server(refusals=2)
-    lost = Webhook(monitor.file, "http://127.0.0.1:9/")  # nobody listens there
+    lost = Webhook(monitor.file.path, "http://127.0.0.1:9/")  # nobody listens there
     lost.close()
-    assert "127.0.0.1 does not take alert 1: ConnectError" in caplog.text
-    sender = Webhook(monitor.file, server.url)
-    while not monitor.db.execute("SELECT sum(sent) FROM alerts").fetchone()[0]:
+    assert "alert 1 is sent to 127.0.0.1 again: ConnectError" in caplog.text
+    sender = Webhook(monitor.file.path, server.url)
+    while not monitor.file.select("SELECT sum(sent) FROM alerts")[0][0]:
         threading.Event().wait(0.02)
     sender.close()
     server.close()
     assert server.got == monitor.alerts()
-    assert "does not take alert 1: HTTPStatusError" in caplog.text
+    assert "alert 1 is sent to 127.0.0.1 again: HTTPStatusError" in caplog.text
 
 
 def test_an_address_that_is_none_is_refused(tmp_path):
