@@ -51,12 +51,13 @@ class Reply:
 class CustomerService:
     """Finds answers by retrieval, and by the intents that a run has learned.
 
-    The score of an entry is that of `Index`, plus the probability that the run's model gives its label. An answer is
-    given where the index is sure, or the run is of its label, or the question is there word by word; none to a question without
-    words. The index is sure from a score on that has the wanted precision on bought questions, each held out; without
-    these, from one that so many of the written questions reach with no answer but their own. The run is sure of what
-    is not out of scope (see `Reader`) from a confidence on that is the wanted precision in the mean of the pool's
-    questions at or above it: bought ones are harder than those, and often none of their thresholds has the precision.
+    The score of an entry is that of `Index`, plus the probability that the run's model gives its label. An answer
+    is given where the index is sure, or the run is of its label, or the question is there word by word; none to a
+    question without words. The index is sure from a score on that has the wanted precision on bought questions,
+    each held out; without these, from one that so many of the written questions reach with no answer but their own.
+    The run is sure of what is not out of scope (see `Reader`) from a confidence on that is the wanted precision in
+    the mean of the pool's questions at or above it: bought ones are harder than those, and often none of their
+    thresholds has the precision.
 
     Args:
         entries: one or more.

@@ -141,7 +141,7 @@ def _conversations(path: Path) -> list[list[str]]:
     Conversations that are no lists are left out.
     """
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["conversations"]  # noqa: S506 makes texts only
+        found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["conversations"]
         return [[turn if isinstance(turn, str) else "" for turn in turns] for turns in found if isinstance(turns, list)]
     except (OSError, yaml.YAMLError, RecursionError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -40,6 +40,7 @@ JUMP, WITNESSES = DAY, 3
 TOLD = 5
 """Unreadable records that are told of one by one."""
 
+
 @dataclass(frozen=True)
 class Rules:
     """How posts are counted and when an alert is given.
@@ -166,7 +167,7 @@ class Monitor:
                 self.tally["far ahead of the others"] += 1
             elif post.at // self.rules.period < self.judged:
                 self.tally["late"] += 1
-            elif self._last_seen(post.digest, seen) >= self.newest - FORGET:
+            elif self._last_seen(post.digest, seen) >= max(self.newest, post.at) - FORGET:
                 self.tally["repeated"] += 1
             else:
                 self.newest = max(self.newest, post.at)

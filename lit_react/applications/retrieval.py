@@ -12,14 +12,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Embed = Callable[[Sequence[str]], Floats]
 """Texts [n] → embeddings of unit length, float32 [n, d]."""
 
 WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Of BM25 beside the cosine, those that are tried; `USUAL` where nothing can be tried."""
 USUAL = 0.1
-MOST_HELD_OUT = 1000
-"""Questions."""
+MOST_HELD_OUT, BLOCK = 1000, 64
+"""Questions, and those that are scored at once."""
 
 _CHARACTERS = "\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese characters, which no spaces part
 _RUNS = re.compile(rf"[{_CHARACTERS}]+|[^\W_{_CHARACTERS}]+")
@@ -121,29 +122,44 @@ class Index:
         """The entry that has a text word by word as its key."""
         return self._phrased.get(tuple(words_of(text)))
 
-    def held_out(self, weight: float | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def held_out(self, weight: float | None = None) -> tuple[NDArray[np.float64], Bools]:
         """Of questions that are no keys for once the best entry's score, [h], and whether it is theirs, bool [h].
 
         Those whose entry has no other key are left out.
         """
-        hidden = self._held_out[:, None] == np.arange(len(self.keys.texts))
-        scores = self._without(self._held_out, hidden, self.weight if weight is None else weight)
-        return scores.max(axis=1).astype(np.float64), scores.argmax(axis=1) == self.keys.owners[self._held_out]
+        numbers = np.arange(len(self.keys.texts))
+
+        def hidden(rows: Ints) -> Bools:
+            return np.asarray(rows[:, None] == numbers)
+
+        scores, found = self._best_without(self._held_out, hidden, self.weight if weight is None else weight)
+        return scores.astype(np.float64), found == self.keys.owners[self._held_out]
 
     def of_others(self) -> Floats:
         """float32 [h], of questions the best score of an entry that is *not* theirs: what chance likeness comes to.
 
         Others' keys that are the same word by word do not count.
         """
-        rows = self.keys.asked[:MOST_HELD_OUT]
-        own = self.keys.owners[rows, None] == self.keys.owners
-        return self._without(rows, own | (self._same[rows, None] == self._same), self.weight).max(axis=1)
+        owners, same = self.keys.owners, self._same
 
-    def _without(self, rows: Ints, hidden: NDArray[np.bool_], weight: float) -> Floats:
-        """Scores [h, entries] of keys as questions, where the keys that bool [h, k] says do not count."""
-        words = self._words.scores([self.keys.texts[row] for row in rows])
-        scores = self._embeddings[rows] @ self._embeddings.T + weight * words
-        return self._of_entries(np.where(hidden, -np.inf, scores))
+        def hidden(rows: Ints) -> Bools:
+            return np.asarray((owners[rows, None] == owners) | (same[rows, None] == same))
+
+        return self._best_without(self.keys.asked[:MOST_HELD_OUT], hidden, self.weight)[0]
+
+    def _best_without(self, rows: Ints, hidden: Callable[[Ints], Bools], weight: float) -> tuple[Floats, Ints]:
+        """Of keys as questions [h] the best score and its entry, where the keys [h, k] that are hidden do not count.
+
+        By blocks, as all scores of a thousand questions and many keys fill the memory.
+        """
+        best, found = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            words = self._words.scores([self.keys.texts[row] for row in block])
+            scores = self._embeddings[block] @ self._embeddings.T + weight * words
+            scores = self._of_entries(np.where(hidden(block), -np.inf, scores))
+            best[start : start + BLOCK], found[start : start + BLOCK] = scores.max(axis=1), scores.argmax(axis=1)
+        return best, found
 
     def _of_entries(self, of_keys: Floats) -> Floats:
         return np.maximum.reduceat(of_keys[:, self._order], self._starts, axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -68,9 +69,26 @@ def answer(
     service = CustomerService(entries, result, pretrained, precision, accelerator)
     collection = Collection(collect) if collect is not None else None
     if collect is not None:
-        write_atomically(collect.with_suffix(".yaml"), options_of_run(entries, collect).encode())
+        write_options(entries, collect)
     print("\n".join([*service.described(), plain(f"{faq}: chat at http://{host}:{port}")]), flush=True)
     serve_page(app_of(service, collection, host), listener)
+
+
+def write_options(entries: list[Entry], pool: Path) -> None:
+    """Write the options of a run beside its pool; a file there that was not written so, or was edited, stays.
+
+    Raises:
+        UserError: there is one.
+    """
+    path, sum_of = pool.with_suffix(".yaml"), "# digest: "
+    if path.exists():
+        head, _, body = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+        if head != sum_of + sha256(body.encode()).hexdigest():
+            raise UserError(
+                f"collect: {path} is not what `answer` writes, or was edited: move it, or name another file"
+            )
+    options = options_of_run(entries, pool)
+    write_atomically(path, f"{sum_of}{sha256(options.encode()).hexdigest()}\n{options}".encode())
 
 
 def options_of_run(entries: list[Entry], pool: Path) -> str:

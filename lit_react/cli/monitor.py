@@ -76,7 +76,7 @@ def monitor(
         for batch, place in posts.batches(watch.place, BATCH):
             if batch or place != watch.place:
                 watch.take(batch, place)
-            if follow and time.monotonic() - written > REFRESH:
+            if time.monotonic() - written > REFRESH:
                 write_trends(watch, read.shares)
                 written = time.monotonic()
     finally:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from lit_react.applications import retrieval
 from lit_react.applications.customer_service import CustomerService, expected_threshold
 from lit_react.applications.faq import Entry, keys_of, read_entries
 from lit_react.applications.retrieval import BM25, words_of
 from lit_react.cli import main
-from lit_react.cli.answer import options_of_run
+from lit_react.cli.answer import options_of_run, write_options
 from lit_react.cli.labels import result_of
 from lit_react.core.errors import UserError
 
@@ -129,6 +130,16 @@ def test_logs_of_dialogues_are_answers_too(tmp_path):
     ]
 
 
+def test_turns_are_texts_as_they_are_written(tmp_path):
+    talks = "conversations:\n- - Robot?\n  - Yes\n- - When?\n  - 12:30\n- - Nothing?\n  -\n- no list - of turns\n"
+    (tmp_path / "talks.yml").write_text(talks)
+    parts = [{"type": "text", "text": "Where is it?"}, {"type": "image_url", "image_url": {}}]
+    turns = [("user", parts), ("assistant", None), ("tool", "{}"), ("assistant", "On its way.")]
+    (tmp_path / "logs.jsonl").write_text(json.dumps({"messages": [{"role": r, "content": text} for r, text in turns]}))
+    found = [(entry.questions, entry.answer) for entry in read_entries(tmp_path)]
+    assert found == [(["Where is it?"], "On its way."), (["Robot?"], "Yes"), (["When?"], "12:30")]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "line"),
     [
@@ -137,6 +148,7 @@ def test_logs_of_dialogues_are_answers_too(tmp_path):
         ("faq.csv", "question,answer\nwhy?,\n", "faq.csv: no answers: expected at least one row with a question and"),
         ("faq.csv", "q,a\nwhy?,so\n", "faq.csv: no column 'question': its columns are q, a"),
         ("faq.yml", "a: [", "faq.yml: expected YAML with `conversations`, lists of turns"),
+        ("faq.yml", "[" * 1500, "faq.yml: expected YAML with `conversations`, lists of turns"),
         ("faq.jsonl", '{"messages": ["hi"]}', "faq.jsonl: no answers: expected at least one row with a question and"),
         ("faq.txt", "why", "faq.txt: unknown suffix '.txt'"),
     ],
@@ -173,6 +185,25 @@ def test_a_run_adds_what_its_model_says_and_its_bought_questions(finished: Path)
     assert any("held-out bought questions" in line for line in helped.described())
 
 
+def test_a_run_that_is_sure_of_another_label_gives_no_answer(finished: Path):
+    result = result_of(finished)
+    entries = [Entry(f"Read of {name}.", name, "", [name]) for name in result.data.class_names]
+    helped = CustomerService(entries, result, accelerator="cpu")
+    helped.threshold, helped.run_threshold = np.inf, 0.0
+    new = [text for text in result.data.splits.pool["text"][:20] if helped.index.phrased(text) is None]
+    assert any(reply.abstains is None for reply in helped.replies(new))
+    for entry in entries:
+        entry.label = "of no class"
+    assert all(reply.abstains for reply in helped.replies(new))
+
+
+def test_held_out_questions_are_scored_in_blocks(service, monkeypatch):
+    whole = service.index.held_out(), service.index.of_others()
+    monkeypatch.setattr(retrieval, "BLOCK", 2)
+    np.testing.assert_allclose(service.index.held_out(), whole[0])
+    np.testing.assert_allclose(service.index.of_others(), whole[1])
+
+
 def test_a_threshold_of_calibrated_confidences_has_the_wanted_mean_above_it():
     confidences = np.array([0.5, 1.0, 0.9, 0.8, 0.2])
     assert expected_threshold(confidences, 0.9) == 0.8
@@ -201,6 +232,18 @@ def test_collected_questions_are_a_run_that_asks_which_answer_they_belong_to(tmp
     options = yaml.safe_load(options_of_run(entries, tmp_path / "pool.jsonl"))["data"]
     assert options["label_names"] == ["a", "b"]
     assert options["label_descriptions"] == {"a": ["May I?", "Can I?", "Yes."], "b": ["退货", "No: never."]}
+
+
+def test_options_that_people_have_edited_are_not_overwritten(tmp_path):
+    pool, entries = tmp_path / "pool.jsonl", [Entry("Yes.", "a", "", ["May I?"])]
+    for _ in range(2):
+        write_options(entries, pool)
+    written = pool.with_suffix(".yaml").read_text()
+    assert yaml.safe_load(written) == yaml.safe_load(options_of_run(entries, pool))
+    pool.with_suffix(".yaml").write_text(written + "rounds: {batch_size: 5}\n")
+    with pytest.raises(UserError, match="was edited: move it, or name another file"):
+        write_options(entries, pool)
+    assert "batch_size" in pool.with_suffix(".yaml").read_text()
 
 
 @pytest.mark.browser

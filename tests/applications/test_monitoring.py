@@ -12,6 +12,7 @@ import pytest
 from streams import BEGIN, RULES, SURGE, post, posts, read, shares, watched, write
 
 from lit_react.applications import webhook
+from lit_react.applications.monitor_file import connect
 from lit_react.applications.monitoring import Monitor
 from lit_react.applications.posts import Stream
 from lit_react.applications.trends import write_trends
@@ -84,6 +85,46 @@ def test_late_repeated_foreign_and_impossible_posts_are_set_aside_and_told(tmp_p
     expected = {"counted": 4, "repeated": 1, "late": 1, "foreign": 1, "ahead of the clock": 1}
     assert dict(monitor.tally) == {"records": 9, "far ahead of the others": 1, **expected}
     assert "4 counted" in monitor.told()
+
+
+@pytest.mark.parametrize("size", [1, 256])
+def test_what_is_foreign_and_repeated_does_not_hang_on_batches(tmp_path, size):
+    rows = [
+        post(0, "good banks"),
+        post(1, "漢", id="1"),
+        post(1, "bad banks", id="1"),
+        post(1.1, "漢"),
+        post(1.2, "漢"),
+    ]
+    monitor = watched(tmp_path / "watch", write(tmp_path / "posts.jsonl", rows), size)
+    assert dict(monitor.tally) == {"records": 5, "counted": 1, "foreign": 2, "repeated": 2}
+
+
+def test_a_text_that_comes_again_after_a_week_counts_again(tmp_path):
+    rows = [post(24 * day, f"good banks {day % 8}") for day in range(10)]
+    monitor = watched(tmp_path / "watch", write(tmp_path / "posts.jsonl", rows))
+    assert (monitor.tally["counted"], monitor.tally["repeated"]) == (10, 0)
+    assert monitor.file.select("SELECT count(*) FROM seen")[0][0] == 8
+
+
+def test_others_can_write_to_the_file_while_models_read(tmp_path, surging):
+    def noting(texts):
+        other = connect(tmp_path / "monitor.sqlite")
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("UPDATE alerts SET sent = 1")
+        other.close()
+        return read(texts)
+
+    monitor = watched(tmp_path, surging, reader=noting)
+    assert monitor.file.select("SELECT sent FROM alerts WHERE id = 1") == [(1,)]
+
+
+def test_a_damaged_file_and_a_folder_that_is_none_are_one_line(tmp_path):
+    (tmp_path / "monitor.sqlite").write_bytes(b"no database " * 999)
+    with pytest.raises(UserError, match=r"cannot use .*monitor\.sqlite: file is not a database"):
+        Monitor(tmp_path, RULES, read)
+    with pytest.raises(UserError, match=r"monitor\.sqlite is no folder"):
+        Monitor(tmp_path / "monitor.sqlite", RULES, read)
 
 
 def test_after_a_long_gap_the_stream_goes_on(tmp_path):
@@ -215,9 +256,11 @@ def test_alerts_reach_a_server_that_fails_at_first(tmp_path, surging, monkeypatc
     assert "alert 1 is sent to 127.0.0.1 again: HTTPStatusError" in caplog.text
 
 
-def test_an_address_that_is_none_is_refused(tmp_path):
-    with pytest.raises(UserError, match="expected an http or https address, got 'ftp://host'"):
-        Webhook(tmp_path / "file", "ftp://host")
+@pytest.mark.parametrize("url", ["ftp://host/secret", "http://[::1/secret", "http://host:99999/secret", "http://\n/"])
+def test_an_address_that_is_none_is_refused_and_not_repeated(tmp_path, url):
+    with pytest.raises(UserError, match="expected an http or https address") as refused:
+        Webhook(tmp_path / "file", url)
+    assert "secret" not in str(refused.value)
 
 
 def test_the_command_reads_a_stream_by_the_models_of_runs(tmp_path, finished, capsys):
