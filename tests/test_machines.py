@@ -167,10 +167,13 @@ def test_models_that_only_the_first_machine_has_are_used_on_all(news_csv, tiny_b
     words = command(news_csv, tiny_bert, Path("run"), "--rounds.start=warm", "--trainer.max_epochs=1", *pretraining)
     words += ["--rounds.budget=34"]
     machine = tmp_path / "machine_0"
-    for task, *exported in (["fit"], ["validate"], ["predict"], ["predict", "--model.pretrained=run/model"]):
-        assert codes(started([task, *words[1:], *exported], tmp_path, machines=2)) == [0, 0], told(tmp_path, 0)
+    (tmp_path / "one.csv").write_text("text\ngood news\n")
+    exported = ["--model.pretrained=run/model", f"--data.predict={tmp_path}/one.csv", "--predictions.path=one.jsonl"]
+    for task, *own in (["fit"], ["validate"], ["predict"], ["predict", *exported]):
+        assert codes(started([task, *words[1:], *own], tmp_path, machines=2)) == [0, 0], told(tmp_path, 0)
     assert len(rounds(machine / "run")) == 2
     assert len((machine / "predictions.jsonl").read_text().splitlines()) == 110
+    assert len((machine / "one.jsonl").read_text().splitlines()) == 1, "fewer rows than processes"
     assert not own_files(tmp_path, 1)
 
 

@@ -51,7 +51,7 @@ def growing_array(
 
     The block gets the array, how many of the `steps` that make it are done, and what to call when so many are: they
     are on the disk then. Of several processes that make the same array at once, the first one does it, the others wait
-    for it; where files cannot be locked each makes its own.
+    for it; where files cannot be locked each makes its own. An `OSError` tells of a disk that has no room for it.
     """
     partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
     with partial.open("ab") as lock:
@@ -66,6 +66,9 @@ def growing_array(
         made, _, of = (progress.read_text() if progress.exists() else "0 of 0").partition(" of ")
         done = int(made) if int(of) == steps and partial.stat().st_size else 0
         array = np.lib.format.open_memmap(partial, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
+        if not done and hasattr(os, "posix_fallocate"):  # a disk that fills under a mapped file kills the process
+            with partial.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
 
         def keep(done: int) -> None:
             array.flush()

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import distributed
@@ -71,8 +72,10 @@ def predictions(
     """Records of each part of the data; every process gets all of them."""
     for part, table, rows in data.predict_parts():
         processes = {"rank": trainer.global_rank, "world_size": trainer.world_size}
-        loader = in_order(table, rows, None, data.eval_batch_size, **processes)
+        one_each = np.resize(rows, max(len(rows), trainer.world_size))  # a process without rows would end the others
+        loader = in_order(table, one_each, None, data.eval_batch_size, **processes)
         outputs = by_row(trainer.predict(module, loader, ckpt_path=checkpoint) or [])
+        checkpoint = None  # the module has its weights now
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
             distributed.all_gather_object(shares, outputs)

@@ -293,6 +293,13 @@ def test_what_others_left_is_not_gone_on_with(encoder, tokenizer, tmp_path, left
     assert np.array_equal(embed(encoder, tokens, cache=tmp_path, key="k").features, whole)
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="files cannot be given their room there")
+def test_embeddings_have_their_room_on_the_disk_before_they_are_made(tmp_path):
+    with embedding.growing_array(tmp_path / "e.npy", (1000, 100), steps=1):
+        partial = (tmp_path / "e.partial").stat()
+        assert partial.st_blocks * 512 >= partial.st_size > 400_000
+
+
 def test_a_pass_that_another_process_makes_is_waited_for(encoder, tokenizer, tmp_path):
     tokens = tokenize(split(TEXTS), tokenizer, max_length=16, cache=tmp_path)
     whole = embed(encoder, tokens, cache=tmp_path, key="whole").features
