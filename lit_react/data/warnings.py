@@ -114,7 +114,7 @@ def _texts(table: datasets.Dataset) -> Iterator[pa.Array]:
     """Strings [k] of some rows at a time; a large pool is copied nowhere as a whole."""
     yield pa.array([], pa.large_string())
     for rows in table.select_columns(["text"]).with_format("arrow").iter(batch_size=10_000):
-        yield from rows["text"].cast(pa.large_string()).chunks
+        yield rows["text"].cast(pa.large_string()).combine_chunks()  # rows that were drawn are a chunk each
 
 
 def _count(where: pa.Array) -> int:
