@@ -43,6 +43,13 @@ STRETCHED = [
 CONTRASTIVE = ["--augmentation.contrastive.weight=1", "--data.batch_size=4"]
 
 
+PRETRAINED = [
+    *("--pretraining.training.steps", "5", "--pretraining.training.batch_size", "7"),
+    *("--pretraining.training.precision", "32-true", "--pretraining.training.accelerator", ACCELERATOR),
+    *("--pretraining.objective.max_length", "32", "--rounds.budget", "44"),
+]
+
+
 NAMES = [
     *("--model", "SentenceClassification"),
     *("--data.validation_size", "0", "--data.initial_size", "null", "--rounds.budget", "16"),
@@ -55,6 +62,7 @@ WAYS = {
     "frozen": FROZEN,
     "generated labels": STRETCHED,
     "contrastive": CONTRASTIVE,
+    "pretraining": PRETRAINED,
     "names": NAMES,
 }
 TASKS = ["token_classification", "question_answering", "translation"]
@@ -118,7 +126,7 @@ def test_two_processes_buy_the_same_rows_as_one(
 ) -> None:
     words = words_of_way(way, tmp_path / "one", news_csv, tiny_bert_without_dropout)
     main([*words, "--trainer.devices", "1"])
-    same(tmp_path / "one", by_two / way, labels=16 if way == "names" else 52)
+    same(tmp_path / "one", by_two / way, labels={"names": 16, "pretraining": 44}.get(way, 52))
 
 
 def test_the_command_starts_the_second_process_itself(by_two, tmp_path, news_csv, tiny_bert_without_dropout) -> None:

@@ -5,36 +5,22 @@ Most of them are told what such a launcher tells them, and begin at once.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen
-from typing import Any
 
 import pytest
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from processes import ended, start
+from processes import Told, by_torchrun, codes, ended, own_files, start, started, told, wait_for
 from run_folders import bought, rounds
 from tiny import ACCELERATOR, FROZEN, command
 
 from lit_react.cli import main
 
 pytestmark = pytest.mark.skipif(ACCELERATOR != "cpu", reason="processes of one machine, each with a CPU")
-
-Told = dict[str, Any]
-
-
-def by_torchrun(rank: int, port: int, *, machines: int = 1) -> Told:
-    """What torchrun tells one of two processes."""
-    here = 2 // machines
-    local = {"LOCAL_RANK": rank % here, "LOCAL_WORLD_SIZE": here, "GROUP_RANK": rank // here}
-    group = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return {**local, **group, "TORCHELASTIC_RUN_ID": "none"}
 
 
 def by_srun(rank: int, port: int) -> Told:
@@ -47,37 +33,6 @@ def by_srun(rank: int, port: int) -> Told:
 def by_a_user(rank: int, port: int) -> Told:
     """What a user tells the process that is started on each of two machines."""
     return {"NODE_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-
-
-def started(words: list[str], folder: Path, tell: Callable[..., Told] = by_torchrun, **options: Any) -> list[Any]:
-    """Two processes with a working folder and a file `told.txt` each, `machine_0` and `machine_1`."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    places = [folder / f"machine_{rank}" for rank in range(2)]
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-    return [
-        start(words, place / "told.txt", inside=place, told=tell(rank, port, **options))
-        for rank, place in enumerate(places)
-    ]
-
-
-def codes(processes: Sequence[BaseProcess]) -> list[int | None]:
-    return [ended(process, within=100) for process in processes]
-
-
-def own_files(folder: Path, rank: int) -> list[str]:
-    return [path.name for path in (folder / f"machine_{rank}").iterdir() if path.name != "told.txt"]
-
-
-def told(folder: Path, rank: int) -> str:
-    return (folder / f"machine_{rank}" / "told.txt").read_text()
-
-
-def wait_for(line: str, folder: Path, processes: Sequence[BaseProcess], file: str = "told.txt") -> None:
-    while not ((path := folder / "machine_0" / file).exists() and line in path.read_text()):
-        assert all(process.is_alive() for process in processes), [told(folder, rank) for rank in range(2)]
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -277,11 +232,3 @@ def test_commands_of_one_process_are_refused_in_two(tmp_path, monkeypatch, capsy
     with pytest.raises(SystemExit):
         main(["report", str(tmp_path)])
     assert "error: report: 2 processes were started from outside, and it is of one" in capsys.readouterr().err
-
-
-def test_pretraining_is_work_of_the_first_process(tmp_path, monkeypatch) -> None:
-    for name, value in by_torchrun(1, 1).items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
-    main(["pretrain", "--folder", str(tmp_path / "pretrained")])
-    assert not (tmp_path / "pretrained").exists()

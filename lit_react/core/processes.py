@@ -28,7 +28,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _Su
 from torch import distributed
 
 from lit_react.core.errors import EndedByFirst, LabelsPending, UserError
-from lit_react.core.launch import machine, started
+from lit_react.core.launch import as_launched, machine, started
 
 T = TypeVar("T")
 
@@ -83,6 +83,14 @@ def join(trainer: L.Trainer) -> None:
     trainer.strategy.setup_environment()
     if isinstance(environment, SLURMEnvironment) and environment.auto_requeue and environment.requeue_signal:
         signal.signal(environment.requeue_signal, _queue_again if is_first_process() else signal.SIG_IGN)
+
+
+def as_joined() -> dict[str, Any]:
+    """A Trainer's `devices` and `num_nodes`: those of the group, else as a launcher has started, else one device."""
+    if (circle := _circle()) is None:
+        return {"devices": 1, **as_launched({})}
+    machines = len(set(circle[1]))
+    return {"devices": len(circle[1]) // machines, "num_nodes": machines}
 
 
 def _check(trainer: L.Trainer) -> None:
@@ -181,13 +189,16 @@ def of_all(value: T) -> list[T]:
 
 
 @contextmanager
-def files_of_first(folder: Path) -> Iterator[Path]:
-    """A folder of the first process on this machine: itself on the first machine, a passing copy on others."""
+def files_of_first(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """A folder of the first process on this machine: itself on the first machine, a passing copy on others.
+
+    The copy has the files below the folder whose names fit the pattern.
+    """
     circle = _circle()
     if circle is None or not any(circle[1]):
         yield folder
         return
-    paths = from_first(lambda: [each for each in folder.rglob("*") if each.is_file()])
+    paths = from_first(lambda: [each for each in folder.rglob(pattern) if each.is_file()])
     with TemporaryDirectory(prefix="lit_react-") as passing:
         place = folder if machine() == 0 else Path(passing)
         for path in paths:

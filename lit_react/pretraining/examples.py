@@ -23,6 +23,8 @@ NEIGHBOURS = 64
 """A random B is drawn from so many passages with a shorter tail, and so many with a longer one."""
 ATTEMPTS = 32
 """Draws until one fits."""
+UNLABELED = {"words": -1, "pair_labels": IGNORED}
+"""What a row has that nothing is learned from."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,12 @@ class Pairs:
 
 
 class Examples(Dataset[Batch]):
-    """Item i is the whole batch of step i, over as many epochs as are asked for; masks and pairs are new in each.
+    """Item i is the batch of step i, over as many epochs as are asked for; masks and pairs are new in each.
 
     The seed decides everything; held-out examples want another one. `max_length` counts special tokens. Without
-    `next_sentence` each passage is one text.
+    `next_sentence` each passage is one text. `batch_size` is that of all processes together: process `rank` of
+    `world_size` has each `world_size`-th row of a batch, masked as one process alone would; where a batch has no row
+    for it, it has one without labels, for all processes make each step.
     """
 
     def __init__(
@@ -81,9 +85,12 @@ class Examples(Dataset[Batch]):
         next_sentence: bool,
         batch_size: int,
         seed: tuple[int, ...],
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.passages, self.tokenizer, self.masking, self.max_length = passages, tokenizer, masking, max_length
         self.next_sentence, self.batch_size, self.seed = next_sentence, batch_size, seed
+        self.rank, self.world_size = rank, world_size
         self.batches_per_epoch = -(-len(passages) // batch_size)
         self._epoch = -1
         self._batches: list[list[int]] = []
@@ -92,22 +99,27 @@ class Examples(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """The batch of `unmasked`, masked: `input_ids` changed, `labels` int64 [b, t] added, `words` gone."""
         batch = self.unmasked(step)
-        generator = np.random.default_rng([*self.seed, 1, step])
+        draws = np.random.default_rng([*self.seed, 1, step]).random((3, self.batch_size, self.max_length))
         ids, words = batch["input_ids"].numpy(), batch.pop("words").numpy()
-        inputs, labels = self.masking.apply(ids, words, generator)
+        inputs, labels = self.masking.apply(ids, words, draws[:, self.rank :: self.world_size])
         return batch | {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
 
     def unmasked(self, step: int) -> Batch:
         """What the tokenizer gives, int64 [b, t]; `words` int64 [b, t], -1 for special tokens; `pair_labels` [b]."""
         epoch, place = divmod(step, self.batches_per_epoch)
         self._begin(epoch)
-        rows = self._batches[place]
+        every = self._batches[place]
+        rows, is_left_over = every[self.rank :: self.world_size] or every[:1], self.rank >= len(every)
         cut = {"truncation": True, "max_length": self.max_length, "verbose": False}
         encoded = [self.tokenizer(*self._texts(row), **cut) for row in rows]
         batch: Batch = dict(self.tokenizer.pad([dict(one) for one in encoded], return_tensors="pt", verbose=False))
         words = [torch.tensor([-1 if word is None else word for word in one.word_ids()]) for one in encoded]
         batch["words"] = torch.nn.utils.rnn.pad_sequence(words, batch_first=True, padding_value=-1)
-        return batch if self._pairs is None else batch | {"pair_labels": torch.from_numpy(self._pairs.labels[rows])}
+        if self._pairs is not None:
+            batch["pair_labels"] = torch.from_numpy(self._pairs.labels[rows])
+        if is_left_over:
+            batch |= {name: torch.full_like(batch[name], none) for name, none in UNLABELED.items() if name in batch}
+        return batch
 
     def _texts(self, row: int) -> list[str]:
         """One text, or A and B."""

@@ -1,7 +1,8 @@
 """Masked language modelling: which tokens are hidden, and what stands in their place.
 
 This is not transformers' `DataCollatorForLanguageModeling` (5.23): with whole words it knows no 80/10/10 and takes a
-Chinese sentence for one word, and its generator runs on from batch to batch, so that a resumed run would differ.
+Chinese sentence for one word, and its generator runs on from batch to batch, so that a resumed run would differ, and
+one of several processes.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ class Masking:
         ordinary = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
         return cls(share, whole_word, int(tokenizer.mask_token_id), ordinary)
 
-    def apply(self, ids: Ints, words: Ints, generator: np.random.Generator) -> tuple[Ints, Ints]:
+    def apply(self, ids: Ints, words: Ints, draws: NDArray[np.float64]) -> tuple[Ints, Ints]:
         """Hide some tokens: inputs and labels, int64 [b, t], the latter `IGNORED` where no token was chosen.
 
         `words` are int64 [b, t]: neighbours with the same number are one word; -1 stands for special tokens and
-        padding, which are never chosen. The generator makes all choices.
+        padding, which are never chosen. The draws, float64 in [0, 1), of b or more rows and t or more places
+        [3, b, t], make all choices: those for a place do not hang on the other rows, nor on the padding.
         """
-        first = np.ones(words.shape, dtype=bool)
+        rows, places = ids.shape
+        chances, fate, which = draws[:, :rows, :places]
         if self.whole_word:
-            first[:, 1:] = words[:, 1:] != words[:, :-1]
-        group = np.cumsum(first).reshape(words.shape) - 1
-        chosen = (generator.random(group.max(initial=0) + 1)[group] < self.share) & (words >= 0)
-        fate = generator.random(ids.shape)
-        others = self.ordinary[generator.integers(len(self.ordinary), size=ids.shape)]
+            begins = np.zeros_like(words)
+            begins[:, 1:] = np.where(words[:, 1:] != words[:, :-1], np.arange(1, places), 0)
+            chances = np.take_along_axis(chances, np.maximum.accumulate(begins, axis=1), axis=1)
+        chosen = (chances < self.share) & (words >= 0)
+        others = self.ordinary[(which * len(self.ordinary)).astype(np.int64)]
         hidden = np.where(fate < 0.8, self.mask_id, np.where(fate < 0.9, others, ids))
         return np.where(chosen, hidden, ids), np.where(chosen, ids, IGNORED)

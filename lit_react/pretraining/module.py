@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,9 +22,9 @@ WEIGHT_DECAY = 0.01
 
 
 class Pretraining(Optimised):
-    """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32.
+    """Trains an encoder and its heads; the loss is the sum of both, each a mean in float32 over all processes' rows.
 
-    The seed is that of dropout, together with the step.
+    The seed is that of dropout, together with the step and the process.
 
     Attributes:
         losses: of each step so far, `(mlm, pairs)`; nan for a batch without pairs.
@@ -62,18 +62,24 @@ class Pretraining(Optimised):
         return torch.stack([*measured, *_score(pairs[known], batch["pair_labels"][known])])
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Dropout is a function of the step: a resumed run drops what an unbroken one drops."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        """Dropout is a function of the step and the process: a resumed run drops what an unbroken one drops."""
+        torch.manual_seed((self.seed + 1009 * self.global_rank) * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Loss of tokens and pairs together."""
+        """Loss of tokens and pairs together: the gradient's mean over the processes is that of the whole batch."""
         sums = self._measure(batch)
-        losses = sums[[0, 3]] / sums[[2, 5]].clamp(min=1)
-        self._recent.append(torch.cat([losses, sums[5:]]).detach())
+        every = self._of_all(sums)
+        counts = every[[2, 5]].clamp(min=1)
+        losses = every[[0, 3]] / counts
+        self._recent.append(torch.cat([losses, every[5:]]))
         self.log("train/mlm_loss", losses[0], batch_size=len(batch["labels"]), prog_bar=True)
-        if "pair_labels" in batch and (batch["pair_labels"] != IGNORED).any():
+        if "pair_labels" in batch and every[5]:
             self.log("train/pair_loss", losses[1], batch_size=len(batch["labels"]))
-        return losses.sum()
+        return self.trainer.world_size * (sums[[0, 3]] / counts).sum()
+
+    def _of_all(self, sums: Tensor) -> Tensor:
+        """The sums over all processes; no gradient flows into them."""
+        return cast(Tensor, self.trainer.strategy.reduce(sums.detach().clone(), reduce_op="sum"))
 
     def on_train_epoch_end(self) -> None:
         """Take the losses of a stretch, before the checkpoint; a `UserError` where one is no number any more."""
@@ -96,7 +102,7 @@ class Pretraining(Optimised):
 
     def on_validation_epoch_end(self) -> None:
         """Keep and log `mlm_loss` (nats), `mlm_accuracy`, and of pairs `pair_loss`, `pair_accuracy`."""
-        sums = self._sums.tolist()
+        sums = self._of_all(self._sums).tolist()
         measured: dict[str, float] = {}
         for name, (loss, right, count) in (("mlm", sums[:3]), ("pair", sums[3:])):
             if count:

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 from lit_react.core.errors import UserError
-from lit_react.core.processes import UNTIL_THE_END, files_of_first, from_first
-from lit_react.core.same_work import check_same_making
+from lit_react.core.processes import UNTIL_THE_END, files_of_first, is_first_process
 from lit_react.data.encoding import text_digest
 from lit_react.data.task import Task
 from lit_react.pretraining.corpus import each_once, hold_out
 from lit_react.pretraining.encoders import check_objectives, pretrained_encoder, pretrained_tokenizer
 from lit_react.pretraining.options import Objective, Training, made_of
-from lit_react.pretraining.pretrain import CARD, learn
+from lit_react.pretraining.pretrain import is_finished, learn
 from lit_react.tasks.encoder_task import EncoderTask
 
 log = logging.getLogger("lit_react")
@@ -35,7 +34,7 @@ class PoolPretraining:
 
     Args:
         objective: what is learned; without next sentences unless asked for.
-        training: how it is learned; on one device.
+        training: how it is learned, by all processes of the run.
         held_out: so many texts of the pool are not trained on here; loss and accuracy are measured on them.
     """
 
@@ -57,8 +56,8 @@ class PoolPretraining:
     def run(self, folder: Path, task: Task, pool: datasets.Dataset, seed: int) -> EncoderTask:
         """Pretrain on the pool's rows, or go on, or take what is there; gives the task that starts from `folder/model`.
 
-        Of several processes the first one pretrains, the others take its model. A `UserError` says that the folder is
-        of another pretraining, that examples are longer than the model's positions, …
+        Several processes pretrain together, see `pretrain`. A `UserError` says that the folder is of another
+        pretraining, that examples are longer than the model's positions, …
         """
         assert isinstance(task, EncoderTask), "see check"
         texts = each_once(task.running_text(pool))
@@ -70,15 +69,12 @@ class PoolPretraining:
             "seed": seed,
         }
 
-        def pretrained() -> None:
-            if (folder / "model" / CARD).exists():
-                return check_same_making(folder / CARD, begun, "pretraining")
-            log.info("pretraining: %d steps on the pool's texts", self.training.steps)
+        if not is_finished(folder, begun):
+            if is_first_process():
+                log.info("pretraining: %d steps on the pool's texts", self.training.steps)
             rows = np.random.default_rng([seed, 2**31 + 1]).permutation(len(texts))
             parts = hold_out(texts, rows, self.held_out)
             torch.manual_seed(seed)  # of new heads
             encoder = pretrained_tokenizer(task.pretrained), pretrained_encoder(task.pretrained)
-            return learn(folder, parts, encoder, self.objective, self.training, seed, begun)
-
-        from_first(pretrained)
+            learn(folder, parts, encoder, self.objective, self.training, seed, begun)
         return task.start_from(str(UNTIL_THE_END.enter_context(files_of_first(folder / "model"))))

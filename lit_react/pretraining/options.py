@@ -35,12 +35,12 @@ class Training:
 
     Args:
         steps: of the optimiser.
-        batch_size: examples per step.
+        batch_size: examples per step, of all processes together.
         learning_rate: of AdamW, at the end of the warm-up; it falls to 0 with the last step.
         warmup: share of the steps in which it rises from 0.
         validations: how often the held-out loss is measured and a checkpoint is written.
         precision: None: what the machine is fast in, see `fast_precision`.
-        accelerator: `cpu`, `gpu` …; `auto` takes a GPU where there is one. One device is used.
+        accelerator: `cpu`, `gpu` …; `auto` takes a GPU where there is one. Each process has one device.
     """
 
     steps: int = 1000

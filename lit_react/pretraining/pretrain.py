@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
@@ -18,7 +19,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place, write_json
-from lit_react.core.processes import is_first_process
+from lit_react.core.processes import files_of_first, from_first, is_first_process, join
 from lit_react.core.quiet import quiet
 from lit_react.core.same_work import check_same_making
 from lit_react.core.version import __version__
@@ -32,7 +33,7 @@ from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Objective, Training, made_of
 from lit_react.pretraining.passages import passages
 from lit_react.pretraining.report import before_and_after, loss_curves
-from lit_react.pretraining.training import checkpoint, run
+from lit_react.pretraining.training import checkpoint, new_trainer, run
 from lit_react.tasks.pretrained import MINILM, load_tokenizer
 
 CARD = "pretraining.json"
@@ -52,7 +53,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on texts without labels; the same command again goes on where it was stopped.
 
-    It is work for one device: of several processes the first one does it, the others end at once.
+    Processes that torchrun or srun has started share each batch and learn what one would, but for dropout and the order
+    of sums; the first one writes the folder.
 
     Masked language modelling and next-sentence prediction, as BERT. Writes `model/`, which `fit` takes as
     `--model.pretrained FOLDER/model`, with a card, and `loss.png`.
@@ -68,8 +70,6 @@ def pretrain(
         seed: of everything but the choice of the texts.
         wandb: where the curves go.
     """
-    if not is_first_process():
-        return
     if (pretrained is None) == (architecture is None):
         raise UserError("pretrained, architecture: expected one of them; a new BERT is pretrained: null")
     if pretrained is not None:
@@ -77,11 +77,10 @@ def pretrain(
     config = encoders.bert_config(architecture or {})
     options = {"pretrained": pretrained, "architecture": architecture, "lower_case": lower_case, "seed": seed}
     begun = {"texts": asdict(texts), **options, **made_of(objective, training)}
-    if (folder / "model" / CARD).exists():
-        check_same_making(folder / CARD, begun, "pretraining")
-        print(f"{folder}: finished")
-        return _show(folder)
     quiet()
+    join(new_trainer(folder, training))
+    if is_finished(folder, begun):
+        return _show(folder, "finished")
     train, held_out = texts.load()
     torch.manual_seed(seed)  # of new weights
     if pretrained is None:
@@ -94,6 +93,17 @@ def pretrain(
     if logger:
         logger.experiment.finish()
     return _show(folder)
+
+
+def is_finished(folder: Path, begun: dict[str, Any]) -> bool:
+    """Whether the first process has the model already; a `UserError` says that it is of another making."""
+
+    def look() -> bool:
+        if there := (folder / "model" / CARD).exists():
+            check_same_making(folder / CARD, begun, "pretraining")
+        return there
+
+    return from_first(look)
 
 
 def learn(
@@ -109,29 +119,44 @@ def learn(
     """Train an encoder on texts, or go on from the folder's checkpoint; writes `model/`, its card and `loss.png`.
 
     The texts are those to train on and those to measure on, column `text`; the encoder has the heads that the objective
-    needs. The seed is that of batches, masks and dropout. `begun` is what decides the result beside the texts: a
-    `UserError` says that the folder is of another making, or that examples are longer than the model's positions.
+    needs. The seed is that of batches, masks and dropout. `begun` is what decides the result beside the texts. All
+    processes of the group call this; the first one writes.
+
+    Raises:
+        UserError: the folder is of another making, the texts are others than those of the first process, or examples
+            are longer than the model's positions.
     """
     (train, held_out), (tokenizer, model) = texts, encoder
     limit = encoders.position_limit(model, tokenizer)
     if objective.max_length > limit:
         raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
-    examples = _examples(train, tokenizer, objective, training, (seed, 0), "the texts")
-    measured = _examples(held_out, tokenizer, objective, training, (seed, 1), "held_out")
-    if not checkpoint(folder).exists():
-        (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
-    check_same_making(folder / CARD, begun | {"digest": text_digest(train)}, "pretraining")
+    trainer = new_trainer(folder, training, logger)
+    examples = _examples(train, tokenizer, objective, trainer, training, (seed, 0), "the texts")
+    measured = _examples(held_out, tokenizer, objective, trainer, training, (seed, 1), "held_out")
+    digests = [text_digest(part) for part in texts]
+
+    def begin() -> list[str]:
+        if not checkpoint(folder).exists():
+            (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
+        check_same_making(folder / CARD, begun | {"digest": digests[0]}, "pretraining")
+        return digests
+
+    if from_first(begin) != digests:
+        raise UserError("texts: those on this machine are others than on the first one: expected the same files")
     module = Pretraining(model, training, seed)
-    run(folder, module, examples, measured, logger)
-    _publish(folder, module, tokenizer, begun | {"trained_on": len(train)})
+    run(trainer, folder, module, examples, measured)
+    from_first(lambda: _publish(folder, module, tokenizer, begun | {"trained_on": len(train)}))
 
 
 def _new_tokenizer(
     folder: Path, texts: datasets.Dataset, config: BertConfig, lower_case: bool
 ) -> PreTrainedTokenizerBase:
-    """A new tokenizer is trained once and kept in the folder."""
+    """A new tokenizer is trained once, by the first process, and kept in the folder."""
     kept = folder / "tokenizer"
-    if not checkpoint(folder).exists():
+
+    def train() -> None:
+        if checkpoint(folder).exists():
+            return
         learned = encoders.train_tokenizer(
             (text for batch in texts.iter(batch_size=1000) for text in batch["text"]),
             vocab_size=config.vocab_size,
@@ -140,18 +165,22 @@ def _new_tokenizer(
         )
         shutil.rmtree(kept, ignore_errors=True)
         learned.save_pretrained(kept)
-    return load_tokenizer(str(kept))
+
+    from_first(train)
+    with files_of_first(kept) as place:
+        return load_tokenizer(str(place))
 
 
 def _examples(
     texts: datasets.Dataset,
     tokenizer: PreTrainedTokenizerBase,
     objective: Objective,
+    trainer: L.Trainer,
     training: Training,
     seed: tuple[int, int],
     name: str,
 ) -> Examples:
-    """Batches of texts, which errors call by this name; a `UserError` where there is no text, or no pair."""
+    """This process's rows of batches of texts, which errors call by this name; a `UserError`: no text, or no pair."""
     pairs = objective.next_sentence
     room = objective.max_length - tokenizer.num_special_tokens_to_add(pair=pairs)
     found = passages(texts, tokenizer, room=room, longest=room // 2 if pairs else room, cache=cache_folder())
@@ -167,6 +196,8 @@ def _examples(
         next_sentence=pairs,
         batch_size=training.batch_size,
         seed=seed,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
     )
 
 
@@ -184,7 +215,11 @@ def _publish(folder: Path, module: Pretraining, tokenizer: PreTrainedTokenizerBa
     checkpoint(folder).unlink(missing_ok=True)
 
 
-def _show(folder: Path) -> None:
+def _show(folder: Path, state: str | None = None) -> None:
+    if not is_first_process():
+        return
+    if state:
+        print(f"{folder}: {state}")
     card = json.loads((folder / "model" / CARD).read_text())
     title = f"{folder}: {card['after']['step']} steps"
     Console().print(before_and_after(card["before"], card["after"], title))

@@ -10,11 +10,13 @@ import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Sampler
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place
 from lit_react.core.precision import fast_precision
+from lit_react.core.processes import as_joined, files_of_first, from_first
 from lit_react.pretraining.examples import Examples
 from lit_react.pretraining.module import Pretraining
 from lit_react.pretraining.options import Training
@@ -53,42 +55,54 @@ class SaveLast(Checkpoint):
         self.path = path
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write it beside, then put it in place."""
+        """Write it beside, then put it in place; the first process of all does."""
         partial = self.path.with_name(f".{self.path.name}.partial")
         trainer.save_checkpoint(partial)
-        put_in_place(partial, self.path)
+        if trainer.is_global_zero:
+            put_in_place(partial, self.path)
 
 
-def run(folder: Path, module: Pretraining, train: Examples, held_out: Examples, logger: Logger | None) -> None:
-    """Measure, train on batches by step, measure; or go on from the checkpoint.
+def run(trainer: L.Trainer, folder: Path, module: Pretraining, train: Examples, held_out: Examples) -> None:
+    """Measure, train on batches by step, measure; or go on from the checkpoint of the first process.
 
-    Each measuring is one pass over `held_out`, with the same masks and pairs. A `UserError` says that the machine has
-    not the accelerator or the precision; a KeyboardInterrupt, which Lightning keeps to itself, is raised.
+    Each measuring is one pass over `held_out`, with the same masks and pairs. A KeyboardInterrupt, which Lightning
+    keeps to itself, is raised.
     """
-    options, saved = module.training_options, checkpoint(folder)
-    trainer = _trainer(folder, options, logger)
+    options, goes_on = module.training_options, from_first(checkpoint(folder).exists)
     stretches = Stretches(options.steps, options.stretch, lambda: trainer.global_step)
     steps = DataLoader(train, batch_size=None, sampler=stretches)
     measured = DataLoader(held_out, batch_size=None, sampler=range(held_out.batches_per_epoch))
-    if not saved.exists():
+    if not goes_on:
         trainer.validate(module, measured, verbose=False)
-    trainer.fit(module, steps, measured, ckpt_path=saved if saved.exists() else None, weights_only=True)
+    with files_of_first(folder, checkpoint(folder).name) as place:
+        trainer.fit(module, steps, measured, ckpt_path=checkpoint(place) if goes_on else None, weights_only=True)
     if trainer.global_step < options.steps:
         raise KeyboardInterrupt
     if module.validations[-1]["step"] < trainer.global_step:
         trainer.validate(module, measured, verbose=False)
 
 
-def _trainer(folder: Path, training: Training, logger: Logger | None) -> L.Trainer:
-    bar = sys.stderr.isatty()
+def new_trainer(folder: Path, training: Training, logger: Logger | None = None) -> L.Trainer:
+    """A Trainer of this process's group, or of what a launcher has started (see `as_joined`).
+
+    Raises:
+        UserError: the machine has not the accelerator or the precision, or a batch has no row for some process.
+    """
+    processes, bar = as_joined(), sys.stderr.isatty()
+    if training.batch_size < (every := processes["devices"] * processes.get("num_nodes", 1)):
+        raise UserError(
+            f"training.batch_size: {training.batch_size}, but {every} processes share the rows of a batch, expected "
+            f"{every} or more"
+        )
     try:
         return L.Trainer(
+            **processes,
+            strategy="auto" if every == 1 else DDPStrategy(static_graph=True),  # one that may leave out a head
             max_steps=training.steps,
             max_epochs=-1,
             precision=training.precision or fast_precision(training.accelerator),  # type: ignore[arg-type]
             gradient_clip_val=1.0,
             accelerator=training.accelerator,
-            devices=1,
             logger=logger or False,
             callbacks=[SaveLast(checkpoint(folder)), *([RichProgressBar(leave=False)] if bar else [])],
             default_root_dir=folder,

@@ -124,6 +124,24 @@ def test_a_step_is_always_the_same_batch_and_another_epoch_has_other_masks(found
     assert not torch.equal(made[0]["input_ids"][:, :5], other[0]["input_ids"][:, :5])
 
 
+def test_processes_share_the_rows_of_a_batch_and_mask_them_as_one_would(found, tokenizer) -> None:
+    whole = examples(found, tokenizer, batch_size=5)
+    shares = [examples(found, tokenizer, batch_size=5, rank=rank, world_size=5) for rank in range(5)]
+    sizes = set()
+    for step in range(whole.batches_per_epoch):
+        every, parts = rows_by_text(whole[step]), [share[step] for share in shares]
+        own = [rows_by_text(part) for part in parts]
+        assert all(len(part["input_ids"]) == 1 for part in parts), "also where a batch has fewer rows"
+        sizes.add(len(every))
+        assert {key: row for rows in own[: len(every)] for key, row in rows.items()} == every
+        pairs = torch.cat([part["pair_labels"] for part in parts])
+        assert pairs[: len(every)].tolist() == whole[step]["pair_labels"].tolist()
+        for left_over in parts[len(every) :]:
+            assert (left_over["labels"] == IGNORED).all()
+            assert (left_over["pair_labels"] == IGNORED).all()
+    assert min(sizes) < 5 == max(sizes)
+
+
 def rows_by_text(batch) -> dict[tuple[int, ...], list[bool]]:
     """The chosen places of each row, by its unmasked ids."""
     chosen = batch["labels"] != IGNORED

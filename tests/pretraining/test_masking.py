@@ -24,10 +24,14 @@ def some_tokens(seed: int, rows: int, length: int) -> tuple[np.ndarray, np.ndarr
     return ids, words
 
 
+def draws(seed: int, ids: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(seed).random((3, *ids.shape))
+
+
 @pytest.mark.parametrize("whole_word", [False, True])
 def test_15_percent_are_chosen_and_80_10_10_of_them_become_mask_random_and_themselves(whole_word) -> None:
     ids, words = some_tokens(0, 2000, 130)
-    inputs, labels = masking(whole_word=whole_word).apply(ids, words, np.random.default_rng(0))
+    inputs, labels = masking(whole_word=whole_word).apply(ids, words, draws(0, ids))
     chosen = labels != IGNORED
     assert chosen.sum() / (words >= 0).sum() == pytest.approx(0.15, abs=0.003)
     assert (inputs[chosen] == MASK).mean() == pytest.approx(0.8, abs=0.01)
@@ -49,12 +53,12 @@ def test_15_percent_are_chosen_and_80_10_10_of_them_become_mask_random_and_thems
 def test_special_tokens_are_never_chosen_and_the_rest_is_left_alone(seed, rows, length, share, whole_word) -> None:
     ids, words = some_tokens(seed, rows, length)
     before = ids.copy()
-    inputs, labels = masking(share, whole_word).apply(ids, words, np.random.default_rng(seed))
+    inputs, labels = masking(share, whole_word).apply(ids, words, draws(seed, ids))
     assert np.array_equal(ids, before), "the caller's ids are not changed"
     assert (labels[words < 0] == IGNORED).all()
     assert np.array_equal(inputs[labels == IGNORED], ids[labels == IGNORED])
     assert np.array_equal(labels[labels != IGNORED], ids[labels != IGNORED])
-    again = masking(share, whole_word).apply(ids, words, np.random.default_rng(seed))
+    again = masking(share, whole_word).apply(ids, words, draws(seed, ids))
     assert np.array_equal(again[0], inputs)
     assert np.array_equal(again[1], labels)
 
@@ -63,10 +67,21 @@ def test_special_tokens_are_never_chosen_and_the_rest_is_left_alone(seed, rows, 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.95))
 def test_whole_words_are_chosen_or_left_with_all_their_pieces(seed, share) -> None:
     ids, words = some_tokens(seed, 4, 40)
-    _, labels = masking(share, whole_word=True).apply(ids, words, np.random.default_rng(seed))
+    _, labels = masking(share, whole_word=True).apply(ids, words, draws(seed, ids))
     for row in range(len(ids)):
         for word in np.unique(words[row][words[row] >= 0]):
             assert len(set((labels[row] != IGNORED)[words[row] == word])) == 1
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_a_row_is_masked_as_it_is_among_others_and_under_more_padding(whole_word) -> None:
+    ids, words = some_tokens(0, 7, 40)
+    words[:, 30:] = -1
+    every, made = draws(0, ids), masking(0.5, whole_word)
+    together = made.apply(ids, words, every)
+    for rank in range(2):
+        own = made.apply(ids[rank::2, :31], words[rank::2, :31], every[:, rank::2])
+        assert all(np.array_equal(part, whole[rank::2, :31]) for part, whole in zip(own, together, strict=True))
 
 
 def test_random_tokens_are_no_special_ones(tiny_bert) -> None:
