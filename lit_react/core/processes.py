@@ -28,7 +28,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _Su
 from torch import distributed
 
 from lit_react.core.errors import EndedByFirst, LabelsPending, UserError
-from lit_react.core.launch import as_launched, machine, started
+from lit_react.core.launch import as_launched, local_rank, machine, started
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def join(trainer: L.Trainer) -> None:
 def as_joined() -> dict[str, Any]:
     """A Trainer's `devices` and `num_nodes`: those of the group, else as a launcher has started, else one device."""
     if (circle := _circle()) is None:
-        return {"devices": 1, **as_launched({})}
+        return {"devices": 1, "num_nodes": 1} | as_launched({})
     machines = len(set(circle[1]))
     return {"devices": len(circle[1]) // machines, "num_nodes": machines}
 
@@ -186,6 +186,19 @@ def of_all(value: T) -> list[T]:
     values: list[Any] = [None] * len(circle[1])
     distributed.all_gather_object(values, value, group=circle[0])
     return values
+
+
+def once_a_machine(make: Callable[[], T]) -> T:
+    """What each process needs and its machine keeps on the disk: one of a machine makes it, then the others find it.
+
+    All processes call this in the same order.
+    """
+    try:
+        if local_rank() == 0:
+            return make()
+    finally:
+        of_all(None)
+    return make()
 
 
 @contextmanager

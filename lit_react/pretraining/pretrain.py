@@ -19,7 +19,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place, write_json
-from lit_react.core.processes import files_of_first, from_first, is_first_process, join
+from lit_react.core.processes import files_of_first, from_first, is_first_process, join, of_all, once_a_machine
 from lit_react.core.quiet import quiet
 from lit_react.core.same_work import check_same_making
 from lit_react.core.version import __version__
@@ -123,26 +123,27 @@ def learn(
     processes of the group call this; the first one writes.
 
     Raises:
-        UserError: the folder is of another making, the texts are others than those of the first process, or examples
-            are longer than the model's positions.
+        UserError: the folder is of another making, another process has other texts, or examples are longer than the
+            model's positions.
     """
     (train, held_out), (tokenizer, model) = texts, encoder
     limit = encoders.position_limit(model, tokenizer)
     if objective.max_length > limit:
         raise UserError(f"objective.max_length: {objective.max_length} is more than the {limit} positions of the model")
     trainer = new_trainer(folder, training, logger)
-    examples = _examples(train, tokenizer, objective, trainer, training, (seed, 0), "the texts")
-    measured = _examples(held_out, tokenizer, objective, trainer, training, (seed, 1), "held_out")
-    digests = [text_digest(part) for part in texts]
+    made_by = tokenizer, objective, trainer, training
+    examples = once_a_machine(lambda: _examples(train, *made_by, (seed, 0), "the texts"))
+    measured = once_a_machine(lambda: _examples(held_out, *made_by, (seed, 1), "held_out"))
+    digest, measured_digest = map(text_digest, texts)
+    if len(set(of_all((digest, measured_digest)))) > 1:
+        raise UserError("texts: those on one machine are others than on the first one: expected the same files")
 
-    def begin() -> list[str]:
+    def begin() -> None:
         if not checkpoint(folder).exists():
             (folder / CARD).unlink(missing_ok=True)  # nothing was learned yet under another configuration
-        check_same_making(folder / CARD, begun | {"digest": digests[0]}, "pretraining")
-        return digests
+        check_same_making(folder / CARD, begun | {"digest": digest}, "pretraining")
 
-    if from_first(begin) != digests:
-        raise UserError("texts: those on this machine are others than on the first one: expected the same files")
+    from_first(begin)
     module = Pretraining(model, training, seed)
     run(trainer, folder, module, examples, measured)
     from_first(lambda: _publish(folder, module, tokenizer, begun | {"trained_on": len(train)}))

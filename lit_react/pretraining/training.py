@@ -89,7 +89,7 @@ def new_trainer(folder: Path, training: Training, logger: Logger | None = None) 
         UserError: the machine has not the accelerator or the precision, or a batch has no row for some process.
     """
     processes, bar = as_joined(), sys.stderr.isatty()
-    if training.batch_size < (every := processes["devices"] * processes.get("num_nodes", 1)):
+    if training.batch_size < (every := processes["devices"] * processes["num_nodes"]):
         raise UserError(
             f"training.batch_size: {training.batch_size}, but {every} processes share the rows of a batch, expected "
             f"{every} or more"
@@ -97,7 +97,7 @@ def new_trainer(folder: Path, training: Training, logger: Logger | None = None) 
     try:
         return L.Trainer(
             **processes,
-            strategy="auto" if every == 1 else DDPStrategy(static_graph=True),  # one that may leave out a head
+            strategy="auto" if every == 1 else DDPStrategy(static_graph=True),  # a head may have no part
             max_steps=training.steps,
             max_epochs=-1,
             precision=training.precision or fast_precision(training.accelerator),  # type: ignore[arg-type]
