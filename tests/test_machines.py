@@ -136,9 +136,18 @@ def test_machines_with_other_rows_are_refused_before_anything_is_bought(frozen, 
     for rank in range(2):
         (place := tmp_path / f"machine_{rank}").mkdir()
         (place / "own.csv").write_text("text,label\n" + "good news,sports\nbad news,politics\n" * (80 + rank))
-    assert codes(started([*frozen, "--data.test=own.csv"], tmp_path, machines=2)) == [2, 2]
-    assert all("data: the rows on one machine are others" in told(tmp_path, rank) for rank in range(2))
+    assert codes(started([*frozen, "--data.test=own.csv"], tmp_path)) == [2, 2]
+    lines = [line for rank in range(2) for line in told(tmp_path, rank).splitlines() if line.startswith("error: ")]
+    assert lines == ["error: data: the rows on one machine are others than on the first one: expected the same files"]
     assert own_files(tmp_path, 0) == ["own.csv"]
+
+
+def test_what_only_one_process_of_a_machine_meets_is_said_by_that_one(frozen, tmp_path) -> None:
+    (tmp_path / "machine_0").mkdir()
+    (tmp_path / "machine_0" / "own.csv").write_text("text,label\n" + "good news,sports\nbad news,politics\n" * 80)
+    assert codes(started([*frozen, "--data.source=own.csv"], tmp_path)) == [2, 2]
+    assert told(tmp_path, 1) == "error: own.csv: no such file\n"
+    assert "another process of this run has ended, see what it said" in told(tmp_path, 0)
 
 
 @pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.slow)])

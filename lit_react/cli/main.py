@@ -37,9 +37,18 @@ def main(args: ArgsType = None) -> None:
         told = told if told is not None else _of_the_group(error)
         if told is None:
             raise
-        if told and not (isinstance(wrong, EndedByFirst) or (wrong and local_rank())):  # each machine says it once
+        if told and not (isinstance(wrong, EndedByFirst) or (wrong and _is_said(told))):
             print(f"error: {plain(' '.join(told.split()))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_said(line: str) -> bool:
+    """Whether another process of this machine says it."""
+    if "lit_react.core.processes" not in sys.modules:
+        return local_rank() > 0
+    from lit_react.core.processes import first_to_say
+
+    return not first_to_say(line)
 
 
 def _of_the_group(error: Exception) -> str | None:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,6 +150,15 @@ def said_of_the_group(error: BaseException) -> str | None:
             return LOST if distributed.get_rank() <= 1 else ""  # the first one, or the next where it is gone
         found = found.__cause__ or found.__context__
     return None
+
+
+def first_to_say(line: str) -> bool:
+    """Whether no other process of this machine has said a line; what only one has met is said by that one."""
+    if distributed.is_available() and distributed.is_initialized():
+        with suppress(RuntimeError):  # the first process is gone, and has said something
+            store = distributed.distributed_c10d._get_default_store()
+            return bool(store.add(f"{machine()}: {line}", 1) == 1)
+    return local_rank() == 0
 
 
 # ---- what the first one tells -------------------------------------------------------------------------------
