@@ -74,4 +74,6 @@ $("question").onkeydown = (event) => {
 };
 
 const { answers } = await (await fetch("known")).json();
-turn("said", make("p", "answer", `Hello. I know ${answers} answers; what I am not sure of, a person will answer.`));
+const hello = make("li", "said");
+hello.append(make("p", "answer", `Hello. I know ${answers} answers; what I am not sure of, a person will answer.`));
+$("turns").prepend(hello); // also where somebody has asked by now
