@@ -41,7 +41,7 @@ class Entry:
 
 
 def read_entries(path: Path, question_column: str = "question", answer_column: str = "answer") -> list[Entry]:
-    """Read a file, or all files of a folder; rows with the same answer are one entry.
+    """Read a file, or all files of a folder; rows with the same answer and label are one entry.
 
     A table has a question and an answer in each row; JSON lines may have dialogues, as lists of `messages` (`role`,
     `content`) or `conversations` (`from`, `value`), of which each turn of a customer belongs to the answer after it. In
@@ -51,12 +51,12 @@ def read_entries(path: Path, question_column: str = "question", answer_column: s
         UserError: no such file, another kind of file, or no answer in it.
     """
     paths = sorted(file for file in path.rglob("*") if _is_read(file)) if path.is_dir() else [path]
-    found: dict[str, Entry] = {}
+    found: dict[tuple[str, str], Entry] = {}
     for file in paths:
         for question, answer, source, label in _rows(file, question_column, answer_column):
             question, answer = question.strip(), answer.strip()
             if question and answer:
-                entry = found.setdefault(answer, Entry(answer, label or question, source))
+                entry = found.setdefault((answer, label), Entry(answer, label or question, source))
                 if question not in entry.questions:
                     entry.questions.append(question)
     if not found:

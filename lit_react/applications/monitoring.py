@@ -29,7 +29,7 @@ FEWEST = 50
 """Posts of a topic in the quiet beginning below which it is not watched."""
 
 FORGET = 7 * DAY
-"""Seconds of the stream's time after which a post may come again and counts again."""
+"""Seconds that posts are remembered for at least."""
 
 AHEAD = 3600
 """Seconds that a post may be ahead of this machine's clock."""
@@ -62,6 +62,11 @@ class Rules:
     late: float
     quiet_days: float
     false_alerts: float
+
+    @property
+    def forget(self) -> float:
+        """Seconds of the stream's time after which a post may come again and counts again: once an old one is late."""
+        return max(FORGET, self.late + self.period)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Monitor:
                 self.tally["far ahead of the others"] += 1
             elif post.at // self.rules.period < self.judged:
                 self.tally["late"] += 1
-            elif self._last_seen(post.digest, seen) >= max(self.newest, post.at) - FORGET:
+            elif self._last_seen(post.digest, seen) >= max(self.newest, post.at) - self.rules.forget:
                 self.tally["repeated"] += 1
             else:
                 self.newest = max(self.newest, post.at)
@@ -185,7 +190,7 @@ class Monitor:
                 row = (post.at, period, reading.topic, reading.sentiment, reading.negative, shares, post.text)
                 columns = "at, period, topic, sentiment, negative, probabilities, text"
                 self.file.db.execute(f"INSERT INTO posts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        self.file.db.execute("DELETE FROM seen WHERE at < ?", (self.newest - FORGET,))
+        self.file.db.execute("DELETE FROM seen WHERE at < ?", (self.newest - self.rules.forget,))
 
     def _jumps(self, at: float) -> bool:
         """Whether a time is so far ahead of all others that it may be wrong: else all that come would be late."""

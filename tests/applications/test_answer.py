@@ -130,6 +130,12 @@ def test_logs_of_dialogues_are_answers_too(tmp_path):
     ]
 
 
+def test_one_answer_may_have_several_labels(tmp_path):
+    (tmp_path / "faq.csv").write_text("question,answer,label\na,yes,first\nb,yes,second\nc,yes,first\n")
+    found = [(entry.label, entry.questions) for entry in read_entries(tmp_path / "faq.csv")]
+    assert found == [("first", ["a", "c"]), ("second", ["b"])]
+
+
 def test_turns_are_texts_as_they_are_written(tmp_path):
     talks = "conversations:\n- - Robot?\n  - Yes\n- - When?\n  - 12:30\n- - Nothing?\n  -\n- no list - of turns\n"
     (tmp_path / "talks.yml").write_text(talks)

@@ -107,6 +107,13 @@ def test_a_text_that_comes_again_after_a_week_counts_again(tmp_path):
     assert monitor.file.select("SELECT count(*) FROM seen")[0][0] == 8
 
 
+def test_a_post_is_remembered_until_it_would_be_late(tmp_path):
+    rows = [post(0, "good banks", id="1"), *(post(24 * day, f"good shops {day}") for day in range(1, 9))]
+    file = write(tmp_path / "posts.jsonl", [*rows, rows[0]])
+    monitor = watched(tmp_path / "watch", file, rules=replace(RULES, late=10 * 24 * 3600.0))
+    assert (monitor.tally["counted"], monitor.tally["repeated"]) == (9, 1)
+
+
 def test_others_can_write_to_the_file_while_models_read(tmp_path, surging):
     def noting(texts):
         other = connect(tmp_path / "monitor.sqlite")
