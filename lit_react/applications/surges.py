@@ -119,18 +119,20 @@ class Quiet:
         return _rhythm(posts, ~np.isnan(self.posts[0])[days]) * share[..., None]
 
     def highest(self, generator: np.random.Generator) -> Floats:
-        """The highest sums of each topic in drawn quiet stretches, float64 [T, 2, PATHS].
+        """The highest sums of each topic in drawn quiet stretches, float64 [T, 3, PATHS].
 
         Drawn are both what is taken for usual, so that a short beginning has a higher threshold, and what comes then:
-        whole days, which keep what their hours have in common; and each period from any day, as a few days put together
-        whole show too few of the high sums that come once in months.
+        whole days, which keep what their hours have in common; each period from any day, as a few days put together
+        whole show too few of the high sums that come once in months; and certain negative posts by Poisson's law, as
+        few days have no period as high as one that comes once in months.
         """
         topics, days, periods = self.posts.shape
         there, told, how_busy = ~np.isnan(self.posts[0]), np.nan_to_num(self.evidence), self._busy()
-        found = np.zeros((topics, 2, PATHS))
+        found = np.zeros((topics, 3, PATHS))
         for topic in range(topics):
+            mean = self.usual_negative(topic, np.arange(days))
             usual = self.usual_negative(topic, generator.integers(days, size=(days, PATHS)))
-            for highest, drawn in zip(found[topic], (1, periods), strict=True):
+            for highest, drawn in zip(found[topic], (1, periods), strict=False):
                 sums = np.zeros(PATHS)
                 for _ in range(STRETCH):
                     day = np.broadcast_to(generator.integers(days, size=(drawn, PATHS)), (periods, PATHS))
@@ -139,6 +141,11 @@ class Quiet:
                         gains = told[topic][now] - (TIMES - 1) * usual[:, period] * how_busy[now]
                         sums = np.maximum(sums + gains * there[now], 0.0)
                         np.maximum(highest, sums, out=highest)
+            sums = np.zeros(PATHS)
+            for period in [*range(periods)] * STRETCH:
+                gains = evidence(1.0) * generator.poisson(mean[period], PATHS) - (TIMES - 1) * usual[:, period]
+                sums = np.maximum(sums + gains, 0.0)
+                np.maximum(found[topic, 2], sums, out=found[topic, 2])
         return found
 
     def _busy(self) -> Floats:
@@ -163,10 +170,10 @@ def threshold_of(highest: Floats, false_alerts: float) -> float:
     Nats are the same for all topics, so they have one threshold, which a few days determine better than one each.
 
     Args:
-        highest: float64 [T, 2, n], of each topic.
+        highest: float64 [T, k, n], of each topic, by k ways to draw.
         false_alerts: of all topics together.
     """
-    drawn = highest.swapaxes(0, 1).reshape(2, -1)
+    drawn = highest.swapaxes(0, 1).reshape(highest.shape[1], -1)
     level = np.quantile(drawn, np.exp(-false_alerts / len(highest)), axis=1, method="higher").max()
     return float(np.nextafter(level, np.inf))
 

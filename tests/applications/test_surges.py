@@ -45,6 +45,16 @@ def test_false_alerts_are_about_as_many_as_wanted_and_surges_are_found():
     assert np.mean(delays) < 12
 
 
+def test_a_beginning_that_was_even_by_chance_does_not_make_every_busy_day_an_alert():
+    generator, even = np.random.default_rng(0), np.ones((2, 14, 1))
+    quiet = Quiet(100 * even, 20 * even, 20 * even * evidence(1.0))
+    surges = quiet.surges(TOPICS, threshold_of(quiet.highest(generator), 0.1))
+    negative = generator.poisson(20.0, size=(2, 600, 1))
+    others = generator.poisson(80.0, size=(2, 600, 1))
+    later = Quiet((negative + others).astype(float), negative.astype(float), negative * evidence(1.0))
+    assert len(alerts(surges, later)) / 20 < 0.5
+
+
 def test_fewer_false_alerts_need_a_higher_threshold():
     highest = counts(14, np.random.default_rng(0)).highest(np.random.default_rng(0))
     assert threshold_of(highest, 0.1) > threshold_of(highest, 1.0) > threshold_of(highest, 5.0)
