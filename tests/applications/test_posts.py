@@ -49,16 +49,9 @@ def test_a_quote_that_is_never_closed_is_read_in_linear_time(tmp_path):
     assert time.process_time() - begun < 3
 
 
-@pytest.mark.parametrize(
-    ("header", "line"),
-    [
-        ("when,text\n", "expected a column 'time', got 'when', 'text'"),
-        (200_000 * "x" + "\n", "larger than field limit"),
-    ],
-)
-def test_a_header_that_cannot_be_used_is_refused_before_any_record(tmp_path, header, line):
-    (tmp_path / "posts.csv").write_text(header)
-    with pytest.raises(UserError, match=line):
+def test_a_header_without_a_column_is_refused_before_any_record(tmp_path):
+    (tmp_path / "posts.csv").write_text("when,text\n")
+    with pytest.raises(UserError, match=r"posts\.csv: expected a column 'time', got 'when', 'text'"):
         read(tmp_path / "posts.csv")
 
 
