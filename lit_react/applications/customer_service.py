@@ -23,6 +23,9 @@ from lit_react.tasks.pretrained import MINILM
 from lit_react.tasks.text_classification import ClassificationTask
 
 MAX_TOKENS = 128
+BATCH = 100
+MOST_OF_POOL = 500
+"""Questions of the pool that tell which score is a usual one."""
 USUAL_THRESHOLD = 0.5
 """Score from which on an answer is given where fewer than `FEWEST` questions can be held out."""
 
@@ -57,7 +60,9 @@ class CustomerService:
     each held out; without these, from one that so many of the written questions reach with no answer but their own.
     The run is sure of what is not out of scope (see `Reader`) from a confidence on that is the wanted precision in
     the mean of the pool's questions at or above it: bought ones are harder than those, and often none of their
-    thresholds has the precision.
+    thresholds has the precision. As all of these are questions that an entry answers, neither sees one that none
+    does: with a run, the share of the pool's questions that is left of the wanted precision, those of the least whole
+    scores, says from which score on a question is like the others.
 
     Args:
         entries: one or more.
@@ -79,7 +84,7 @@ class CustomerService:
         accelerator: str = "auto",
     ) -> None:
         self.entries, self.precision = list(entries), precision
-        self.reader, bought = None, []
+        self.reader, bought, self.least = None, [], -np.inf
         if run is None:
             task: Task = ClassificationTask(pretrained, MAX_TOKENS).keeping_encoder()
         else:
@@ -96,6 +101,11 @@ class CustomerService:
             self.threshold = threshold_for(*self.index.held_out(), precision)
         elif len(self.entries) >= FEWEST:
             self.threshold = float(np.quantile(self.index.of_others(), precision))
+        if run is not None and len(others := _not_bought(run)) >= FEWEST:
+            some = others[:: -(-len(others) // MOST_OF_POOL)]  # all over the pool, which may be in an order
+            asked = run.data.splits.pool.select(some)["text"][:]
+            best = [self.scores(asked[start : start + BATCH])[0].max(axis=1) for start in range(0, len(asked), BATCH)]
+            self.least = float(np.quantile(np.concatenate(best), 1 - precision))
 
     def described(self) -> list[str]:
         """What it knows and when it abstains, a line each."""
@@ -117,6 +127,10 @@ class CustomerService:
         if self.reader is not None:
             scope = self.reader.abstention.described(self.precision)[1]
             lines.append(f"the run is sure from a confidence of {self.run_threshold:.3f}; {scope}")
+        if np.isfinite(self.least):
+            lines.append(
+                f"{1 - self.precision:.0%} of the pool's questions are below a whole score of {self.least:.3f}"
+            )
         return lines
 
     def scores(self, questions: Sequence[str]) -> tuple[Floats, Floats, Sequence[dict[str, Any] | UserError | None]]:
@@ -138,19 +152,20 @@ class CustomerService:
         for question, scores, by_index, said in zip(questions, *self.scores(questions), strict=True):
             best = np.argsort(-scores, kind="stable")[:top]
             found = [Found(self.entries[number], float(scores[number])) for number in best]
-            sure = by_index[best[0]] >= self.threshold or self.index.phrased(question) == best[0]
-            doubt = None if sure and words_of(question) else self._doubt(question, said, found[0].entry.label)
+            usual = found[0].score >= self.least
+            sure = (usual and by_index[best[0]] >= self.threshold) or self.index.phrased(question) == best[0]
+            doubt = None if sure and words_of(question) else self._doubt(question, said, found[0].entry.label, usual)
             replies.append(Reply(found, doubt))
         return replies
 
-    def _doubt(self, question: str, said: dict[str, Any] | UserError | None, label: str) -> str | None:
-        """Why the run does not answer either with an entry of a label; None where it does."""
+    def _doubt(self, question: str, said: dict[str, Any] | UserError | None, label: str, usual: bool) -> str | None:
+        """Why the run does not answer either with an entry of a label, whose score is usual or not; None: it does."""
         if not isinstance(said, dict) or not words_of(question):
             return "unsure"
         if said["abstains"] == "out of scope":
             return "out of scope"
         sure = said["confidence"] is not None and said["confidence"] >= self.run_threshold
-        return None if sure and said["label"] == label else "unsure"
+        return None if usual and sure and said["label"] == label else "unsure"
 
 
 def embedded(task: Task, texts: Sequence[str]) -> Floats:
@@ -169,9 +184,13 @@ def _run_threshold(run: RunResult, abstention: Abstention, wanted: float) -> flo
     """By the second reader's confidence in its own labels of the pool that was not bought."""
     if abstention.confidence is None:
         return float("inf")
-    rows = np.setdiff1d(run.data.sample, np.fromiter(run.pool_labels(), np.int64))
-    probabilities = abstention.confidence.classifier.probabilities(run.data.embeddings_of(rows))
+    probabilities = abstention.confidence.classifier.probabilities(run.data.embeddings_of(_not_bought(run)))
     return expected_threshold(probabilities.max(axis=1), wanted)
+
+
+def _not_bought(run: RunResult) -> Ints:
+    """Rows of the pool's sample without a bought label, int64 [n]."""
+    return np.setdiff1d(run.data.sample, np.fromiter(run.pool_labels(), np.int64))
 
 
 def _class_names(run: RunResult) -> list[str]:

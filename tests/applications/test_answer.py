@@ -191,11 +191,24 @@ def test_a_run_adds_what_its_model_says_and_its_bought_questions(finished: Path)
     assert any("held-out bought questions" in line for line in helped.described())
 
 
+def test_questions_unlike_the_pools_go_to_a_person_however_sure_the_index_is(finished: Path):
+    result = result_of(finished)
+    entries = [Entry(f"Read of {name}.", name, "", [name]) for name in result.data.class_names]
+    helped = CustomerService(entries, result, precision=0.8, accelerator="cpu")
+    helped.threshold = -np.inf
+    bought = result.pool_labels()
+    pool = [text for row, text in enumerate(result.data.splits.pool["text"]) if row not in bought]
+    given = np.mean([reply.abstains is None for reply in helped.replies(pool)])
+    assert 0.75 < given < 0.85
+    assert helped.replies([helped.index.keys.texts[0]])[0].abstains is None, "word by word"
+    assert "20% of the pool's questions have a whole score below" in helped.described()[-1]
+
+
 def test_a_run_that_is_sure_of_another_label_gives_no_answer(finished: Path):
     result = result_of(finished)
     entries = [Entry(f"Read of {name}.", name, "", [name]) for name in result.data.class_names]
     helped = CustomerService(entries, result, accelerator="cpu")
-    helped.threshold, helped.run_threshold = np.inf, 0.0
+    helped.threshold, helped.run_threshold, helped.least = np.inf, 0.0, -np.inf
     new = [text for text in result.data.splits.pool["text"][:20] if helped.index.phrased(text) is None]
     assert any(reply.abstains is None for reply in helped.replies(new))
     for entry in entries:
