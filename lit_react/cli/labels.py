@@ -16,7 +16,7 @@ from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.growth import of_run
 from lit_react.run.export import Format, write_table
 from lit_react.run.folder import RunFolder
-from lit_react.run.purchases import named_aggregate
+from lit_react.run.labelers import named_aggregate
 from lit_react.run.result import RunResult
 from lit_react.tasks import TaskModule
 

@@ -42,8 +42,8 @@ from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.active_learning import ActiveLearning
 from lit_react.run.best_round import best_round
 from lit_react.run.folder import RunFolder
+from lit_react.run.labelers import named_aggregate
 from lit_react.run.prediction import PredictionFile
-from lit_react.run.purchases import named_aggregate
 from lit_react.run.state import RunState
 from lit_react.run.trainers import OF_ALL_FITS, OF_THE_TASK, new_trainer
 from lit_react.tasks import SentenceClassification, TaskModule

@@ -38,18 +38,9 @@ from lit_react.pretraining.on_pool import PoolPretraining
 from lit_react.run.books import LedgerBooks
 from lit_react.run.folder import RunFolder
 from lit_react.run.isolation import isolated, short_collections
+from lit_react.run.labelers import Annotators, asked_of_several, named_aggregate, named_oracle
 from lit_react.run.preparation import prepared
-from lit_react.run.purchases import (
-    Annotators,
-    Labels,
-    answer_known,
-    asked_of_several,
-    buy,
-    named_aggregate,
-    named_oracle,
-    take_answers,
-    tell_of_changes,
-)
+from lit_react.run.purchases import Labels, answer_known, buy, take_answers, tell_of_changes
 from lit_react.run.questions import desk_of, open_questions
 from lit_react.run.record import RECORD, check_one_run, check_same_run, described, record_of
 from lit_react.run.result import RunResult

@@ -14,7 +14,8 @@ from lit_react.annotation.ledger_file import has_purchases
 from lit_react.core.processes import from_first, is_first_process
 from lit_react.data.pool_data import PoolData
 from lit_react.run.checks import check_lengths, check_parts
-from lit_react.run.purchases import check_aggregate, first_queries, label_counts, named_aggregate
+from lit_react.run.labelers import check_aggregate, named_aggregate
+from lit_react.run.purchases import first_queries, label_counts
 from lit_react.run.show import show_data
 from lit_react.run.steps import Steps
 from lit_react.run.trainers import RoundTrainers

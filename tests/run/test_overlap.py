@@ -13,7 +13,7 @@ from lit_react.annotation.oracles import Answer, ApiOracle, GoldOracle
 from lit_react.cli import main
 from lit_react.core.files import read_lines
 from lit_react.core.wandb_logger import Wandb
-from lit_react.run.purchases import asked_of_several
+from lit_react.run.labelers import asked_of_several
 from lit_react.tasks import SentenceClassification, TokenClassification
 
 
