@@ -11,7 +11,8 @@ import pyarrow as pa
 from lit_react.annotation.answers import Label
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import objects
-from lit_react.data.tables import Source, Split, is_list, is_string
+from lit_react.data.columns import is_list, is_string
+from lit_react.data.tables import Source, Split
 
 log = logging.getLogger("lit_react")
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError
-from lit_react.data.tables import Split, is_mixed, is_string
+from lit_react.data.columns import is_mixed, is_string
+from lit_react.data.tables import Split
 
 OPENING = re.compile(r"\s*(\[|\{|\(\s*['\"\d]|(np\.)?array\()")
 """How a list or an object begins."""

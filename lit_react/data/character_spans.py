@@ -10,7 +10,8 @@ from tokenizers import Regex, pre_tokenizers
 
 from lit_react.core.errors import UserError
 from lit_react.data.cells import ANNOTATIONS, read_cell
-from lit_react.data.tables import Split, column_of, each, log
+from lit_react.data.columns import column_of, each
+from lit_react.data.tables import Split, log
 from lit_react.data.words import UNSPACED
 
 WORDS = pre_tokenizers.Sequence(

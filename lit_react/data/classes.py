@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import label_lists
-from lit_react.data.tables import Source, Split, is_list, is_string
+from lit_react.data.columns import is_list, is_string
+from lit_react.data.tables import Source, Split
 
 Named = tuple[pa.Array, list[str]]
 """Labels as names, strings [n] or lists of strings, null where unknown; and all names in the order of their ids."""

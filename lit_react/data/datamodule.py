@@ -17,6 +17,7 @@ from lit_react.annotation.answers import Label
 from lit_react.annotation.costs import Cost
 from lit_react.core.bounds import expect
 from lit_react.core.errors import UserError, WrongColumn
+from lit_react.data.columns import BATCH
 from lit_react.data.encoding import Batch, EncodedTable, kept_by_nobody
 from lit_react.data.files import TextFormat
 from lit_react.data.fit_data import FitData, FitLoaders
@@ -26,7 +27,7 @@ from lit_react.data.pool import Rows, in_order
 from lit_react.data.pool_data import Initial, PoolData
 from lit_react.data.sources import load_pool, load_tables, local_folder, name_of, pool_batches
 from lit_react.data.splits import split
-from lit_react.data.tables import BATCH, Source, Split
+from lit_react.data.tables import Source, Split
 from lit_react.data.task import Task
 
 if TYPE_CHECKING:

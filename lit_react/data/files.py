@@ -15,9 +15,10 @@ import pyarrow.parquet
 
 from lit_react.core.errors import UserError
 from lit_react.core.text_files import PACKED, unpacked_name
+from lit_react.data.columns import BATCH, first_line
 from lit_react.data.delimited import delimited_rows, tell_of_swallowed, text_columns
 from lit_react.data.json_objects import json_rows, object_columns
-from lit_react.data.tables import BATCH, Row, Split, first_line, in_batches
+from lit_react.data.tables import Row, Split, in_batches
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON = (".jsonl", ".json")

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from lit_react.core.errors import UserError
 from lit_react.core.text_files import open_text
-from lit_react.data.tables import MIXED, Row, in_batches
+from lit_react.data.columns import MIXED
+from lit_react.data.tables import Row, in_batches
 
 CHUNK = 1 << 20
 """Characters that are read at once."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import label_lists
 from lit_react.data.classes import Named, declared_names, lists_of, named_in_lists, number
-from lit_react.data.tables import Source, Split, is_list, is_string
+from lit_react.data.columns import is_list, is_string
+from lit_react.data.tables import Source, Split
 
 NAMES = pa.list_(pa.string())
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from lit_react.core.errors import UserError
-from lit_react.data.tables import MIXED, Split
+from lit_react.data.columns import MIXED
+from lit_react.data.tables import Split
 
 InMemory: TypeAlias = pd.DataFrame | datasets.Dataset | pa.Table
 """One split; a row is a text."""

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from lit_react.core.errors import UserError
 from lit_react.data.cells import word_lists
-from lit_react.data.tables import Split, column_of, is_list
+from lit_react.data.columns import column_of, is_list
+from lit_react.data.tables import Split
 
 MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
 """Around the first mention (the head) and the second (the tail), as SemEval-2010 Task 8 writes them."""

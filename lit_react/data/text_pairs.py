@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from lit_react.annotation.answers import Label
 from lit_react.core.errors import WrongColumn
 from lit_react.data.cells import label_lists
-from lit_react.data.tables import Source, Split, is_list, is_string
+from lit_react.data.columns import is_list, is_string
+from lit_react.data.tables import Source, Split
 
 REFERENCES = "references"
 """Column with lists of further targets that are right, where the data has one."""

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from lit_react.core.errors import UserError
 from lit_react.data.cells import OPENING
 from lit_react.data.classes import look
-from lit_react.data.tables import Source, is_list
+from lit_react.data.columns import is_list
+from lit_react.data.tables import Source
 from lit_react.data.task import Task
 
 ENOUGH = 20

@@ -17,9 +17,9 @@ from torch import distributed
 from lit_react.core.errors import UserError
 from lit_react.core.files import put_in_place
 from lit_react.core.terminal import plain
+from lit_react.data.columns import first_line
 from lit_react.data.datamodule import PoolDataModule
 from lit_react.data.pool import in_order
-from lit_react.data.tables import first_line
 from lit_react.run.result import by_row
 from lit_react.tasks.base import TaskModule
 

@@ -13,8 +13,9 @@ from lit_react.core.errors import UserError, WrongColumn
 from lit_react.data.cells import label_lists, word_lists
 from lit_react.data.character_spans import tags_from_spans, word_column
 from lit_react.data.classes import Named, checked_names, lists_of, named_in_lists, number, with_strings
+from lit_react.data.columns import is_string
 from lit_react.data.given_names import id_of
-from lit_react.data.tables import Source, Split, is_string
+from lit_react.data.tables import Source, Split
 from lit_react.tasks.entity_metrics import spans
 
 BIO = re.compile(r"O|[BI]-.+")
