@@ -214,7 +214,8 @@ def rows_of(texts: PoolData, folder: Path) -> KnownRows:
     new = KnownRows.of(texts.splits, texts.task.inputs, texts.fingerprint, before)
     if before is known:  # else the data are those of another run, as the ledger will tell
         if known is not None:
-            log.info("data: %d new rows in the pool", len(new.keys["pool"]) - len(known.keys["pool"]))
+            more = len(new.keys["pool"]) - len(known.keys["pool"])
+            log.info("data: %s", f"{more} new rows in the pool" if more else "the same rows, and new classes")
         new.save(folder)
     return new
 
