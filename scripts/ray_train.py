@@ -17,17 +17,18 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from lit_react.cli import main as lit_react
+from lit_react.experiments.executors import passed_on
 
 
-def process(given: dict[str, Any]) -> int:
-    """The command in one of the processes, which Ray Train has told of each other as torchrun does; its exit code."""
+def process(given: dict[str, Any]) -> None:
+    """The command in one of the processes, which Ray Train has told of each other as torchrun does."""
     os.chdir(given["folder"])
     os.environ.setdefault("TORCHELASTIC_RUN_ID", "none")  # by which Lightning knows torchrun
     try:
         lit_react(given["command"])
     except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
+        if stopped.code:  # what it said is in the log; Ray ends the others, which may wait for this one
+            raise RuntimeError(f"exit code {stopped.code}") from None
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="a GPU for each")
     parser.add_argument("--address", help="of the cluster, or auto; none: a cluster of this machine")
     given, command = parser.parse_known_args()
-    ray.init(given.address)
+    ray.init(given.address or "local", runtime_env={"env_vars": passed_on()})
     trainer = TorchTrainer(
         process,
         train_loop_config={"folder": os.getcwd(), "command": command},
@@ -46,9 +47,9 @@ def main() -> None:
         run_config=RunConfig(storage_path=os.path.join(os.getcwd(), ".ray_train")),
     )
     try:
-        sys.exit(trainer.fit().return_value)
-    except WorkerGroupError as error:  # a process died
-        sys.exit(f"error: {error}; the same command goes on")
+        trainer.fit()
+    except WorkerGroupError as error:
+        sys.exit(f"error: {str(error).splitlines()[0]}: what the processes said is above; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 
 def own_cores() -> int:
-    """Cores that this process may use; in a container or a job of SLURM they are fewer than the machine has."""
+    """Cores that this process may use; in a job of SLURM, or bound to some, fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

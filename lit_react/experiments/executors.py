@@ -99,6 +99,12 @@ def _run_in_worker(job: Job, environment: dict[str, str], threads: int, gpu: str
     run_alone(job)
 
 
+def passed_on() -> dict[str, str]:
+    """Variables of this process that its tasks on a cluster get; no secrets, for Ray shows them."""
+    names = ("LIT_REACT_DATA", "LIT_REACT_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 class RayExecutor(Executor):
     """Tasks on a Ray cluster (`pip install -e ".[ray]"`), all of whose machines see the folders.
 
@@ -118,12 +124,10 @@ class RayExecutor(Executor):
     def run(self, jobs: Iterable[Job]) -> Outcomes:
         """All are submitted at once; Ray begins them as cores become free."""
         ray = _installed("ray", "ray")
-        passed = ("LIT_REACT_DATA", "LIT_REACT_CACHE", "HF_HOME", "HF_HUB_OFFLINE")  # no secrets: Ray shows them
-        variables = {name: os.environ[name] for name in passed if name in os.environ}
         own = not ray.is_initialized()
         if own:
             try:
-                ray.init(address=self.address, runtime_env={"env_vars": variables}, log_to_driver=False)
+                ray.init(self.address or "local", runtime_env={"env_vars": passed_on()}, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise UserError(f"executor.address: Ray: {' '.join(str(error).split())}") from error
         try:

@@ -201,7 +201,7 @@ def test_questions_unlike_the_pools_go_to_a_person_however_sure_the_index_is(fin
     given = np.mean([reply.abstains is None for reply in helped.replies(pool)])
     assert 0.75 < given < 0.85
     assert helped.replies([helped.index.keys.texts[0]])[0].abstains is None, "word by word"
-    assert "20% of the pool's questions have a whole score below" in helped.described()[-1]
+    assert "20% of the pool's questions are below a whole score of" in helped.described()[-1]
 
 
 def test_a_run_that_is_sure_of_another_label_gives_no_answer(finished: Path):

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
 from small_grid import compare, result, write
+from tiny import command
 
 from lit_react.core.errors import UserError
 from lit_react.experiments.executors import RayExecutor, SubmititExecutor
@@ -94,25 +96,34 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subpr
         address = f"127.0.0.1:{server.getsockname()[1]}"
     begin = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
     log = (tmp_path_factory.mktemp("ray") / "log").open("w")
-    started = []
-    for options in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"], ["--address", address]):
-        command = [*begin, *options]
-        started.append(subprocess.Popen(command, start_new_session=True, stdout=log, stderr=subprocess.STDOUT))
-        while True:
-            assert started[-1].poll() is None, Path(log.name).read_text()
-            try:
-                ray.init(address, log_to_driver=False, logging_level="ERROR")
-            except ConnectionError:
-                continue
-            if sum(node["Alive"] for node in ray.nodes()) == len(started):
-                break
-            ray.shutdown()
-            time.sleep(0.2)
+    started = list[subprocess.Popen]()
+    try:
+        for options in (
+            ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"],
+            ["--address", address],
+        ):
+            started.append(
+                subprocess.Popen([*begin, *options], start_new_session=True, stdout=log, stderr=subprocess.STDOUT)
+            )
+            while alive(ray, address) < len(started):
+                assert started[-1].poll() is None, Path(log.name).read_text()
+                time.sleep(0.2)
+        yield address, started[1]
+    finally:
         ray.shutdown()
-    yield address, started[1]
-    ray.shutdown()
-    for process in started:
-        kill(process)
+        for process in started:
+            kill(process)
+
+
+def alive(ray: Any, address: str) -> int:
+    """Nodes of a cluster."""
+    try:
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        return sum(node["Alive"] for node in ray.nodes())
+    except ConnectionError:
+        return 0
+    finally:
+        ray.shutdown()
 
 
 def kill(node: subprocess.Popen) -> None:
@@ -139,3 +150,22 @@ def test_a_cell_that_is_lost_with_its_node_goes_on_elsewhere(nodes, cell, tmp_pa
     loss.join()
     assert "2 of 2 cells finished, 2 of them now" in capfd.readouterr().out
     assert result(cells[0])["aulc"] == pytest.approx(cell["aulc"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_ray_train_runs_one_run_and_an_error_of_one_process_ends_all(tmp_path, news_csv, tiny_bert) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    script = Path(__file__).parents[2] / "scripts" / "ray_train.py"
+    words = command(news_csv, tiny_bert, tmp_path / "run")
+    environment = os.environ | {"PYTHONPATH": str(script.parents[1])}
+
+    def launched(*given: str) -> subprocess.CompletedProcess:
+        line = [sys.executable, str(script), "--workers", "2", *given]
+        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    done = launched(*words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "budget" in result(tmp_path / "run")["stopped"]
+    wrong = launched(*words, "--rounds.budget", "1", "--rounds.folder", str(tmp_path / "other"))
+    assert wrong.returncode == 1
+    assert "does not pay for the first labels" in wrong.stdout + wrong.stderr
