@@ -153,7 +153,7 @@ def test_a_cell_that_is_lost_with_its_node_goes_on_elsewhere(nodes, cell, tmp_pa
 
 
 @pytest.mark.slow
-def test_ray_train_runs_one_run_and_an_error_of_one_process_ends_all(tmp_path, news_csv, tiny_bert) -> None:
+def test_ray_train_runs_one_run_and_an_error_ends_all_processes(tmp_path, news_csv, tiny_bert) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     script = Path(__file__).parents[2] / "scripts" / "ray_train.py"
     words = command(news_csv, tiny_bert, tmp_path / "run")
