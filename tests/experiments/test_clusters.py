@@ -89,8 +89,11 @@ def test_a_parameter_that_submitit_does_not_know_is_one_line(tmp_path, news_csv,
 
 
 @pytest.fixture
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen]]:
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, subprocess.Popen]]:
     """The address of a cluster of two nodes of one core, and the node that is not its head."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else each machine has the same token in ~/.ray/auth_token
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
