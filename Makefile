@@ -11,7 +11,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-selection bench-million bench-simulation policy check-policy \
+.PHONY: help demo demo-answer demo-recommend test test-slow test-gpu test-label-studio lint format bench-pool bench-fit bench-selection bench-million bench-simulation policy check-policy \
 	table-policy table-policy-short table-ablations table-tasks table-tasks-short \
 	table-fine-tuning table-labels table-labels-short table-reachable-gain \
 	bench-label-gan bench-page bench-service bench-serve bench-scope bench-allocator bench-recommendation bench-monitoring \
@@ -82,6 +82,9 @@ format: $(VENV)/dev  ## ruff, mending
 
 bench-pool: $(VENV)/dev  ## pool scoring against a bare PyTorch loop
 	$(BIN)/python scripts/benchmarks/pool_scoring.py
+
+bench-fit: $(VENV)/dev  ## steps per second of a fit against plain training of the same batches
+	$(BIN)/python scripts/benchmarks/fit.py
 
 bench-selection: $(VENV)/dev  ## seconds and memory of each strategy up to a million texts
 	$(BIN)/python scripts/benchmarks/selection.py

@@ -1,6 +1,6 @@
 """Texts and real tokens per second of the pool pass, beside a bare PyTorch loop and padding to the maximum length.
 
-    python scripts/benchmarks/pool_scoring.py [--rows 1000] [--repeats 3] [--precision bf16-mixed]
+    python scripts/benchmarks/pool_scoring.py [--rows 1000] [--repeats 3] [--precision bf16-mixed] [--accelerator gpu]
 
 All three score the same texts with the same weights in the same precision, in turns; ratios are of medians. The bare
 loop has its length-sorted batches ready in memory and computes nothing but logits: the limit on this machine. A second
@@ -25,6 +25,7 @@ import datasets
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 
 from lit_react.acquisition.scoring import collect_signals
 from lit_react.cli import main as lit_react
@@ -63,9 +64,12 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    trainer = L.Trainer(accelerator="cpu", precision=options.precision, barebones=False, **quiet)
+    trainer = L.Trainer(
+        accelerator=options.accelerator, devices=1, precision=options.precision, barebones=False, **quiet
+    )
+    module.to(device := trainer.strategy.root_device)
     loader = in_order(encoded, np.arange(len(encoded)), None, options.batch_size)
-    sorted_batches = [encoded.batch(rows) for rows in loader.batch_sampler or ()]
+    sorted_batches = [move_data_to_device(encoded.batch(rows), device) for rows in loader.batch_sampler or ()]
     padded = [pad_to(batch, options.max_length) for batch in sorted_batches]
 
     @torch.inference_mode()
@@ -75,6 +79,8 @@ def compare(table: datasets.Dataset, options: argparse.Namespace) -> tuple[dict[
                 module.model(
                     input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
                 ).logits.float().softmax(-1)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
 
     ways = {
         "ours": lambda: collect_signals(trainer, module, loader, np.arange(len(encoded)), NO_SIGNALS),
@@ -133,6 +139,7 @@ def round_shares(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         short = ["--rounds.folder", folder, "--rounds.budget", "160", "--wandb.mode", "disabled"]
         clocked = ["--trainer.callbacks", "__main__.Clock", "--trainer.precision", options.precision]
+        clocked += ["--trainer.accelerator", options.accelerator]
         lit_react(["fit", "--config", "configs/bbc_news.yaml", *short, *clocked])
         rounds = read_results(Path(folder))["rounds"]
     total = sum(value for entry in rounds for value in entry["seconds"].values())
@@ -148,6 +155,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--precision", default="bf16-mixed")
+    parser.add_argument("--accelerator", default="cpu")
     options = parser.parse_args()
     print("| data | way | texts/s | real tokens/s | ratio to the bare loop |\n|---|---|---|---|---|")
     for name, table in sources().items():
