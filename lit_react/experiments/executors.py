@@ -170,7 +170,7 @@ class SubmititExecutor(Executor):
 
     def run(self, jobs: Iterable[Job]) -> Outcomes:
         """All are submitted at once, and cancelled where the command is stopped."""
-        submitit, todo = _installed("submitit", "slurm"), list(jobs)
+        submitit, todo = _submitit(), list(jobs)
         try:
             executor = submitit.AutoExecutor(self.folder, cluster=self.cluster)
             executor.update_parameters(**self.parameters)
@@ -198,7 +198,7 @@ class _Cell:
 
     def checkpoint(self, folder: str, job: Job) -> Any:
         """The same call: what the cell has done is on the disk."""
-        return _installed("submitit", "slurm").helpers.DelayedSubmission(self, folder, job)
+        return _submitit().helpers.DelayedSubmission(self, folder, job)
 
 
 def _run_in(folder: str, job: Job) -> None:
@@ -212,6 +212,17 @@ def _installed(name: str, extra: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise UserError(f'executor: {name} is not installed: expected `pip install -e ".[{extra}]"`') from error
+
+
+def _submitit() -> Any:
+    """The package; unless it is told not to, it configures logging as it is imported, which closes others' handlers."""
+    asked = {name: os.environ[name] for name in ("SUBMITIT_LOG_LEVEL",) if name in os.environ}
+    os.environ["SUBMITIT_LOG_LEVEL"] = "NOCONFIG"
+    try:
+        return _installed("submitit", "slurm")
+    finally:
+        del os.environ["SUBMITIT_LOG_LEVEL"]  # its jobs log
+        os.environ.update(asked)
 
 
 def _line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Cells on other machines: those that are lost with their machine, or preempted, go on elsewhere."""
 
+import logging
 import os
 import signal
 import socket
@@ -73,7 +74,9 @@ def test_cells_that_are_preempted_are_queued_again_and_go_on(cell, tmp_path, new
 @pytest.mark.skipif(bool(which("srun")), reason="this machine has SLURM")
 def test_without_slurm_there_is_one_line(tmp_path, news_csv, tiny_bert, capsys) -> None:
     config = write(tmp_path, news_csv, tiny_bert, executor=by_submitit(tmp_path))
+    others = logging.FileHandler(tmp_path / "log")
     assert compare("--config", config) == 2
+    assert not others.stream.closed, "by submitit, as it is imported"
     assert "error: executor: submitit: Could not detect" in (line := capsys.readouterr().err.splitlines()[-1])
     assert "slurm" in line
 
