@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from lit_react.core.errors import UserError
+from lit_react.core.sqlite import keep_on_disk, transaction
 
 SCHEMA_VERSION = "4"
 CREATE = (
@@ -102,8 +103,7 @@ class LedgerFile:
         if "meta" not in found and (found or self.read_only):
             raise UserError(f"{self.path}: not a ledger: expected one that lit-react wrote, or no file")
         if not self.read_only:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            keep_on_disk(self._db)
         if not found and fingerprint is not None:
             self._create(fingerprint)
 
@@ -154,15 +154,8 @@ class LedgerFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All that is done inside is on the disk afterwards; where it raises, none of it is."""
-        with self._in_use, self._clear_errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._in_use, self._clear_errors(), transaction(self._db):
+            yield self._db
 
     def select(self, query: str, **values: str | int) -> list[sqlite3.Row]:
         """The rows of a query, with values by name (`:name`)."""

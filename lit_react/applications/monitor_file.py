@@ -11,6 +11,7 @@ from typing import Any
 
 from lit_react.core.errors import UserError
 from lit_react.core.same_work import hold
+from lit_react.core.sqlite import keep_on_disk, transaction
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -63,15 +64,8 @@ class MonitorFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done inside is on the disk afterwards; where it raises, none of it is."""
-        with self._clear_errors():
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self.db.execute("COMMIT")
-            except BaseException:
-                if self.db.in_transaction:
-                    self.db.execute("ROLLBACK")
-                raise
+        with self._clear_errors(), transaction(self.db):
+            yield
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -91,6 +85,5 @@ class MonitorFile:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection; what is committed is on the disk."""
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
+    keep_on_disk(db)
     return db
